@@ -1,0 +1,16 @@
+/* Guards inside a run's spans: pages that any access faults on. As markers in the page table where
+ * the kernel has guard regions, which cost no VMA; as PROT_NONE pages where it has not, or where
+ * memory is locked. Installing drops what the pages held; what is removed reads as the pattern. */
+#ifndef PATALLOC_GUARD_H
+#define PATALLOC_GUARD_H
+
+#include "run.h"
+
+/* Makes [from, to) of the run inaccessible, by markers if `markers`. False where that can't be done
+ * within the limit of VMAs: the pages are reset, and stay accessible. */
+bool guard_install(struct run *run, uintptr_t from, uintptr_t to, bool markers);
+
+/* Makes [from, to) accessible again. */
+bool guard_remove(struct run *run, uintptr_t from, uintptr_t to);
+
+#endif

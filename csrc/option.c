@@ -1,0 +1,314 @@
+/* The table of options and its parser (see option.h). */
+#include "option.h"
+
+#include "os.h"
+
+#include <string.h>
+
+enum type { PATTERN, SIZE, COUNT, INTERVAL, FLAG, CHOICE, BACKEND, FEATURES, DESTINATION };
+
+static const char *const fills[] = {"refpage", "memset", NULL};
+static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", NULL};
+static const char *const errors[] = {"abort", "continue", NULL};
+static const char *const flags[] = {"no", "yes", NULL};
+
+#define PATTERN_ALLOWED  "a byte (0xab, 171), a value of 2, 4 or 8 bytes in hex (0xdeadbeef), zero or none"
+#define FEATURES_ALLOWED "none, or names joined by commas, of: memfd, mremap_dontunmap, " \
+                         "guard_regions, dontneed_locked, pagemap_scan, proc"
+#define SIZE_ALLOWED     "a number of bytes, or with K, M, G or T"
+#define FLAG_ALLOWED     "yes or no"
+
+static const struct rule {
+  struct option_text text;
+  enum type type;
+  size_t offset;
+  uint64_t least, most;
+  const char *const *choices;
+} rules[] = {
+    {{"pattern", "0xab", PATTERN_ALLOWED, "what fresh memory holds"},
+     PATTERN, offsetof(struct options, pattern), 0, 0, NULL},
+    {{"threshold", "128K", SIZE_ALLOWED ", 4K to 1T",
+      "requests of this size or more become blocks with guards; smaller ones go to the malloc "
+      "underneath"},
+     SIZE, offsetof(struct options, threshold), 4096, (uint64_t)1 << 40, NULL},
+    {{"guard_pages", "1", "0 to 64", "inaccessible pages on either side of a block"},
+     COUNT, offsetof(struct options, guard_pages), 0, 64, NULL},
+    {{"fill", "refpage", "refpage or memset", "how a block gets its pattern"},
+     CHOICE, offsetof(struct options, fill), 0, 0, fills},
+    {{"small_fill", "yes", FLAG_ALLOWED, "fill small requests too"},
+     FLAG, offsetof(struct options, small_fill), 0, 0, flags},
+    {{"cache_size", "4G", SIZE_ALLOWED ", 0 to 64T",
+      "address space of freed blocks that stays mapped for the next ones"},
+     SIZE, offsetof(struct options, cache_size), 0, (uint64_t)1 << 46, NULL},
+    {{"release_interval", "1000", "milliseconds, 0 to 86400000, or -1 for never",
+      "how long freed blocks stay mapped"},
+     INTERVAL, offsetof(struct options, release_interval), 0, 86400000, NULL},
+    {{"backend", "auto", "auto, memfd, zero (pattern 0 only), device, syscall:NR or none",
+      "what supplies the pattern; none: memset"},
+     BACKEND, offsetof(struct options, backend), 0, 0, backends},
+    {{"without", "none", FEATURES_ALLOWED, "kernel features to do without, each by its fallback"},
+     FEATURES, offsetof(struct options, without), 0, 0, NULL},
+    {{"reserve", "64T", SIZE_ALLOWED ", 64M to 64T",
+      "address space set aside for blocks; costs no memory"},
+     SIZE, offsetof(struct options, reserve), 1 << 26, (uint64_t)1 << 46, NULL},
+    {{"on_error", "abort", "abort or continue", "what follows the report of a misuse"},
+     CHOICE, offsetof(struct options, on_error), 0, 0, errors},
+    {{"count", "no", FLAG_ALLOWED, "count small requests and dirtied pages in the stats too"},
+     FLAG, offsetof(struct options, count), 0, 0, flags},
+    {{"stats", "", "a path, in which %p is the process's number, or fd:N",
+      "where the stats go at exit, as JSON"},
+     DESTINATION, offsetof(struct options, stats), 0, 0, NULL},
+};
+enum { OPTIONS = sizeof rules / sizeof *rules };
+
+const struct option_text *option_text(int index) {
+  return index >= 0 && index < OPTIONS ? &rules[index].text : NULL;
+}
+
+/* Values */
+
+static bool equal(const char *name, const char *value, size_t length) {
+  return strlen(name) == length && !memcmp(name, value, length);
+}
+
+static int digit_of(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return 16;
+}
+
+/* Reads the leading number in base 10 or, after 0x, 16; returns how many digits it has, 0 for none
+ * or too many. */
+static size_t read_number(const char **text, const char *end, uint64_t *number) {
+  int base = 10;
+  if (end - *text > 2 && (*text)[0] == '0' && ((*text)[1] | 32) == 'x') base = 16, *text += 2;
+  size_t digits = 0;
+  for (*number = 0; *text < end && digit_of(**text) < base; ++*text, digits++)
+    if (__builtin_mul_overflow(*number, (uint64_t)base, number) ||
+        __builtin_add_overflow(*number, (uint64_t)digit_of(**text), number))
+      return 0;
+  return digits;
+}
+
+static struct pattern pattern_of(uint64_t value, uint8_t size) {
+  for (unsigned bits = size * 8u; bits < 64; bits *= 2) value |= value << bits;
+  return (struct pattern){value, size};
+}
+
+/* The number of hex digits, and for decimals the magnitude, says how wide the value is. */
+static bool parse_pattern(const char *value, size_t length, struct pattern *pattern) {
+  if (equal("none", value, length)) return *pattern = (struct pattern){0, 0}, true;
+  if (equal("zero", value, length)) return *pattern = (struct pattern){0, 1}, true;
+  const char *end = value + length, *at = value;
+  bool hex = length > 1 && (value[1] | 32) == 'x';
+  uint64_t number;
+  size_t digits = read_number(&at, end, &number);
+  if (!digits || at != end || digits > (hex ? 16u : 20u)) return false;
+  size_t bytes = hex ? (digits + 1) / 2 : 1;
+  if (!hex && number > 0xff) return false;
+  uint8_t size = 1;
+  while (size < bytes) size *= 2;
+  *pattern = pattern_of(number, size);
+  return true;
+}
+
+static bool parse_size(const char *value, size_t length, uint64_t *size) {
+  const char *at = value, *end = value + length;
+  if (!read_number(&at, end, size)) return false;
+  if (at == end) return true;
+  const char *unit = strchr("KMGT", *at >= 'a' ? *at - 32 : *at);
+  if (!unit || !*at || at + 1 != end) return false;
+  unsigned shift = 10 * (unsigned)(1 + unit - strchr("KMGT", 'K'));
+  if (*size > UINT64_MAX >> shift) return false;
+  *size <<= shift;
+  return true;
+}
+
+static bool parse_choice(const char *value, size_t length, const char *const *choices, int *choice) {
+  for (int i = 0; choices[i]; i++)
+    if (equal(choices[i], value, length)) return *choice = i, true;
+  return false;
+}
+
+static bool parse_backend(const char *value, size_t length, struct options *options) {
+  static const char prefix[] = "syscall:";
+  size_t skip = sizeof prefix - 1;
+  if (length <= skip || memcmp(value, prefix, skip))
+    return parse_choice(value, length, backends, &options->backend);
+  const char *at = value + skip;
+  uint64_t number;
+  if (!read_number(&at, value + length, &number) || at != value + length || number > INT32_MAX)
+    return false;
+  options->backend = BACKEND_SYSCALL;
+  options->syscall_number = (long)number;
+  return true;
+}
+
+static bool parse_features(const char *value, size_t length, uint32_t *features) {
+  uint32_t chosen = 0;
+  if (equal("none", value, length)) return *features = 0, true;
+  for (const char *end = value + length; value <= end;) {
+    const char *comma = memchr(value, ',', (size_t)(end - value));
+    size_t name = (size_t)((comma ? comma : end) - value);
+    int feature = 0;
+    while (feature < OS_FEATURES && !equal(os_feature_texts[feature].name, value, name)) feature++;
+    if (feature == OS_FEATURES) return false;
+    chosen |= 1u << feature;
+    value += name + 1;
+  }
+  *features = chosen;
+  return true;
+}
+
+static bool parse_destination(const char *value, size_t length, char *destination) {
+  uint64_t descriptor;
+  const char *at = value + 3;
+  if (length >= STATS_PATH) return false;
+  if (length >= 3 && !memcmp(value, "fd:", 3) &&
+      (!read_number(&at, value + length, &descriptor) || at != value + length ||
+       descriptor > INT32_MAX))
+    return false;
+  memcpy(destination, value, length);
+  destination[length] = 0;
+  return true;
+}
+
+static bool parse_value(struct options *options, int index, const char *value, size_t length) {
+  void *field = (char *)options + rules[index].offset;
+  int choice;
+  uint64_t number;
+  const char *at = value;
+  switch (rules[index].type) {
+  case PATTERN: return parse_pattern(value, length, field);
+  case CHOICE: return parse_choice(value, length, rules[index].choices, field);
+  case BACKEND: return parse_backend(value, length, options);
+  case FEATURES: return parse_features(value, length, field);
+  case DESTINATION: return parse_destination(value, length, field);
+  case FLAG:
+    if (!parse_choice(value, length, rules[index].choices, &choice)) return false;
+    *(bool *)field = choice;
+    return true;
+  case INTERVAL:
+    if (equal("-1", value, length)) return *(int64_t *)field = -1, true;
+    if (!read_number(&at, value + length, &number) || at != value + length ||
+        number > rules[index].most)
+      return false;
+    *(int64_t *)field = (int64_t)number;
+    return true;
+  case SIZE:
+  case COUNT:
+    if (!parse_size(value, length, &number) || number < rules[index].least ||
+        number > rules[index].most)
+      return false;
+    *(size_t *)field = number;
+    return true;
+  }
+  return false;
+}
+
+/* The string */
+
+static bool starts_option(const char *text) {
+  size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
+  return name && text[name] == '=';
+}
+
+static const char *end_of_option(const char *text) {
+  while (*text && !(*text == ':' && (!text[1] || starts_option(text + 1)))) text++;
+  return text;
+}
+
+static void complain(struct text *complaint, const char *option, size_t length, const char *because) {
+  text_string(complaint, complaint->length ? "\n" : "");
+  text_span(complaint, option, length);
+  text_string(complaint, ": ");
+  text_string(complaint, because);
+}
+
+static bool parse_option(struct options *options, const char *option, size_t length,
+                         struct text *complaint) {
+  const char *equals = memchr(option, '=', length);
+  size_t name = equals ? (size_t)(equals - option) : length;
+  int index = 0;
+  while (index < OPTIONS && !equal(rules[index].text.name, option, name)) index++;
+  if (!equals || index == OPTIONS) {
+    complain(complaint, option, length, equals ? "no such option; allowed: " : "not key=value; allowed keys: ");
+    for (int i = 0; i < OPTIONS; i++) {
+      text_string(complaint, i ? ", " : "");
+      text_string(complaint, rules[i].text.name);
+    }
+    return false;
+  }
+  if (parse_value(options, index, equals + 1, length - name - 1)) return true;
+  complain(complaint, option, length, "bad value; allowed: ");
+  text_string(complaint, rules[index].text.allowed);
+  return false;
+}
+
+static bool parse_all(struct options *options, const char *string, struct text *complaint) {
+  bool good = true;
+  while (*string) {
+    const char *end = end_of_option(string);
+    good &= parse_option(options, string, (size_t)(end - string), complaint);
+    string = *end ? end + 1 : end;
+  }
+  return good;
+}
+
+bool options_parse(struct options *options, const char *string, struct text *complaint) {
+  bool good = parse_all(options, string, complaint);
+  if (options->backend != BACKEND_ZERO || (options->pattern.size && !options->pattern.word))
+    return good;
+  options->backend = BACKEND_AUTO;
+  complain(complaint, "backend=zero", strlen("backend=zero"), "bad value; allowed with pattern=zero only");
+  return false;
+}
+
+void options_default(struct options *options) {
+  memset(options, 0, sizeof *options);
+  for (int i = 0; i < OPTIONS; i++)
+    parse_value(options, i, rules[i].text.preset, strlen(rules[i].text.preset));
+}
+
+void options_format(const struct options *options, int index, struct text *value) {
+  const void *field = (const char *)options + rules[index].offset;
+  const struct pattern *pattern = &options->pattern;
+  bool first = true;
+  switch (rules[index].type) {
+  case PATTERN:
+    if (!pattern->size) {
+      text_string(value, "none");
+    } else {
+      uint64_t mask = UINT64_MAX >> (64 - 8 * pattern->size);
+      text_hex(value, pattern->word & mask, 2u * pattern->size);
+    }
+    break;
+  case CHOICE: text_string(value, rules[index].choices[*(const int *)field]); break;
+  case FLAG: text_string(value, rules[index].choices[*(const bool *)field]); break;
+  case DESTINATION: text_string(value, field); break;
+  case SIZE: text_size(value, *(const size_t *)field); break;
+  case COUNT: text_decimal(value, *(const size_t *)field); break;
+  case INTERVAL:
+    text_string(value, options->release_interval < 0 ? "-" : "");
+    text_decimal(value, (uint64_t)(options->release_interval < 0 ? 1 : options->release_interval));
+    break;
+  case BACKEND:
+    if (options->backend == BACKEND_SYSCALL) {
+      text_string(value, "syscall:");
+      text_decimal(value, (uint64_t)options->syscall_number);
+    } else {
+      text_string(value, backends[options->backend]);
+    }
+    break;
+  case FEATURES:
+    for (int i = 0; i < OS_FEATURES; i++) {
+      if (!(options->without >> i & 1)) continue;
+      text_string(value, first ? "" : ",");
+      text_string(value, os_feature_texts[i].name);
+      first = false;
+    }
+    text_string(value, first ? "none" : "");
+    break;
+  }
+}

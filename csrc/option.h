@@ -1,0 +1,60 @@
+/* Options: one table of names, defaults and meanings, which the parser, the environment, Python's
+ * Config, `patalloc options` and the README all come from. Pure functions; no state. */
+#ifndef PATALLOC_OPTION_H
+#define PATALLOC_OPTION_H
+
+#include "text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What fresh memory holds: `size` bytes of `word`, repeated to fill the word; or nothing at all. */
+struct pattern {
+  uint64_t word; /* in this machine's byte order, as it stands in memory */
+  uint8_t size;  /* 1, 2, 4 or 8 bytes; 0: no pattern */
+};
+
+enum fill { FILL_REFPAGE, FILL_MEMSET };
+enum backend {
+  BACKEND_AUTO,
+  BACKEND_MEMFD,
+  BACKEND_ZERO,
+  BACKEND_DEVICE,
+  BACKEND_NONE,
+  BACKEND_SYSCALL
+};
+enum on_error { ON_ERROR_ABORT, ON_ERROR_CONTINUE };
+enum { STATS_PATH = 256 };
+
+struct options {
+  struct pattern pattern;
+  size_t threshold;     /* bytes: larger requests are ours, smaller ones the primary's */
+  size_t guard_pages;   /* on either side of a block */
+  size_t cache_size;    /* bytes of idle spans that stay mapped */
+  int64_t release_interval; /* milliseconds that they stay mapped; -1: until the cache is full */
+  size_t reserve;       /* bytes of address space */
+  long syscall_number;  /* of backend=syscall:NR */
+  uint32_t without;     /* a bit for each os_feature that is not to be used */
+  int fill, backend, on_error;
+  bool small_fill;
+  bool count;           /* count small requests and dirty pages too */
+  char stats[STATS_PATH]; /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
+};
+
+struct option_text {
+  const char *name, *preset, *allowed, *meaning;
+};
+const struct option_text *option_text(int index); /* NULL past the last */
+
+void options_default(struct options *options);
+
+/* Applies "key=value:key=value" to *options. A ':' starts a new option only where "name=" follows,
+ * so that values such as fd:2 hold one. Every good option is applied; of bad ones `complaint` gets
+ * one line each, and their values stay as they were. Returns whether all were good. */
+bool options_parse(struct options *options, const char *string, struct text *complaint);
+
+/* The value of option `index` as options_parse takes it. */
+void options_format(const struct options *options, int index, struct text *value);
+
+#endif

@@ -1,0 +1,519 @@
+/* The kernel boundary (see os.h). */
+#define _GNU_SOURCE
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Constants newer than the oldest C library that this builds with (madvise(2), memfd_create(2)). */
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4 /* Linux 5.7; file mappings 5.13 */
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13; file mappings 6.15 */
+#define MADV_GUARD_REMOVE  103
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u /* Linux 6.3; demanded where vm.memfd_noexec is 2 */
+#endif
+
+/* ioctl(PAGEMAP_SCAN), Linux 6.7: Documentation/admin-guide/mm/pagemap.rst */
+struct page_region {
+  __u64 start, end, categories;
+};
+struct pagemap_scan {
+  __u64 size, flags, start, end, walk_end, vec, vec_len, max_pages;
+  __u64 category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct pagemap_scan)
+#define CATEGORY_FILE      (1u << 2)
+#define CATEGORY_PRESENT   (1u << 3)
+#define CATEGORY_SWAPPED   (1u << 4)
+#define CATEGORY_PFNZERO   (1u << 5)
+
+/* The character device of a kernel module that makes refpages. */
+struct refpage_request {
+  __u64 content;
+  __u32 size, flags;
+};
+#define REFPAGE_DEVICE "/dev/refpage"
+#define REFPAGE_CREATE _IOW('R', 1, struct refpage_request)
+
+size_t os_page;
+unsigned os_page_shift;
+
+#ifdef PATALLOC_FAULTS
+int (*os_fault)(const char *call);
+static bool refused(const char *call) {
+  int error = os_fault ? os_fault(call) : 0;
+  if (error) errno = error;
+  return error != 0;
+}
+#else
+#define refused(call) false
+#endif
+
+void os_init(void) {
+  if (os_page) return;
+  size_t page = getauxval(AT_PAGESZ);
+  os_page_shift = (unsigned)__builtin_ctzl(page);
+  os_page = page;
+}
+
+/* Address space */
+
+static void *map_at(void *address, size_t size, int protection, int flags, int descriptor) {
+  if (refused("mmap")) return NULL;
+  void *mapped = mmap(address, size, protection, MAP_PRIVATE | MAP_NORESERVE | flags, descriptor, 0);
+  return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+void *os_reserve(size_t size) {
+  return map_at(NULL, size, PROT_NONE, MAP_ANONYMOUS, -1);
+}
+
+void *os_map(size_t size) {
+  return map_at(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS, -1);
+}
+
+void os_unmap(void *address, size_t size) {
+  munmap(address, size);
+}
+
+bool os_commit(uintptr_t address, size_t size) {
+  if (refused("mprotect")) return false;
+  return mprotect((void *)address, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+bool os_map_zero(uintptr_t address, size_t size) {
+  return map_at((void *)address, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_FIXED, -1);
+}
+
+bool os_map_private(uintptr_t address, size_t size, int descriptor) {
+  return map_at((void *)address, size, PROT_READ | PROT_WRITE, MAP_FIXED, descriptor);
+}
+
+void *os_map_template(size_t size, int descriptor) {
+  return map_at(NULL, size, PROT_READ | PROT_WRITE, 0, descriptor);
+}
+
+/* Linux 5.13: of a private file mapping, the old place keeps its mapping and loses only the pages
+ * that were copied; a template that was never written has none, so this duplicates it. */
+bool os_duplicate(void *template_, uintptr_t address, size_t size) {
+  if (refused("mremap")) return false;
+  return mremap(template_, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+                (void *)address) != MAP_FAILED;
+}
+
+bool os_move_pages(uintptr_t from, uintptr_t to, size_t size) {
+  return os_duplicate((void *)from, to, size);
+}
+
+bool os_release(uintptr_t address, size_t size) {
+  return map_at((void *)address, size, PROT_NONE, MAP_ANONYMOUS | MAP_FIXED, -1);
+}
+
+/* MADV_DONTNEED is refused on locked memory (mlockall), where Linux 5.18 has its own advice. */
+bool os_reset(uintptr_t address, size_t size, bool locked_too) {
+  if (refused("madvise")) return false;
+  if (madvise((void *)address, size, MADV_DONTNEED) == 0) return true;
+  return locked_too && madvise((void *)address, size, MADV_DONTNEED_LOCKED) == 0;
+}
+
+bool os_guard_install(uintptr_t address, size_t size) {
+  if (refused("madvise")) return false;
+  return madvise((void *)address, size, MADV_GUARD_INSTALL) == 0;
+}
+
+bool os_guard_remove(uintptr_t address, size_t size) {
+  if (refused("madvise")) return false;
+  return madvise((void *)address, size, MADV_GUARD_REMOVE) == 0;
+}
+
+bool os_protect(uintptr_t address, size_t size, bool accessible) {
+  if (refused("mprotect")) return false;
+  return mprotect((void *)address, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+}
+
+/* Descriptors */
+
+int os_memfd(const char *name) {
+  if (refused("memfd_create")) return -1;
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  int descriptor = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+  return descriptor < 0 && errno == EINVAL ? memfd_create(name, flags) : descriptor;
+}
+
+bool os_write_at(int descriptor, const void *data, size_t size, size_t offset) {
+  if (refused("pwrite")) return false;
+  ssize_t written = pwrite(descriptor, data, size, (off_t)offset);
+  if (written >= 0 && (size_t)written != size) errno = ENOSPC;
+  return written >= 0 && (size_t)written == size;
+}
+
+/* By writes and not through a mapping, so that the pages never count in this process's RSS. */
+bool os_fill(int descriptor, const void *page, size_t size) {
+  enum { BATCH = 64 };
+  struct iovec pages[BATCH];
+  for (int i = 0; i < BATCH; i++) pages[i] = (struct iovec){(void *)(uintptr_t)page, os_page};
+  for (size_t done = 0; done < size;) {
+    size_t left = (size - done) >> os_page_shift;
+    if (refused("pwrite")) return false;
+    ssize_t written =
+        pwritev(descriptor, pages, left < BATCH ? (int)left : BATCH, (off_t)done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    done += page_down((size_t)written); /* a short write goes on at the page it broke off in */
+    if ((size_t)written < os_page) return errno = ENOSPC, false;
+  }
+  return true;
+}
+
+bool os_seal(int descriptor) {
+  if (refused("fcntl")) return false;
+  return fcntl(descriptor, F_ADD_SEALS,
+               F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
+}
+
+static char *append_decimal(char *end, unsigned long value) {
+  char digits[24];
+  int count = 0;
+  do digits[count++] = (char)('0' + value % 10);
+  while (value /= 10);
+  while (count) *end++ = digits[--count];
+  *end = 0;
+  return end;
+}
+
+int os_read_only(int descriptor) {
+  char path[48] = "/proc/self/fd/";
+  append_decimal(path + strlen(path), (unsigned long)descriptor);
+  int twin = refused("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  if (twin < 0) return descriptor;
+  close(descriptor);
+  return twin;
+}
+
+int os_hide_descriptor(int descriptor) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit)) return descriptor;
+  rlim_t place = limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur;
+  int hidden = refused("fcntl") ? -1
+                                : fcntl(descriptor, F_DUPFD_CLOEXEC, (int)(place - place / 16));
+  if (hidden < 0) return descriptor;
+  close(descriptor);
+  return hidden;
+}
+
+bool os_identify(int descriptor, struct os_identity *identity, size_t *size) {
+  struct stat status;
+  if (refused("fstat") || fstat(descriptor, &status)) return false;
+  *identity = (struct os_identity){status.st_dev, status.st_ino};
+  if (size) *size = (size_t)status.st_size;
+  return true;
+}
+
+int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags) {
+  if (refused("refpage_create")) return -1;
+  return (int)syscall(number, content, size, flags);
+}
+
+int os_refpage_device(const void *content, unsigned size, unsigned long flags) {
+  int device = refused("open") ? -1 : open(REFPAGE_DEVICE, O_RDWR | O_CLOEXEC);
+  if (device < 0) return -1;
+  struct refpage_request request = {(uintptr_t)content, size, (__u32)flags};
+  int descriptor = ioctl(device, REFPAGE_CREATE, &request);
+  int error = errno;
+  close(device);
+  errno = error;
+  return descriptor;
+}
+
+void os_close(int descriptor) {
+  close(descriptor);
+}
+
+void os_write(int descriptor, const char *text, size_t length) {
+  while (length) {
+    ssize_t written = write(descriptor, text, length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    text += written;
+    length -= (size_t)written;
+  }
+}
+
+int os_create_file(const char *path) {
+  return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+}
+
+size_t os_read_file(const char *path, char *text, size_t capacity) {
+  size_t length = 0;
+  int descriptor = refused("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor >= 0) {
+    while (length + 1 < capacity) {
+      ssize_t got = read(descriptor, text + length, capacity - 1 - length);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      length += (size_t)got;
+    }
+    close(descriptor);
+  }
+  text[length] = 0;
+  return length;
+}
+
+/* Dirty pages */
+
+static long dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end) {
+  struct page_region regions[64];
+  long dirty = 0;
+  while (address < end) {
+    struct pagemap_scan scan = {
+        .size = sizeof scan,
+        .start = address,
+        .end = end,
+        .vec = (uintptr_t)regions,
+        .vec_len = sizeof regions / sizeof *regions,
+        .category_inverted = CATEGORY_FILE | CATEGORY_PFNZERO,
+        .category_mask = CATEGORY_FILE | CATEGORY_PFNZERO,
+        .category_anyof_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
+        .return_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
+    };
+    int found = refused("ioctl") ? -1 : ioctl(pagemap, PAGEMAP_SCAN_IOCTL, &scan);
+    if (found < 0) return -1;
+    for (int i = 0; i < found; i++)
+      dirty += (long)((regions[i].end - regions[i].start) >> os_page_shift);
+    address = scan.walk_end;
+  }
+  return dirty;
+}
+
+/* Bit 63: present; 62: swapped; 61: a file's page, or shared anonymous (pagemap.rst). A zero page
+ * reads as neither file nor shared, so without PAGEMAP_SCAN reads of anonymous memory count too. */
+static long dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end) {
+  uint64_t entries[256];
+  long dirty = 0;
+  while (address < end) {
+    size_t pages = (end - address) >> os_page_shift;
+    if (pages > 256) pages = 256;
+    ssize_t got = refused("pread") ? -1
+                                   : pread(pagemap, entries, pages * sizeof *entries,
+                                           (off_t)((address >> os_page_shift) * sizeof *entries));
+    if (got <= 0) return -1;
+    pages = (size_t)got / sizeof *entries;
+    for (size_t i = 0; i < pages; i++) dirty += entries[i] >> 62 && !(entries[i] >> 61 & 1);
+    address += pages << os_page_shift;
+  }
+  return dirty;
+}
+
+/* Opened for each use: a kept descriptor could be closed by the program, and would describe the
+ * parent's memory after fork. */
+long os_dirty_pages(uintptr_t address, size_t size, bool scan) {
+  int pagemap = refused("open") ? -1 : open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (pagemap < 0) return -1;
+  long dirty = (scan ? dirty_by_scan : dirty_by_entries)(pagemap, address, address + size);
+  close(pagemap);
+  return dirty;
+}
+
+/* Limits */
+
+uint32_t os_milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return (uint32_t)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+/* The decimal number after `key` in the text (or at its start, for an empty key); `otherwise`
+ * where there is none. */
+static size_t number_after(const char *text, const char *key, size_t otherwise) {
+  const char *digit = strstr(text, key);
+  if (!digit) return otherwise;
+  digit += strlen(key);
+  while (*digit == ' ') digit++;
+  if (*digit < '0' || *digit > '9') return otherwise;
+  size_t value = 0;
+  for (; *digit >= '0' && *digit <= '9'; digit++) value = value * 10 + (size_t)(*digit - '0');
+  return value;
+}
+
+static size_t number_in_file(const char *path, size_t otherwise) {
+  char text[32];
+  os_read_file(path, text, sizeof text);
+  return number_after(text, "", otherwise);
+}
+
+size_t os_max_map_count(void) {
+  return number_in_file("/proc/sys/vm/max_map_count", 65530);
+}
+
+size_t os_physical_memory(void) {
+  struct sysinfo info;
+  return sysinfo(&info) ? 0 : (size_t)info.totalram * info.mem_unit;
+}
+
+size_t os_address_space_limit(void) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX
+                                                                          : (size_t)limit.rlim_cur;
+}
+
+struct cgroup_files {
+  const char *line, *mount, *limit, *usage;
+};
+
+/* What one control group and all above it still allow: cgroups(7), cgroup-v2.rst. */
+static size_t cgroup_allowance(const char *membership, const struct cgroup_files *files) {
+  const char *line = strstr(membership, files->line);
+  size_t allowance = SIZE_MAX;
+  if (!line) return allowance;
+  line += strlen(files->line);
+  size_t length = strcspn(line, "\n"), mount = strlen(files->mount);
+  char path[512];
+  if (mount + length + 32 > sizeof path) return allowance;
+  memcpy(path, files->mount, mount);
+  memcpy(path + mount, line, length);
+  for (char *end = path + mount + length; end >= path + mount; end--) {
+    if (*end != '/' && end != path + mount + length && end != path + mount) continue;
+    strcpy(end, files->limit);
+    size_t limit = number_in_file(path, SIZE_MAX);
+    strcpy(end, files->usage);
+    size_t usage = number_in_file(path, 0);
+    size_t left = limit > usage ? limit - usage : 0;
+    if (left < allowance) allowance = left;
+    *end = 0;
+  }
+  return allowance;
+}
+
+size_t os_available_memory(void) {
+  static const struct cgroup_files versions[] = {
+      {"0::", "/sys/fs/cgroup", "/memory.max", "/memory.current"},
+      {":memory:", "/sys/fs/cgroup/memory", "/memory.limit_in_bytes", "/memory.usage_in_bytes"},
+  };
+  char text[2048];
+  struct sysinfo info;
+  size_t available = SIZE_MAX;
+  if (!sysinfo(&info)) available = (size_t)(info.freeram + info.bufferram) * info.mem_unit;
+  os_read_file("/proc/meminfo", text, sizeof text);
+  size_t kib = number_after(text, "MemAvailable:", 0);
+  if (kib) available = kib * 1024;
+  os_read_file("/proc/self/cgroup", text, sizeof text);
+  for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+    size_t allowance = cgroup_allowance(text, &versions[i]);
+    if (allowance < available) available = allowance;
+  }
+  return available;
+}
+
+bool os_secure(void) {
+  return getauxval(AT_SECURE) != 0;
+}
+
+int os_process_id(void) {
+  return getpid();
+}
+
+/* Probes: each tries what it asks about, on pages of its own. */
+
+/* Two pages, mapped as spans are. */
+static char *probe_mapping(void) {
+  int descriptor = os_memfd("patalloc-probe");
+  if (descriptor < 0) return os_map(2 * os_page);
+  char *mapped = NULL;
+  if (ftruncate(descriptor, (off_t)(2 * os_page)) == 0)
+    mapped = os_map_template(2 * os_page, descriptor);
+  close(descriptor);
+  return mapped;
+}
+
+static bool probe_memfd(void) {
+  int descriptor = os_memfd("patalloc-probe");
+  if (descriptor < 0) return false;
+  bool sealed = os_seal(descriptor);
+  close(descriptor);
+  return sealed;
+}
+
+static bool probe_mremap(char *pages) {
+  void *target = os_reserve(os_page);
+  bool works = target && os_duplicate(pages, (uintptr_t)target, os_page);
+  if (target) os_unmap(target, os_page);
+  return works;
+}
+
+static bool probe_guard(char *pages) {
+  return os_guard_install((uintptr_t)pages, os_page) && os_guard_remove((uintptr_t)pages, os_page);
+}
+
+static bool probe_dontneed_locked(char *pages) {
+  return !refused("madvise") && madvise(pages, os_page, MADV_DONTNEED_LOCKED) == 0;
+}
+
+static bool probe_pagemap_scan(char *pages) {
+  pages[0] = 1;
+  return os_dirty_pages((uintptr_t)pages, 2 * os_page, true) == 1;
+}
+
+static bool probe_proc(char *pages) {
+  pages[0] = 1;
+  return os_dirty_pages((uintptr_t)pages, os_page, false) == 1;
+}
+
+const struct os_feature_text os_feature_texts[OS_FEATURES] = {
+    [OS_MEMFD] = {"memfd", "Linux 3.17", "refpages: a sealed file of pattern pages",
+                  "memset of every block"},
+    [OS_MREMAP_DONTUNMAP] = {"mremap_dontunmap", "Linux 5.13",
+                             "spans are duplicated from a template, and realloc moves pages",
+                             "the refpage's descriptor stays open; realloc copies"},
+    [OS_GUARD_REGIONS] = {"guard_regions", "Linux 6.15", "guards that need no VMA",
+                          "guards are PROT_NONE pages, two VMAs a block"},
+    [OS_DONTNEED_LOCKED] = {"dontneed_locked", "Linux 5.18", "reset of memory that is locked",
+                            "locked memory is rewritten on free"},
+    [OS_PAGEMAP_SCAN] = {"pagemap_scan", "Linux 6.7", "finding the pages that were written",
+                         "the entries of /proc/self/pagemap, read one by one"},
+    [OS_PROC] = {"proc", "a mounted /proc", "finding the pages that were written",
+                 "written pages are not counted"},
+};
+
+bool os_has(enum os_feature feature) {
+  static bool (*const probes[OS_FEATURES])(char *) = {
+      [OS_MREMAP_DONTUNMAP] = probe_mremap, [OS_GUARD_REGIONS] = probe_guard,
+      [OS_DONTNEED_LOCKED] = probe_dontneed_locked, [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
+      [OS_PROC] = probe_proc};
+  enum { UNKNOWN, ABSENT, PRESENT };
+  static _Atomic unsigned char known[OS_FEATURES]; /* two threads may both probe: same answer */
+  if (known[feature] == UNKNOWN) {
+    int error = errno;
+    bool present = false;
+    if (feature == OS_MEMFD) {
+      present = probe_memfd();
+    } else {
+      char *pages = probe_mapping();
+      present = pages && probes[feature](pages);
+      if (pages) os_unmap(pages, 2 * os_page);
+    }
+    known[feature] = present ? PRESENT : ABSENT;
+    errno = error;
+  }
+  return known[feature] == PRESENT;
+}

@@ -1,0 +1,91 @@
+/* The kernel boundary: every system call that the allocator makes, and every probe of a kernel
+ * feature, is behind these functions. Nothing above includes <sys/mman.h>.
+ *
+ * Functions return false (or NULL, -1) with errno set where the kernel refuses; none of them
+ * allocates, takes a lock or calls stdio, so all are async-signal-safe and fork-safe. */
+#ifndef PATALLOC_OS_H
+#define PATALLOC_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+extern size_t os_page;          /* bytes in a page */
+extern unsigned os_page_shift;  /* log2 of it */
+
+/* Sets the page size. Idempotent; to be called before anything else here. */
+void os_init(void);
+
+static inline uintptr_t page_down(uintptr_t address) { return address & ~(os_page - 1); }
+static inline uintptr_t page_up(uintptr_t address) { return page_down(address + os_page - 1); }
+
+/* Address space. `address` and `size` are whole pages. */
+void *os_reserve(size_t size);                       /* inaccessible, costs nothing */
+void *os_map(size_t size);                           /* zero pages anywhere: metadata */
+void os_unmap(void *address, size_t size);           /* of a whole os_reserve or os_map */
+bool os_commit(uintptr_t address, size_t size);      /* reserved metadata becomes writable */
+bool os_map_zero(uintptr_t address, size_t size);    /* zero pages over reserved ones */
+bool os_map_private(uintptr_t address, size_t size, int descriptor); /* private, from offset 0 */
+void *os_map_template(size_t size, int descriptor);  /* as above, anywhere */
+bool os_duplicate(void *template_, uintptr_t address, size_t size);
+bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays mapped, reset */
+bool os_release(uintptr_t address, size_t size);     /* back to reserved */
+bool os_reset(uintptr_t address, size_t size, bool locked_too); /* drop private copies */
+
+/* Guards: as markers in the page table (no VMA is split), or as page protection. */
+bool os_guard_install(uintptr_t address, size_t size);
+bool os_guard_remove(uintptr_t address, size_t size);
+bool os_protect(uintptr_t address, size_t size, bool accessible);
+
+/* Descriptors. */
+struct os_identity {
+  uint64_t device, inode;
+};
+int os_memfd(const char *name);
+bool os_fill(int descriptor, const void *page, size_t size); /* writes `page` over and over */
+bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);
+bool os_seal(int descriptor);
+int os_read_only(int descriptor);   /* a read-only twin where /proc allows, else `descriptor` */
+int os_hide_descriptor(int descriptor); /* moves it above those that programs use */
+bool os_identify(int descriptor, struct os_identity *identity, size_t *size);
+int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
+int os_refpage_device(const void *content, unsigned size, unsigned long flags);
+void os_close(int descriptor);
+void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
+int os_create_file(const char *path);
+size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended; 0 on failure */
+
+/* How many of the pages were written since they were mapped or reset; -1 where that can't be told.
+ * With `scan` by ioctl(PAGEMAP_SCAN), else by the entries of /proc/self/pagemap. */
+long os_dirty_pages(uintptr_t address, size_t size, bool scan);
+
+uint32_t os_milliseconds(void);      /* a monotonic clock that wraps */
+size_t os_max_map_count(void);       /* VMAs that a process may have */
+size_t os_physical_memory(void);     /* bytes */
+size_t os_address_space_limit(void); /* RLIMIT_AS in bytes, SIZE_MAX where unlimited */
+size_t os_available_memory(void);    /* bytes that can be written without swapping or an OOM kill */
+bool os_secure(void);                /* AT_SECURE: the environment is not to be trusted */
+int os_process_id(void);
+
+/* Kernel features, each probed by trying it once, when first asked for. */
+enum os_feature {
+  OS_MEMFD,
+  OS_MREMAP_DONTUNMAP,
+  OS_GUARD_REGIONS,
+  OS_DONTNEED_LOCKED,
+  OS_PAGEMAP_SCAN,
+  OS_PROC,
+  OS_FEATURES,
+};
+struct os_feature_text {
+  const char *name, *since, *purpose, *fallback;
+};
+extern const struct os_feature_text os_feature_texts[OS_FEATURES];
+bool os_has(enum os_feature feature);
+
+#ifdef PATALLOC_FAULTS
+/* Test builds: asked before each call named `call`; a non-zero answer is the errno it fails with. */
+extern int (*os_fault)(const char *call);
+#endif
+
+#endif

@@ -1,0 +1,280 @@
+/* Refpages and their cache (see refpage.h). */
+#include "refpage.h"
+
+#include "patalloc.h"
+#include "text.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { DESCRIPTOR_SPAN_SHIFT = 30 }; /* a kernel's refpage has no length: 1 GiB a VMA */
+
+struct refpage refpage_zero = {
+    .pattern = {0, 1}, .kind = REFPAGE_ZERO, .lock = LOCK_INITIAL};
+
+_Atomic size_t vmas_used;
+
+/* Three quarters of the limit: the program needs some for itself. */
+size_t vmas_allowed(void) {
+  static _Atomic size_t allowed;
+  if (!allowed) allowed = os_max_map_count() / 4 * 3;
+  return allowed;
+}
+
+/* Stages */
+
+size_t refpage_span(const struct refpage *refpage, unsigned stage) {
+  if (refpage->kind == REFPAGE_DESCRIPTOR) return (size_t)1 << DESCRIPTOR_SPAN_SHIFT;
+  return (os_page * 32) << (4 * stage); /* 128 KiB, 2 MiB, 32 MiB, 512 MiB at 4 KiB pages */
+}
+
+/* Bytes up to which a stage is used: a small process has at most 16 spans, a big one 1024, ... */
+static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
+  static const size_t spans[STAGES] = {16, 1024, 32768, SIZE_MAX};
+  size_t capacity;
+  if (__builtin_mul_overflow(refpage_span(refpage, stage), spans[stage], &capacity))
+    return SIZE_MAX;
+  return capacity;
+}
+
+unsigned refpage_stage(const struct refpage *refpage, size_t size) {
+  size_t mapped = refpage->mapped + size, used = vmas_used, allowed = vmas_allowed();
+  for (unsigned stage = 0; stage < STAGES; stage++) {
+    size_t span = refpage_span(refpage, stage);
+    if (refpage->kind == REFPAGE_MEMFD && stage == STAGES - 1 && span > os_physical_memory() / 32)
+      return STAGES;
+    if (mapped > stage_capacity(refpage, stage)) continue;
+    if (used + size / span < allowed) return stage;
+  }
+  return refpage->kind == REFPAGE_ZERO ? STAGES - 1 : STAGES; /* zero pages share one VMA */
+}
+
+/* Names the file for its pattern, so that /proc/PID/maps reads well. */
+static void name_of(const struct refpage *refpage, char *name, size_t capacity) {
+  struct text text = {name, capacity, 0};
+  unsigned size = refpage->pattern.size;
+  text_string(&text, "patalloc-");
+  text_hex(&text, refpage->pattern.word & (UINT64_MAX >> (64 - 8 * size)), 2 * size);
+}
+
+static void pattern_page(const struct refpage *refpage, char *page) {
+  for (size_t at = 0; at < os_page; at += sizeof refpage->pattern.word)
+    memcpy(page + at, &refpage->pattern.word, sizeof refpage->pattern.word);
+}
+
+static int make_memfd(const char *name, const void *page, size_t size) {
+  int descriptor = os_memfd(name);
+  if (descriptor < 0) return -1;
+  if (os_fill(descriptor, page, size) && os_seal(descriptor)) return descriptor;
+  int error = errno;
+  os_close(descriptor);
+  errno = error;
+  return -1;
+}
+
+static int make_descriptor(const struct refpage *refpage, const char *page) {
+  const void *content = &refpage->pattern.word;
+  if (refpage->backend == BACKEND_SYSCALL)
+    return os_refpage_syscall(refpage->syscall_number, content, refpage->pattern.size, 0);
+  (void)page;
+  return os_refpage_device(content, refpage->pattern.size, 0);
+}
+
+/* Makes the template, and so proves that the descriptor holds the pattern: a system call's number
+ * is the user's word only. */
+static bool make_template(struct refpage *refpage, struct stage *stage, size_t size,
+                          const char *page) {
+  char *template_ = os_map_template(size, stage->descriptor);
+  if (!template_) return false;
+  if (refpage->kind == REFPAGE_DESCRIPTOR && memcmp(template_, page, os_page)) {
+    os_unmap(template_, size);
+    return errno = EINVAL, false;
+  }
+  stage->template_ = (uintptr_t)template_;
+  return true;
+}
+
+static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size) {
+  char name[40], page[os_page];
+  name_of(refpage, name, sizeof name);
+  pattern_page(refpage, page);
+  stage->descriptor = refpage->kind == REFPAGE_MEMFD ? make_memfd(name, page, size)
+                                                     : make_descriptor(refpage, page);
+  if (stage->descriptor < 0) return false;
+  bool made = os_identify(stage->descriptor, &stage->identity, NULL) &&
+              make_template(refpage, stage, size, page);
+  int error = errno;
+  if (made && !refpage->duplicates) {
+    stage->descriptor = os_hide_descriptor(stage->descriptor);
+  } else {
+    os_close(stage->descriptor);
+    stage->descriptor = -1;
+  }
+  errno = error;
+  return made;
+}
+
+/* Mapping */
+
+static bool is_ours(const struct stage *stage) {
+  struct os_identity identity;
+  return stage->descriptor >= 0 && os_identify(stage->descriptor, &identity, NULL) &&
+         identity.device == stage->identity.device && identity.inode == stage->identity.inode;
+}
+
+/* The program may have closed the descriptor, and another file may have its number now: whatever
+ * number remains is never mapped. Checked after too, for a close in between by another thread. */
+static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t span,
+                           uintptr_t address, size_t size) {
+  if (!is_ours(stage)) {
+    os_unmap((void *)stage->template_, span);
+    stage->template_ = 0;
+    if (!make_stage(refpage, stage, span)) return false;
+  }
+  return os_map_private(address, size, stage->descriptor) && is_ours(stage);
+}
+
+bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t address, size_t size) {
+  if (refpage->kind == REFPAGE_ZERO) return os_map_zero(address, size);
+  struct stage *stage = &refpage->stages[refpage->kind == REFPAGE_MEMFD ? stage_number : 0];
+  size_t span = refpage_span(refpage, stage_number);
+  bool ready = true, mapped;
+  if (!stage->template_ || !refpage->duplicates) {
+    lock_take(&refpage->lock);
+    if (!stage->template_) ready = make_stage(refpage, stage, span);
+    if (ready && !refpage->duplicates) {
+      mapped = map_descriptor(refpage, stage, span, address, size);
+      lock_drop(&refpage->lock);
+      return mapped;
+    }
+    lock_drop(&refpage->lock);
+  }
+  return ready && os_duplicate((void *)stage->template_, address, size);
+}
+
+/* The cache */
+
+static struct lock cache_lock = LOCK_INITIAL;
+static struct refpage *cache; /* never shrinks: a process has few patterns, each a page */
+
+static bool same(const struct refpage *a, const struct refpage *b) {
+  return a->pattern.word == b->pattern.word && a->pattern.size == b->pattern.size &&
+         a->backend == b->backend && a->syscall_number == b->syscall_number &&
+         a->duplicates == b->duplicates;
+}
+
+static struct refpage *find(const struct refpage *wanted) {
+  struct refpage *at = cache;
+  while (at && !same(at, wanted)) at = at->next;
+  return at;
+}
+
+static struct refpage *find_or_add(const struct refpage *wanted) {
+  lock_take(&cache_lock);
+  struct refpage *found = find(wanted);
+  lock_drop(&cache_lock);
+  if (found) return found;
+  struct refpage *added = os_map(os_page); /* without the lock; another thread may be as far */
+  if (!added) return NULL;
+  *added = *wanted;
+  lock_init(&added->lock);
+  for (int i = 0; i < STAGES; i++) added->stages[i].descriptor = -1;
+  lock_take(&cache_lock);
+  found = find(wanted);
+  if (!found) {
+    added->next = cache;
+    cache = added;
+  }
+  lock_drop(&cache_lock);
+  if (found) os_unmap(added, os_page);
+  return found ? found : added;
+}
+
+static struct refpage *get(const struct options *options, struct pattern pattern,
+                           enum backend backend) {
+  bool memfd = backend == BACKEND_MEMFD;
+  if (memfd && ((options->without >> OS_MEMFD & 1) || !os_has(OS_MEMFD))) return NULL;
+  struct refpage wanted = {
+      .pattern = pattern,
+      .kind = memfd ? REFPAGE_MEMFD : REFPAGE_DESCRIPTOR,
+      .backend = backend,
+      .syscall_number = backend == BACKEND_SYSCALL ? options->syscall_number : 0,
+      .duplicates =
+          !(options->without >> OS_MREMAP_DONTUNMAP & 1) && os_has(OS_MREMAP_DONTUNMAP),
+  };
+  struct refpage *refpage = find_or_add(&wanted);
+  if (!refpage || memfd) return refpage;
+  lock_take(&refpage->lock); /* whether a kernel has refpages shows when the first is made */
+  struct stage *stage = &refpage->stages[0];
+  bool made = stage->template_ || make_stage(refpage, stage, refpage_span(refpage, 0));
+  lock_drop(&refpage->lock);
+  return made ? refpage : NULL;
+}
+
+struct refpage *refpage_get(const struct options *options, struct pattern pattern) {
+  if (pattern.size && !pattern.word) return &refpage_zero;
+  switch (options->backend) {
+  case BACKEND_NONE: return NULL;
+  case BACKEND_AUTO: {
+    struct refpage *device = get(options, pattern, BACKEND_DEVICE);
+    return device ? device : get(options, pattern, BACKEND_MEMFD);
+  }
+  default: return get(options, pattern, (enum backend)options->backend);
+  }
+}
+
+/* Every lock of the cache; the list does not change while the first is held. */
+void refpage_lock_all(void) {
+  lock_take(&cache_lock);
+  for (struct refpage *at = cache; at; at = at->next) lock_take(&at->lock);
+}
+
+void refpage_unlock_all(void) {
+  for (struct refpage *at = cache; at; at = at->next) lock_drop(&at->lock);
+  lock_drop(&cache_lock);
+}
+
+/* The public descriptor */
+
+enum { PUBLIC_STAGE = 1 };
+
+int patalloc_refpage_create(const void *content, unsigned size, unsigned long flags) {
+  os_init();
+  if (flags || !size || size & (size - 1) || size > os_page || (uintptr_t)content & (size - 1))
+    return errno = EINVAL, -1;
+  int descriptor = os_memfd("refpage");
+  if (descriptor < 0) return -1;
+  /* The kernel reads the content, so that a bad address is EFAULT and not a fault. */
+  char page[os_page];
+  size_t span = refpage_span(&refpage_zero, PUBLIC_STAGE);
+  bool made = os_write_at(descriptor, content, size, 0);
+  if (made) {
+    for (size_t at = 0; at < os_page; at += size) memcpy(page + at, content, size);
+    made = os_fill(descriptor, page, span) && os_seal(descriptor);
+  }
+  if (made) return os_read_only(descriptor);
+  int error = errno == ENOSPC ? ENOMEM : errno;
+  os_close(descriptor);
+  errno = error;
+  return -1;
+}
+
+void *patalloc_refpage_map(int descriptor, size_t length) {
+  struct os_identity identity;
+  size_t span = 0;
+  os_init();
+  if (!os_identify(descriptor, &identity, &span)) return NULL;
+  size_t size = page_up(length);
+  if (!length || size < length || span < os_page || span & (os_page - 1))
+    return errno = EINVAL, NULL;
+  char *address = os_reserve(size);
+  if (!address) return NULL;
+  for (size_t at = 0; at < size; at += span) {
+    size_t piece = size - at < span ? size - at : span;
+    if (os_map_private((uintptr_t)address + at, piece, descriptor)) continue;
+    int error = errno;
+    os_unmap(address, size);
+    return errno = error, NULL;
+  }
+  return address;
+}

@@ -1,0 +1,64 @@
+/* Refpages: what supplies a pattern to mappings; and the refpage cache, one refpage per pattern,
+ * made on first use and shared by all heaps of the process.
+ *
+ * A refpage of the memfd kind comes in stages. Each is a sealed file of pattern pages, as long as
+ * the spans that are mapped from it; later stages are longer, so that a small process pays little
+ * and a huge heap needs few VMAs. After a stage is made, its template, a private mapping that is
+ * never written, is duplicated for each span, and the descriptor is closed. Where mremap(2) cannot
+ * do that, the descriptor is kept, and its identity checked before and after each use. */
+#ifndef PATALLOC_REFPAGE_H
+#define PATALLOC_REFPAGE_H
+
+#include "lock.h"
+#include "option.h"
+#include "os.h"
+
+enum { STAGES = 4 };
+
+enum refpage_kind {
+  REFPAGE_ZERO,       /* anonymous memory: pattern 0, and the ground for memset */
+  REFPAGE_MEMFD,      /* a sealed memfd a stage */
+  REFPAGE_DESCRIPTOR, /* a kernel's own refpage: any length from one descriptor */
+};
+
+struct stage {
+  _Atomic uintptr_t template_; /* 0 until made */
+  int descriptor;              /* kept open only where templates cannot be duplicated; else -1 */
+  struct os_identity identity;
+};
+
+struct refpage {
+  struct refpage *next;
+  struct pattern pattern;
+  enum refpage_kind kind;
+  enum backend backend; /* as asked for */
+  long syscall_number;
+  bool duplicates; /* whether templates are duplicated */
+  _Atomic size_t mapped; /* bytes mapped from it */
+  struct lock lock;      /* held while a stage is made, so that it is made once */
+  struct stage stages[STAGES];
+};
+
+/* The refpage that these options ask for, from the cache; NULL where there can be none. */
+struct refpage *refpage_get(const struct options *options, struct pattern pattern);
+
+/* Anonymous zero pages: of calloc, and of blocks that are then memset. */
+extern struct refpage refpage_zero;
+
+/* Bytes in a span of this stage. */
+size_t refpage_span(const struct refpage *refpage, unsigned stage);
+
+/* The stage for another `size` bytes: the first whose spans keep the VMAs few; STAGES for none. */
+unsigned refpage_stage(const struct refpage *refpage, size_t size);
+
+/* Maps one span, or the front of one, over reserved address space. False with errno. */
+bool refpage_map(struct refpage *refpage, unsigned stage, uintptr_t address, size_t size);
+
+/* VMAs that all heaps of the process use, and how many they may; kept by run.c. */
+extern _Atomic size_t vmas_used;
+size_t vmas_allowed(void);
+
+void refpage_lock_all(void); /* around fork */
+void refpage_unlock_all(void);
+
+#endif

@@ -1,0 +1,195 @@
+/* The region (see region.h). Below the frontier ranges are taken or free; free neighbours
+ * are always joined. */
+#include "region.h"
+
+#include "lock.h"
+
+#include <errno.h>
+
+enum { BINS = 32, PROBES = 16 };
+
+struct region region;
+
+static struct lock lock = LOCK_INITIAL; /* guards all below, and records in the state RANGE */
+static uint32_t limit;    /* the last granule: never handed out, so that all have a neighbour */
+static uint32_t frontier; /* granules from here on were never handed out */
+static _Atomic uint32_t committed; /* the table can be read and written below this granule */
+static uint32_t bins[BINS]; /* free ranges, by log2 of their granules */
+
+/* A limit on the address space counts reservations too: leave the program seven eighths. */
+static size_t allowed_size(size_t size) {
+  size_t most = os_address_space_limit();
+  if (most != SIZE_MAX) most /= 8;
+  while (size > most) size /= 2;
+  return size;
+}
+
+static bool reserve(size_t size) {
+  unsigned shift = os_page_shift + 4;
+  _Static_assert(GRANULE_PAGES == 1 << 4, "granule shift");
+  enum { LEAST = 1 << 22 };
+  for (size = allowed_size(size); size >= LEAST; size /= 2) {
+    size_t granules = size >> shift, table = page_up(granules * sizeof(struct granule));
+    char *reserved = os_reserve(table + size + ((size_t)1 << shift));
+    if (!reserved) continue;
+    uintptr_t mask = ((uintptr_t)1 << shift) - 1;
+    region.table = (struct granule *)reserved;
+    region.shift = shift;
+    region.base = ((uintptr_t)reserved + table + mask) & ~mask;
+    limit = (uint32_t)granules - 1;
+    frontier = 1; /* 0 ends lists */
+    region.end = region.base + size;
+    return true;
+  }
+  return false;
+}
+
+bool region_init(size_t size) {
+  static struct lock once = LOCK_INITIAL;
+  lock_take(&once);
+  bool ready = region.end != region.base || reserve(size);
+  lock_drop(&once);
+  return ready;
+}
+
+/* Makes the table usable up to `granule`; without the lock, as two threads may do the same twice. */
+static bool commit(uint32_t granule) {
+  enum { STEP = 1 << 13 }; /* records: 256 KiB of the table */
+  uint32_t from = committed, to = (granule + STEP) & ~(uint32_t)(STEP - 1);
+  if (to > limit + 1) to = limit + 1;
+  uintptr_t start = page_down((uintptr_t)(region.table + from));
+  lock_drop(&lock);
+  bool done = os_commit(start, page_up((uintptr_t)(region.table + to)) - start);
+  lock_take(&lock);
+  if (done && to > committed) committed = to;
+  return done;
+}
+
+bool region_known(uint32_t granule) {
+  return granule < committed;
+}
+
+/* Free ranges */
+
+static unsigned bin_of(uint32_t count) {
+  return 31u - (unsigned)__builtin_clz(count);
+}
+
+static void set_state(uint32_t granule, uint32_t state) {
+  atomic_store_explicit(&region.table[granule].state, state, memory_order_relaxed);
+}
+
+static bool is_range(uint32_t granule) {
+  return granule && granule < frontier &&
+         atomic_load_explicit(&region.table[granule].state, memory_order_relaxed) == GRANULE_RANGE;
+}
+
+static void insert(uint32_t first, uint32_t count) {
+  uint32_t *head = &bins[bin_of(count)];
+  region.table[first].size = region.table[first + count - 1].size = count;
+  region.table[first].prev = 0;
+  region.table[first].next = *head;
+  if (*head) region.table[*head].prev = first;
+  *head = first;
+  set_state(first, GRANULE_RANGE);
+  set_state(first + count - 1, GRANULE_RANGE);
+}
+
+static uint32_t remove_range(uint32_t first) {
+  struct granule *range = &region.table[first];
+  uint32_t count = (uint32_t)range->size;
+  if (range->prev)
+    region.table[range->prev].next = range->next;
+  else
+    bins[bin_of(count)] = range->next;
+  if (range->next) region.table[range->next].prev = range->prev;
+  set_state(first, GRANULE_NONE);
+  set_state(first + count - 1, GRANULE_NONE);
+  return count;
+}
+
+static void give(uint32_t first, uint32_t count) {
+  if (is_range(first + count)) count += remove_range(first + count);
+  if (is_range(first - 1)) {
+    uint32_t before = (uint32_t)region.table[first - 1].size;
+    first -= before;
+    count += remove_range(first);
+  }
+  if (first + count == frontier)
+    frontier = first;
+  else
+    insert(first, count);
+}
+
+/* The first range of at least `count` granules among a few, then among larger ones. */
+static uint32_t find(uint32_t count) {
+  int probes = PROBES;
+  for (uint32_t at = bins[bin_of(count)]; at && probes--; at = region.table[at].next)
+    if (region.table[at].size >= count) return at;
+  for (unsigned bin = bin_of(count) + 1; bin < BINS; bin++)
+    if (bins[bin]) return bins[bin];
+  return 0;
+}
+
+static uint32_t take(uint32_t count) {
+  uint32_t first = find(count);
+  if (first) {
+    uint32_t found = remove_range(first);
+    if (found > count) insert(first + count, found - count);
+    return first;
+  }
+  for (;;) {
+    if (count > limit - frontier) return errno = ENOMEM, 0;
+    if (frontier + count < committed) break; /* so that the neighbour's record can be read too */
+    if (!commit(frontier + count)) return errno = ENOMEM, 0;
+  }
+  first = frontier;
+  frontier += count;
+  return first;
+}
+
+uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment) {
+  size_t step = alignment >> region.shift, wanted = count + (step ? step - 1 : 0);
+  if (wanted > limit) return errno = ENOMEM, 0;
+  lock_take(&lock);
+  uint32_t first = take((uint32_t)wanted);
+  if (first && wanted > count) {
+    uintptr_t address = granule_address(first + lead);
+    uint32_t skip = (uint32_t)((((address + alignment - 1) & ~(alignment - 1)) - address) >>
+                               region.shift);
+    if (skip) give(first, skip);
+    first += skip;
+    if (wanted > skip + count) give(first + count, (uint32_t)wanted - skip - count);
+  }
+  lock_drop(&lock);
+  return first;
+}
+
+bool region_extend(uint32_t first, uint32_t count) {
+  bool taken = false;
+  lock_take(&lock);
+  if (first == frontier) {
+    taken = count <= limit - frontier && frontier + count < committed;
+    if (taken) frontier += count;
+  } else if (is_range(first) && region.table[first].size >= count) {
+    uint32_t found = remove_range(first);
+    if (found > count) insert(first + count, found - count);
+    taken = true;
+  }
+  lock_drop(&lock);
+  return taken;
+}
+
+void region_give(uint32_t first, uint32_t count) {
+  lock_take(&lock);
+  give(first, count);
+  lock_drop(&lock);
+}
+
+void region_lock(void) {
+  lock_take(&lock);
+}
+
+void region_unlock(void) {
+  lock_drop(&lock);
+}

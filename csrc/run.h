@@ -1,0 +1,73 @@
+/* Runs: contiguous address space mapped, span after span, from one refpage. A shared run is one
+ * span divided into equal slots, a block each; its guards are pages of the span made inaccessible.
+ * A solo run holds one larger block, and maps just the pages of that block: the reserved address
+ * space around them is the guard.
+ *
+ * A run's spans begin at `start`, at `start + phase` and then every span's length, so that pages can
+ * be moved span by span: mremap(2) refuses to cross VMAs (before Linux 6.17). */
+#ifndef PATALLOC_RUN_H
+#define PATALLOC_RUN_H
+
+#include "refpage.h"
+#include "region.h"
+
+struct arena;
+
+/* `live`, `used`, and the links belong to the arena's lock; the rest to whoever owns the run's one
+ * block (solo), or is constant (shared). */
+struct run {
+  struct arena *arena;
+  struct refpage *refpage;
+  uintptr_t start, end;     /* what is mapped */
+  size_t phase;             /* bytes in the first span */
+  uint32_t first, granules; /* address space */
+  uint32_t slot;            /* granules in a slot; of a solo run: 0 */
+  uint32_t slots, used;     /* slots in all, and those that ever held a block */
+  uint32_t live;            /* blocks that the program has */
+  uint32_t fresh_next;      /* runs with slots that never held a block */
+  uint32_t idle_next, idle_prev; /* runs without live blocks, in the order they fell idle */
+  uint32_t idle_since;      /* milliseconds */
+  _Atomic uint32_t vmas;    /* as counted in vmas_used */
+  _Atomic uint8_t guards;   /* kinds of guards in it: see guard.c */
+  uint8_t stage;
+};
+
+struct run *run_at(uint32_t index);
+
+/* A run of one span of this stage, of slots of `slot` granules. 0 with errno where there is none. */
+uint32_t run_new_shared(struct arena *arena, struct refpage *refpage, unsigned stage, uint32_t slot);
+
+/* A run of `granules`, of which [offset, offset + size) bytes are mapped; the granule `lead` is
+ * aligned. Where pages will be moved in, `phase` is what their first span has; else 0. */
+struct solo {
+  uint32_t granules, lead;
+  size_t alignment, offset, size, phase;
+  unsigned stage;
+};
+uint32_t run_new_solo(struct arena *arena, struct refpage *refpage, const struct solo *solo);
+
+/* Changes what a solo run maps to [start, end), which must lie in its address space and end where
+ * a span ends. Pages in both keep their content. False where the kernel refuses: what was mapped
+ * still is if `start` stayed the same; else the run is fit for run_release only. */
+bool run_remap(struct run *run, uintptr_t start, uintptr_t end);
+
+/* Changes which address space is the run's; what it maps must lie within. */
+void run_resize(struct run *run, uint32_t first, uint32_t granules);
+
+/* Moves the pages of [from, from + size) of one run to `to` in another, span by span: by mremap(2)
+ * if `move`, else (or where that fails) by copying. Both sides must be mapped; spans must match. */
+void run_move(struct run *source, uintptr_t from, uintptr_t to, size_t size, bool move);
+
+/* Unmaps the run, gives its address space back and forgets it. */
+void run_release(uint32_t index);
+
+uintptr_t run_span_end(const struct run *run, uintptr_t address);
+static inline bool run_is_solo(const struct run *run) { return run->slot == 0; }
+static inline size_t run_bytes(const struct run *run) {
+  return (size_t)run->granules << region.shift;
+}
+
+void run_lock(void); /* around fork */
+void run_unlock(void);
+
+#endif
