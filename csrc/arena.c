@@ -239,25 +239,30 @@ static uint32_t fit_solo(struct arena *arena, uint32_t granule, size_t size, siz
   uintptr_t address = address_before(run->end, size, alignment), start = page_down(address);
   if (!guard_remove(run, block_end(granule), run->end)) return 0;
   if (start != run->start && !run_remap(run, start, run->end)) return 0;
-  uint32_t spare = granule_of(start - guard_bytes(arena)) - run->first;
-  if (spare) {
-    region_give(run->first, spare);
-    run_resize(run, run->first + spare, run->granules - spare);
-  }
+  uint32_t first = granule_of(start - guard_bytes(arena));
+  uint32_t last = granule_of(run->end + guard_bytes(arena) - 1) + 1;
+  uint32_t front = first - run->first, tail = run->first + run->granules - last;
+  run_resize(run, first, last - first);
+  if (front) region_give(first - front, front);
+  if (tail) region_give(last, tail);
   forget_block(granule);
   return set_block(index, address, size);
 }
 
-/* The guards that the last block left are in place where this one is as large. */
+/* The guards that the last block left are in place where this one is as large. Where the kernel
+ * refuses, a slot is freed again, and a run, which may be half mapped now, is released. */
 static uint32_t fit(struct arena *arena, uint32_t granule, size_t size, size_t alignment) {
   uint32_t index = region.table[granule].run;
   bool solo = run_is_solo(run_at(index));
   uint32_t fitted = (solo ? fit_solo : fit_slot)(arena, granule, size, alignment);
-  if (!fitted) { /* the kernel refused: free it again, as it was */
+  if (fitted) {
+    stats_add(arena->stats, STAT_BLOCKS_REUSED, 1);
+  } else if (solo) {
+    forget_block(granule);
+    release_runs(arena, &index, 1);
+  } else {
     arena_give(arena, granule);
-    return 0;
   }
-  stats_add(arena->stats, STAT_REUSED, 1);
   return fitted;
 }
 
@@ -365,8 +370,9 @@ void arena_give(struct arena *arena, uint32_t granule) {
 
 /* Growing and shrinking */
 
-uint32_t arena_take_growing(struct arena *arena, size_t size, size_t offset, size_t phase,
-                            unsigned stage) {
+/* A block with a run of its own, mapped in whole spans, and as much address space again to grow. */
+static uint32_t take_roomy(struct arena *arena, size_t size, size_t offset, size_t phase,
+                           unsigned stage) {
   size_t guard = guard_bytes(arena), span = refpage_span(arena->refpage, stage);
   size_t pages = page_up(offset + size), first = phase ? phase : span;
   struct solo solo = {.stage = stage, .phase = first, .offset = guard, .size = first};
@@ -379,25 +385,57 @@ uint32_t arena_take_growing(struct arena *arena, size_t size, size_t offset, siz
   return finish_solo(arena, index, run->start + offset, size);
 }
 
+/* Pages are moved span by span, so the new run's spans must begin where the old one's do; but where
+ * those are too short for the new size, the content is copied into longer ones. */
+uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *moved) {
+  enum { SPANS_MOST = 256 };
+  struct run *run = run_of(granule);
+  uintptr_t address = block_address(granule), start = block_pages(granule);
+  size_t bytes = block_end(granule) - start, phase = bytes;
+  unsigned stage = refpage_stage(arena->refpage, size);
+  *moved = may_use(arena, OS_MREMAP_DONTUNMAP);
+  if (stage < run->stage) stage = run->stage;
+  if (run_is_solo(run)) {
+    bool short_spans = size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
+    if (short_spans && stage > run->stage) *moved = false;
+    if (!*moved) phase = 0;
+    else stage = run->stage, phase = run->phase;
+  }
+  if (stage == STAGES) return 0;
+  uint32_t target = take_roomy(arena, size, address - start, phase, stage);
+  if (!target || run_move(run, start, run_of(target), bytes, moved)) return target;
+  uint32_t index = region.table[target].run;
+  forget_block(target);
+  release_runs(arena, &index, 1);
+  return 0;
+}
+
+/* Maps spans after the last one, where the address space is free. */
+static bool extend(struct arena *arena, struct run *run, uintptr_t end) {
+  size_t span = refpage_span(run->refpage, run->stage), granule = (size_t)1 << region.shift;
+  uintptr_t mapped = run->end + (end - run->end + span - 1) / span * span;
+  uintptr_t room = granule_address(run->first + run->granules), needed = mapped + guard_bytes(arena);
+  if (needed > room) {
+    size_t more = (needed - room + granule - 1) >> region.shift;
+    if (more > UINT32_MAX || !region_extend(run->first + run->granules, (uint32_t)more))
+      return false;
+    run_resize(run, run->first, run->granules + (uint32_t)more);
+  }
+  if (!run_remap(run, run->start, mapped)) return false;
+  install_guard(arena, run, end, run->end);
+  return true;
+}
+
 bool arena_grow(struct arena *arena, uint32_t granule, size_t size) {
   struct run *run = run_of(granule);
   uintptr_t old_end = block_end(granule), end = page_up(block_address(granule) + size);
-  if (!run_is_solo(run)) return false;
-  if (end > run->end) {
-    size_t span = refpage_span(run->refpage, run->stage);
-    uintptr_t mapped = run->end + (end - run->end + span - 1) / span * span;
-    uintptr_t room = granule_address(run->first + run->granules), needed = mapped + guard_bytes(arena);
-    if (needed > room) {
-      size_t more = (needed - room + ((size_t)1 << region.shift) - 1) >> region.shift;
-      if (more > UINT32_MAX || !region_extend(run->first + run->granules, (uint32_t)more))
-        return false;
-      run_resize(run, run->first, run->granules + (uint32_t)more);
-    }
-    uintptr_t before = run->end;
-    if (!run_remap(run, run->start, mapped)) return false;
-    install_guard(arena, run, end > before ? end : before, run->end);
+  uintptr_t inside = end < run->end ? end : run->end;
+  if (!run_is_solo(run) || end < old_end) return false;
+  if (!guard_remove(run, old_end, inside)) return false;
+  if (end > run->end && !extend(arena, run, end)) {
+    install_guard(arena, run, old_end, inside);
+    return false;
   }
-  if (!guard_remove(run, old_end, end)) return false;
   region.table[granule].size = size;
   return true;
 }

@@ -34,10 +34,10 @@ void arena_init(struct arena *arena, struct refpage *refpage, const struct optio
  * the state BUSY. 0 with errno where there is none to be had. Thread-safe. */
 uint32_t arena_take(struct arena *arena, size_t size, size_t alignment);
 
-/* A block with a run of its own, with room for it to grow in place; its address is `offset` bytes
- * into a page, and its first span has `phase` bytes (0: any). */
-uint32_t arena_take_growing(struct arena *arena, size_t size, size_t offset, size_t phase,
-                            unsigned stage);
+/* A larger block with the content of this one, by moving its pages or by copying (*moved says
+ * which), at the same place in a page, with room to grow further. The old block stays BUSY, its
+ * pages to be reset. 0 where that can't be done: the old block is as it was. */
+uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *moved);
 
 /* Gives a block back that is BUSY and reset. */
 void arena_give(struct arena *arena, uint32_t granule);

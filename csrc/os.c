@@ -1,5 +1,4 @@
 /* The kernel boundary (see os.h). */
-#define _GNU_SOURCE
 #include "os.h"
 
 #include <errno.h>
@@ -114,12 +113,25 @@ void *os_map_template(size_t size, int descriptor) {
   return map_at(NULL, size, PROT_READ | PROT_WRITE, 0, descriptor);
 }
 
+/* Reserves again what a failed mremap(2) may have unmapped before it failed; where it has not, this
+ * has no effect (MAP_FIXED_NOREPLACE, Linux 4.17). */
+static void restore_reservation(uintptr_t address, size_t size) {
+  int error = errno;
+  void *mapped = mmap((void *)address, size, PROT_NONE,
+                      MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (mapped != MAP_FAILED && mapped != (void *)address) munmap(mapped, size);
+  errno = error;
+}
+
 /* Linux 5.13: of a private file mapping, the old place keeps its mapping and loses only the pages
  * that were copied; a template that was never written has none, so this duplicates it. */
 bool os_duplicate(void *template_, uintptr_t address, size_t size) {
-  if (refused("mremap")) return false;
-  return mremap(template_, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-                (void *)address) != MAP_FAILED;
+  if (!refused("mremap") &&
+      mremap(template_, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+             (void *)address) != MAP_FAILED)
+    return true;
+  restore_reservation(address, size);
+  return false;
 }
 
 bool os_move_pages(uintptr_t from, uintptr_t to, size_t size) {

@@ -72,11 +72,10 @@ static int make_memfd(const char *name, const void *page, size_t size) {
   return -1;
 }
 
-static int make_descriptor(const struct refpage *refpage, const char *page) {
+static int make_descriptor(const struct refpage *refpage) {
   const void *content = &refpage->pattern.word;
   if (refpage->backend == BACKEND_SYSCALL)
     return os_refpage_syscall(refpage->syscall_number, content, refpage->pattern.size, 0);
-  (void)page;
   return os_refpage_device(content, refpage->pattern.size, 0);
 }
 
@@ -99,7 +98,7 @@ static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size
   name_of(refpage, name, sizeof name);
   pattern_page(refpage, page);
   stage->descriptor = refpage->kind == REFPAGE_MEMFD ? make_memfd(name, page, size)
-                                                     : make_descriptor(refpage, page);
+                                                     : make_descriptor(refpage);
   if (stage->descriptor < 0) return false;
   bool made = os_identify(stage->descriptor, &stage->identity, NULL) &&
               make_template(refpage, stage, size, page);

@@ -63,16 +63,16 @@ uintptr_t run_span_end(const struct run *run, uintptr_t address) {
   return run->start + run->phase + ((offset - run->phase) / span + 1) * span;
 }
 
-static void count_vmas(struct run *run, uint32_t vmas) {
-  vmas_used += vmas - run->vmas; /* wraps where fewer: the sum is right */
-  run->vmas = vmas;
+static void set_vmas(struct run *run, uint32_t vmas) {
+  vmas_used += (size_t)vmas - atomic_exchange(&run->vmas, vmas);
 }
 
-/* Zero pages lie in one VMA with their neighbours'. */
-static uint32_t vmas_of(const struct run *run) {
-  size_t span = refpage_span(run->refpage, run->stage);
-  if (run->refpage->kind == REFPAGE_ZERO) return 1;
-  return (uint32_t)((run->end - run->start + span - 1) / span) + 1;
+/* Zero pages lie in one VMA with their neighbours'; a protected guard splits one in three. */
+void run_count_vmas(struct run *run) {
+  size_t span = refpage_span(run->refpage, run->stage), spans = 1;
+  if (run->refpage->kind != REFPAGE_ZERO) spans += (run->end - run->start + span - 1) / span;
+  if (run->guards & GUARD_PROTECTED) spans += 2 * run->used;
+  set_vmas(run, (uint32_t)spans);
 }
 
 static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
@@ -88,7 +88,7 @@ static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
 static uint32_t map_new(uint32_t index) {
   struct run *run = run_at(index);
   if (map_spans(run, run->start, run->end)) {
-    count_vmas(run, vmas_of(run));
+    run_count_vmas(run);
     run->refpage->mapped += run_bytes(run);
     return index;
   }
@@ -169,7 +169,7 @@ bool run_remap(struct run *run, uintptr_t start, uintptr_t end) {
     move_start(run, start);
     if (!map_spans(run, start, before.start + before.phase)) return false;
   }
-  count_vmas(run, vmas_of(run));
+  run_count_vmas(run);
   return true;
 }
 
@@ -180,24 +180,59 @@ void run_resize(struct run *run, uint32_t first, uint32_t granules) {
   run->refpage->mapped += run_bytes(run);
 }
 
-void run_move(struct run *source, uintptr_t from, uintptr_t to, size_t size, bool move) {
-  for (uintptr_t at = from; at < from + size;) {
-    uintptr_t end = run_span_end(source, at);
-    if (end > from + size) end = from + size;
-    uintptr_t target = to + (at - from);
-    if (!move || !os_move_pages(at, target, end - at))
-      memcpy((void *)target, (void *)at, end - at);
-    at = end;
+/* Pages that hold the pattern are left alone, so that a sparse block stays sparse. */
+static void copy_pages(uintptr_t from, uintptr_t to, size_t size) {
+  for (size_t at = 0; at < size; at += os_page)
+    if (memcmp((void *)(to + at), (void *)(from + at), os_page))
+      memcpy((void *)(to + at), (void *)(from + at), os_page);
+}
+
+/* A failed mremap(2) may have unmapped its target, which is mapped again before the copy. What was
+ * moved before that failed too is copied back: that needs no help of the kernel's. */
+bool run_move(const struct run *source, uintptr_t from, struct run *target, size_t size,
+              bool *moved) {
+  uintptr_t to = target->start;
+  bool all = *moved;
+  for (size_t done = 0; done < size;) {
+    size_t piece = run_span_end(source, from + done) - (from + done);
+    if (!all) piece = run_span_end(target, to + done) - (to + done);
+    if (piece > size - done) piece = size - done;
+    if (all && !os_move_pages(from + done, to + done, piece)) {
+      if (!map_spans(target, to + done, target->end)) {
+        copy_pages(to, from, done);
+        return false;
+      }
+      all = false;
+    }
+    if (!all) copy_pages(from + done, to + done, piece);
+    done += piece;
   }
+  *moved = all;
+  return true;
 }
 
 void run_release(uint32_t index) {
   struct run *run = run_at(index);
   run->refpage->mapped -= run_bytes(run);
-  count_vmas(run, 0);
+  set_vmas(run, 0);
+  run->arena = NULL;
   /* Where the kernel refuses (a limit of VMAs), the range stays mapped, and lost to us. */
   if (os_release(run->start, run->end - run->start)) region_give(run->first, run->granules);
   drop_record(index);
+}
+
+static void forget_blocks(const struct run *run) {
+  uint32_t last = run_is_solo(run) ? granule_of(run->start) + 1 : run->first + run->granules;
+  for (uint32_t granule = run->first; granule < last; granule++)
+    atomic_store_explicit(&region.table[granule].state, GRANULE_NONE, memory_order_relaxed);
+}
+
+void run_release_all(const struct arena *arena) {
+  for (uint32_t index = 1; index < made; index++) {
+    if (run_at(index)->arena != arena) continue;
+    forget_blocks(run_at(index));
+    run_release(index);
+  }
 }
 
 void run_lock(void) {

@@ -13,6 +13,8 @@
 
 struct arena;
 
+enum { GUARD_MARKERS = 1, GUARD_PROTECTED = 2 };
+
 /* `live`, `used`, and the links belong to the arena's lock; the rest to whoever owns the run's one
  * block (solo), or is constant (shared). */
 struct run {
@@ -22,13 +24,14 @@ struct run {
   size_t phase;             /* bytes in the first span */
   uint32_t first, granules; /* address space */
   uint32_t slot;            /* granules in a slot; of a solo run: 0 */
-  uint32_t slots, used;     /* slots in all, and those that ever held a block */
+  uint32_t slots;
+  _Atomic uint32_t used;    /* slots that ever held a block */
   uint32_t live;            /* blocks that the program has */
   uint32_t fresh_next;      /* runs with slots that never held a block */
   uint32_t idle_next, idle_prev; /* runs without live blocks, in the order they fell idle */
   uint32_t idle_since;      /* milliseconds */
   _Atomic uint32_t vmas;    /* as counted in vmas_used */
-  _Atomic uint8_t guards;   /* kinds of guards in it: see guard.c */
+  _Atomic uint8_t guards;   /* kinds of guards in it */
   uint8_t stage;
 };
 
@@ -54,12 +57,20 @@ bool run_remap(struct run *run, uintptr_t start, uintptr_t end);
 /* Changes which address space is the run's; what it maps must lie within. */
 void run_resize(struct run *run, uint32_t first, uint32_t granules);
 
-/* Moves the pages of [from, from + size) of one run to `to` in another, span by span: by mremap(2)
- * if `move`, else (or where that fails) by copying. Both sides must be mapped; spans must match. */
-void run_move(struct run *source, uintptr_t from, uintptr_t to, size_t size, bool move);
+/* Moves the pages of [from, from + size) to the start of what `target` maps, span by span: by
+ * mremap(2) if *moved, else, or where that fails (*moved is false then), by copying those that
+ * differ from the pattern. False where neither can be done: all content is where it was. */
+bool run_move(const struct run *source, uintptr_t from, struct run *target, size_t size,
+              bool *moved);
+
+/* Counts the run's VMAs anew, after guards with page protection were set in it. */
+void run_count_vmas(struct run *run);
 
 /* Unmaps the run, gives its address space back and forgets it. */
 void run_release(uint32_t index);
+
+/* The same for all runs of an arena, whatever lives in them. */
+void run_release_all(const struct arena *arena);
 
 uintptr_t run_span_end(const struct run *run, uintptr_t address);
 static inline bool run_is_solo(const struct run *run) { return run->slot == 0; }

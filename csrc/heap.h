@@ -1,0 +1,44 @@
+/* A heap: its options, its arenas and its stats. patalloc.h is what the world sees of it. */
+#ifndef PATALLOC_HEAP_H
+#define PATALLOC_HEAP_H
+
+#include "arena.h"
+#include "option.h"
+#include "stats.h"
+
+enum block_fill { BLOCK_REFPAGE, BLOCK_MEMSET, BLOCK_ZERO, BLOCK_NONE, BLOCK_UNPATTERNED };
+
+struct patalloc_heap {
+  struct options options;
+  struct arena patterned; /* blocks from the refpage; its refpage is NULL where there is none */
+  struct arena zeroed;    /* zero pages: for calloc, and for memset */
+  struct stats stats;
+  struct lock lock;       /* held while the heap is prepared */
+  _Atomic bool ready;     /* whether large blocks can be made */
+  _Atomic bool hopeless;  /* whether that was tried in vain */
+  _Atomic bool warned;    /* of blocks that stayed without their pattern */
+  struct patalloc_heap *next; /* of all heaps, for fork */
+};
+
+/* Starts a heap in zeroed memory, with its options set. Makes no system call: what large blocks
+ * need is prepared with the first of them, so that most processes pay nothing. */
+void heap_start(struct patalloc_heap *heap);
+
+/* Whether large blocks can be made; prepares that with the first call. */
+bool heap_prepare(struct patalloc_heap *heap);
+
+static inline enum granule_state block_state(uint32_t granule) {
+  return atomic_load_explicit(&region.table[granule].state, memory_order_acquire);
+}
+
+/* The block, live or freed, in whose pages or at whose address `address` lies, or that ends before
+ * it in the same slot; 0 for none. */
+uint32_t heap_find(uintptr_t address);
+
+/* Whether the block is this heap's. */
+bool heap_owns(const struct patalloc_heap *heap, uint32_t granule);
+
+/* Writes the stats to where the option says; at exit. */
+void heap_write_stats(struct patalloc_heap *heap);
+
+#endif

@@ -1,0 +1,160 @@
+/* patalloc: a heap whose memory comes already filled with a pattern.
+ *
+ * Large blocks are private mappings of reference pages: they read as the pattern, and a page is
+ * copied on the first store to it. Small requests go to the malloc underneath and are filled with
+ * stores. Large blocks have inaccessible guard pages on both sides.
+ *
+ * Unless it says otherwise, every function is thread-safe, may be called after fork(2) in the
+ * child, and must not be called from a signal handler. Sizes and addresses are in bytes. */
+#ifndef PATALLOC_H
+#define PATALLOC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PATALLOC_API __attribute__((visibility("default")))
+
+/* Reference pages: as proposed for Linux ("mm: introduce reference pages", linux-mm, v5, 2021) */
+
+/* Makes a reference page: a descriptor whose private mappings read as `content` over and over.
+ *
+ *   content  `size` bytes, aligned to `size`
+ *   size     a power of two, at most the page size
+ *   flags    0
+ *
+ * Returns a descriptor with FD_CLOEXEC set, which can be neither written nor resized. On failure -1
+ * with errno: EINVAL (size, alignment or flags), EFAULT (content can't be read), ENOMEM, EMFILE,
+ * ENFILE, or ENOSYS where the kernel has no memfd_create(2). Map it with patalloc_refpage_map: on
+ * stock kernels it is a file of 2 MiB, and a longer mmap(2) would fault past its end.
+ * Async-signal-safe. */
+PATALLOC_API int patalloc_refpage_create(const void *content, unsigned size, unsigned long flags);
+
+/* Maps `length` bytes privately from a reference page, at an address of the kernel's choosing.
+ *
+ * Returns the address, to be unmapped with munmap(2) and its whole length in pages; on failure NULL
+ * with errno: EBADF, EINVAL (length 0 or too large, or a file that is no reference page), ENOMEM.
+ * Async-signal-safe. */
+PATALLOC_API void *patalloc_refpage_map(int descriptor, size_t length);
+
+/* Heaps */
+
+typedef struct patalloc_heap patalloc_heap;
+
+/* Makes a heap.
+ *
+ *   options    "key=value:key=value", as in PATALLOC_OPTIONS; NULL for the defaults. The options
+ *              stats and on_error work for heaps too; reserve counts for the first heap of a
+ *              process only, as all heaps share one range of addresses
+ *   complaint  `capacity` bytes for one line about each bad option, NUL-terminated; may be NULL
+ *
+ * Returns the heap. On failure NULL with errno: EINVAL (bad options: see the complaint), ENOMEM. */
+PATALLOC_API patalloc_heap *patalloc_heap_create(const char *options, char *complaint,
+                                                 size_t capacity);
+
+/* Ends a heap: its large blocks are unmapped, whether they were freed or not. Small blocks are the
+ * malloc's underneath, and stay. No other thread may be using the heap. */
+PATALLOC_API void patalloc_heap_destroy(patalloc_heap *heap);
+
+/* Allocates `size` bytes, all holding the heap's pattern.
+ *
+ * Returns an address aligned to 16 bytes; on failure NULL with errno ENOMEM. Size 0 is allowed and
+ * gives an address of its own. */
+PATALLOC_API void *patalloc_malloc(patalloc_heap *heap, size_t size);
+
+/* As patalloc_malloc, for `count` times `size` bytes of zeros. */
+PATALLOC_API void *patalloc_calloc(patalloc_heap *heap, size_t count, size_t size);
+
+/* As patalloc_malloc, at a multiple of `alignment`, a power of two; EINVAL for another number. */
+PATALLOC_API void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size);
+
+/* Changes the size of a block, and moves it where need be. Content is kept up to the smaller size;
+ * bytes past it hold the pattern (after patalloc_calloc too). NULL allocates. Size 0 frees a large
+ * block and returns NULL; for small ones it is up to the malloc underneath.
+ *
+ * Returns the block's address; on failure NULL with errno ENOMEM, and the block is as it was. */
+PATALLOC_API void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size);
+
+/* Frees a block; NULL is ignored. Keeps errno. An address that this heap has not handed out, or no
+ * longer, is reported on standard error, and then the process is aborted unless on_error=continue. */
+PATALLOC_API void patalloc_free(patalloc_heap *heap, void *pointer);
+
+/* The bytes that can be used at `pointer`: to the end of a large block's last page. 0 for NULL. */
+PATALLOC_API size_t patalloc_usable_size(patalloc_heap *heap, void *pointer);
+
+/* Unmaps what freed blocks have left mapped. Returns the bytes of address space released. */
+PATALLOC_API size_t patalloc_release(patalloc_heap *heap);
+
+/* How a block got its content. */
+enum patalloc_fill {
+  PATALLOC_FILL_REFPAGE,
+  PATALLOC_FILL_MEMSET,
+  PATALLOC_FILL_ZERO,       /* by calloc */
+  PATALLOC_FILL_NONE,       /* pattern none */
+  PATALLOC_FILL_FAILED,     /* zero pages, as neither a refpage nor a memset was possible */
+};
+
+struct patalloc_block {
+  uintptr_t address;
+  size_t size;        /* as requested */
+  size_t usable_size;
+  size_t guard_before, guard_after; /* bytes that are certain to be inaccessible */
+  int64_t pages;       /* that the block spans */
+  int64_t dirty_pages; /* that were written, and so take memory; -1 where that can't be told */
+  enum patalloc_fill fill;
+};
+
+/* Describes the live large block in which `pointer` lies. Returns 0; -1 with errno ENOENT where
+ * there is none in this heap. The block must not be freed or resized meanwhile. */
+PATALLOC_API int patalloc_inspect(patalloc_heap *heap, const void *pointer,
+                                  struct patalloc_block *block);
+
+/* Writes the heap's stats to `json`, NUL-terminated and cut to `capacity` bytes. Returns the length
+ * that the whole has, as snprintf(3) does. Async-signal-safe. */
+PATALLOC_API size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity);
+
+/* The heap's options as one string that patalloc_heap_create takes; returns as patalloc_stats. */
+PATALLOC_API size_t patalloc_heap_options(patalloc_heap *heap, char *text, size_t capacity);
+
+/* Options and kernel features, as data */
+
+struct patalloc_option {
+  const char *name, *preset, *allowed, *meaning;
+};
+
+/* Option `index`, counted from 0; -1 past the last, else 0. */
+PATALLOC_API int patalloc_option(int index, struct patalloc_option *option);
+
+/* Checks an option string. Returns 0, and in `text` all options in full, "key=value" a line; -1
+ * with errno EINVAL, and in `text` one line about each bad option. Async-signal-safe. */
+PATALLOC_API int patalloc_options_check(const char *options, char *text, size_t capacity);
+
+struct patalloc_feature {
+  const char *name, *since, *purpose, *fallback;
+  int available; /* as tried on this kernel, now */
+};
+
+/* Kernel feature `index`, counted from 0; -1 past the last, else 0. */
+PATALLOC_API int patalloc_feature(int index, struct patalloc_feature *feature);
+
+struct patalloc_limits {
+  size_t page_size;
+  size_t max_map_count;       /* VMAs that a process may have */
+  size_t map_count_allowed;   /* of them, how many heaps use at most */
+  size_t address_space;       /* RLIMIT_AS; SIZE_MAX where unlimited */
+  size_t available_memory;    /* now, control groups included */
+};
+
+PATALLOC_API void patalloc_limits(struct patalloc_limits *limits);
+
+/* The heap behind malloc(3) in this process; in libpatalloc.so only. Never destroy it. */
+PATALLOC_API patalloc_heap *patalloc_process_heap(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

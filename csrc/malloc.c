@@ -1,0 +1,341 @@
+/* malloc and its kin on a heap (see patalloc.h): small requests go to the primary and are filled
+ * with stores; large ones become blocks of an arena. A live block changes hands by an atomic
+ * exchange of its state, so that of two frees only one wins, and the other is reported. */
+#include "fill.h"
+#include "heap.h"
+#include "patalloc.h"
+#include "primary.h"
+#include "report.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_large(const struct patalloc_heap *heap, size_t size) {
+  return size >= heap->options.threshold;
+}
+
+/* Where the old content ends and the slack or growth begins; content up to there is kept. */
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* Small requests */
+
+static void *fill_small(struct patalloc_heap *heap, void *pointer, size_t from) {
+  if (!pointer) return NULL;
+  if (heap->options.small_fill && heap->options.pattern.size) {
+    size_t usable = primary_usable_size(pointer);
+    if (from < usable) fill_pattern(heap->options.pattern, (char *)pointer + from, usable - from);
+  }
+  return pointer;
+}
+
+static void count_small(struct patalloc_heap *heap, size_t size) {
+  if (!heap->options.count) return;
+  stats_add(&heap->stats, STAT_SMALL_REQUESTS, 1);
+  stats_add(&heap->stats, STAT_SMALL_BYTES, size);
+}
+
+static void *small_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
+  count_small(heap, size);
+  return fill_small(heap, alignment ? primary_aligned(alignment, size) : primary_malloc(size), 0);
+}
+
+static void *small_calloc(struct patalloc_heap *heap, size_t size) {
+  count_small(heap, size);
+  return primary_calloc(1, size);
+}
+
+/* Large blocks */
+
+static void count_block(struct patalloc_heap *heap, size_t size, enum block_fill fill) {
+  static const enum stat by_fill[] = {
+      [BLOCK_REFPAGE] = STAT_BLOCKS_REFPAGE,  [BLOCK_MEMSET] = STAT_BLOCKS_MEMSET,
+      [BLOCK_ZERO] = STAT_BLOCKS_ZERO,        [BLOCK_NONE] = STAT_BLOCKS_UNPATTERNED,
+      [BLOCK_UNPATTERNED] = STAT_BLOCKS_UNPATTERNED};
+  struct stats *stats = &heap->stats;
+  stats_add(stats, STAT_BLOCKS, 1);
+  stats_add(stats, by_fill[fill], 1);
+  if (fill == BLOCK_REFPAGE) stats_add(stats, STAT_BYTES_REFPAGE, size);
+  if (fill == BLOCK_MEMSET) stats_add(stats, STAT_BYTES_MEMSET, size);
+  stats_raise(stats, STAT_BLOCKS_PEAK, stats_add(stats, STAT_BLOCKS_LIVE, 1));
+  stats_raise(stats, STAT_BYTES_PEAK, stats_add(stats, STAT_BYTES_LIVE, size));
+}
+
+static void count_resized(struct patalloc_heap *heap, size_t before, size_t after) {
+  stats_subtract(&heap->stats, STAT_BYTES_LIVE, before);
+  stats_raise(&heap->stats, STAT_BYTES_PEAK, stats_add(&heap->stats, STAT_BYTES_LIVE, after));
+}
+
+static void warn_unpatterned(struct patalloc_heap *heap) {
+  stats_add(&heap->stats, STAT_FALLBACK_NO_MEMORY, 1);
+  if (!atomic_exchange(&heap->warned, true))
+    report_line("a block holds zeros, not the pattern: no refpage could be mapped for it, and a "
+                "memset of it would not fit in memory (said once)");
+}
+
+/* The pattern by stores, into zero pages. */
+static enum block_fill fill_block(struct patalloc_heap *heap, uint32_t granule) {
+  uintptr_t address = block_address(granule), end = block_end(granule);
+  if (!fill_fits(end - address)) {
+    warn_unpatterned(heap);
+    return BLOCK_UNPATTERNED;
+  }
+  fill_pattern(heap->options.pattern, (void *)address, end - address);
+  return BLOCK_MEMSET;
+}
+
+static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t alignment,
+                               enum block_fill *fill) {
+  if (heap->patterned.refpage) {
+    uint32_t granule = arena_take(&heap->patterned, size, alignment);
+    *fill = heap->options.pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
+    if (granule) return granule;
+  }
+  uint32_t granule = arena_take(&heap->zeroed, size, alignment);
+  if (!granule) return 0;
+  if (heap->patterned.refpage) stats_add(&heap->stats, STAT_FALLBACK_NO_SPAN, 1);
+  else if (heap->options.fill == FILL_REFPAGE && heap->options.backend != BACKEND_NONE)
+    stats_add(&heap->stats, STAT_FALLBACK_NO_REFPAGE, 1);
+  *fill = fill_block(heap, granule);
+  return granule;
+}
+
+/* Publishes a block: from here on it is the program's. */
+static void *hand_out(uint32_t granule, enum block_fill fill) {
+  region.table[granule].fill = fill;
+  atomic_store_explicit(&region.table[granule].state, GRANULE_LIVE, memory_order_release);
+  return (void *)block_address(granule);
+}
+
+static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+  enum block_fill fill = BLOCK_ZERO;
+  uint32_t granule = zero ? arena_take(&heap->zeroed, size, alignment)
+                          : take_patterned(heap, size, alignment, &fill);
+  if (!granule) return NULL;
+  count_block(heap, size, fill);
+  return hand_out(granule, fill);
+}
+
+/* A large request that no arena can serve goes to the primary, and is filled if that fits. */
+static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment,
+                                bool zero) {
+  if (zero && !alignment) return primary_calloc(1, size);
+  if (!fill_fits(size)) return errno = ENOMEM, NULL;
+  void *pointer = alignment ? primary_aligned(alignment, size) : primary_malloc(size);
+  if (!pointer) return NULL;
+  stats_add(&heap->stats, STAT_FALLBACK_PRIMARY, 1);
+  if (zero) return memset(pointer, 0, size);
+  fill_pattern(heap->options.pattern, pointer, size);
+  return pointer;
+}
+
+static void *allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+  if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX) return errno = ENOMEM, NULL;
+  if (!heap_prepare(heap)) return large_from_primary(heap, size, alignment, zero);
+  int error = errno;
+  void *pointer = take_block(heap, size, alignment, zero);
+  if (!pointer) return errno = ENOMEM, NULL;
+  errno = error;
+  return pointer;
+}
+
+void *patalloc_malloc(patalloc_heap *heap, size_t size) {
+  return is_large(heap, size) ? allocate(heap, size, 0, false) : small_aligned(heap, 0, size);
+}
+
+void *patalloc_calloc(patalloc_heap *heap, size_t count, size_t size) {
+  size_t total;
+  if (__builtin_mul_overflow(count, size, &total)) return errno = ENOMEM, NULL;
+  return is_large(heap, total) ? allocate(heap, total, 0, true) : small_calloc(heap, total);
+}
+
+void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size) {
+  if (!alignment || alignment & (alignment - 1)) return errno = EINVAL, NULL;
+  return is_large(heap, size) ? allocate(heap, size, alignment, false)
+                              : small_aligned(heap, alignment, size);
+}
+
+/* Claiming */
+
+static bool is_ours(const patalloc_heap *heap, const void *pointer) {
+  return heap->ready && region_holds(pointer);
+}
+
+static bool starts_at(const patalloc_heap *heap, uint32_t granule, const void *pointer) {
+  return block_address(granule) == (uintptr_t)pointer && heap_owns(heap, granule);
+}
+
+/* Makes the block that starts at `pointer` this thread's alone; 0 where that is no live block of
+ * this heap, which has been reported then. */
+static uint32_t claim(struct patalloc_heap *heap, const char *call, const void *pointer) {
+  uint32_t granule = granule_of((uintptr_t)pointer), live = GRANULE_LIVE;
+  if (region_known(granule) &&
+      atomic_compare_exchange_strong_explicit(&region.table[granule].state, &live, GRANULE_BUSY,
+                                              memory_order_acquire, memory_order_relaxed)) {
+    if (starts_at(heap, granule, pointer)) return granule;
+    atomic_store_explicit(&region.table[granule].state, GRANULE_LIVE, memory_order_release);
+  }
+  report_misuse(heap, call, pointer);
+  return 0;
+}
+
+size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
+  if (!pointer) return 0;
+  if (!is_ours(heap, pointer)) return primary_usable_size(pointer);
+  uint32_t granule = granule_of((uintptr_t)pointer);
+  if (region_known(granule) && block_state(granule) == GRANULE_LIVE &&
+      starts_at(heap, granule, pointer))
+    return block_end(granule) - (uintptr_t)pointer;
+  report_misuse(heap, "malloc_usable_size", pointer);
+  return 0;
+}
+
+/* Free */
+
+static void count_dirty(struct patalloc_heap *heap, uintptr_t start, size_t bytes) {
+  uint32_t without = heap->options.without;
+  if (!heap->options.count || without >> OS_PROC & 1) return;
+  bool scan = !(without >> OS_PAGEMAP_SCAN & 1) && os_has(OS_PAGEMAP_SCAN);
+  long dirty = os_dirty_pages(start, bytes, scan);
+  if (dirty < 0) return;
+  stats_add(&heap->stats, STAT_PAGES_COUNTED, bytes >> os_page_shift);
+  stats_add(&heap->stats, STAT_PAGES_DIRTIED, (uint64_t)dirty);
+}
+
+/* What the pages of a block read as before anybody wrote them. */
+static struct pattern ground(const struct arena *arena) {
+  return arena->refpage->pattern;
+}
+
+static void reset(struct arena *arena, uintptr_t start, size_t bytes) {
+  bool locked_too = !(arena->options->without >> OS_DONTNEED_LOCKED & 1);
+  if (!os_reset(start, bytes, locked_too)) fill_pattern(ground(arena), (void *)start, bytes);
+}
+
+static void free_block(struct patalloc_heap *heap, uint32_t granule) {
+  struct arena *arena = run_at(region.table[granule].run)->arena;
+  uintptr_t start = block_pages(granule);
+  size_t bytes = block_end(granule) - start;
+  count_dirty(heap, start, bytes);
+  stats_subtract(&heap->stats, STAT_BLOCKS_LIVE, 1);
+  stats_subtract(&heap->stats, STAT_BYTES_LIVE, region.table[granule].size);
+  stats_add(&heap->stats, STAT_FREES, 1);
+  reset(arena, start, bytes);
+  arena_give(arena, granule);
+}
+
+void patalloc_free(patalloc_heap *heap, void *pointer) {
+  if (!pointer) return;
+  if (!is_ours(heap, pointer)) return primary_free(pointer);
+  int error = errno;
+  uint32_t granule = claim(heap, "free", pointer);
+  if (granule) free_block(heap, granule);
+  errno = error;
+}
+
+/* Realloc */
+
+static void *keep(struct patalloc_heap *heap, uint32_t granule, size_t before) {
+  count_resized(heap, before, region.table[granule].size);
+  stats_add(&heap->stats, STAT_REALLOCS_IN_PLACE, 1);
+  return hand_out(granule, region.table[granule].fill);
+}
+
+/* Zero pages that a block has grown by get the pattern by stores; refpages hold it already. */
+static void fill_growth(struct patalloc_heap *heap, uint32_t granule, uintptr_t from) {
+  uintptr_t end = block_end(granule);
+  if (run_at(region.table[granule].run)->refpage == heap->patterned.refpage || from >= end) return;
+  if (fill_fits(end - from)) fill_pattern(heap->options.pattern, (void *)from, end - from);
+  else warn_unpatterned(heap);
+}
+
+/* Within the pages that the block has. What it gives up is patterned again. */
+static void *resize_within(struct patalloc_heap *heap, uint32_t granule, size_t size) {
+  size_t before = region.table[granule].size;
+  uintptr_t address = block_address(granule);
+  if (size < before) {
+    arena_shrink(run_at(region.table[granule].run)->arena, granule, size);
+    fill_pattern(heap->options.pattern, (void *)(address + size),
+                 block_end(granule) - address - size);
+  } else {
+    region.table[granule].size = size;
+    if (region.table[granule].fill == BLOCK_ZERO) fill_growth(heap, granule, address + before);
+  }
+  return keep(heap, granule, before);
+}
+
+static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t size) {
+  size_t before = region.table[granule].size;
+  uintptr_t end = block_end(granule);
+  if (!arena_grow(run_at(region.table[granule].run)->arena, granule, size)) return NULL;
+  fill_growth(heap, granule,
+              region.table[granule].fill == BLOCK_ZERO ? block_address(granule) + before : end);
+  return keep(heap, granule, before);
+}
+
+/* To a run with room to grow further, by moving pages where that is possible. */
+static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size) {
+  struct granule *record = &region.table[granule];
+  struct arena *arena = run_at(record->run)->arena;
+  uintptr_t address = block_address(granule), start = block_pages(granule), end = block_end(granule);
+  size_t before = record->size;
+  bool moved;
+  uint32_t target = arena_move(arena, granule, size, &moved);
+  if (!target) return NULL;
+  stats_add(&heap->stats, moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
+  fill_growth(heap, target,
+              block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
+  count_resized(heap, before, size);
+  void *pointer = hand_out(target, record->fill);
+  reset(arena, start, end - start);
+  arena_give(arena, granule);
+  return pointer;
+}
+
+/* To anywhere, by copying; the block itself is not given up. */
+static void *copy(struct patalloc_heap *heap, const void *pointer, size_t have, size_t size) {
+  void *target = patalloc_malloc(heap, size);
+  if (!target) return NULL;
+  memcpy(target, pointer, least(have, size));
+  return target;
+}
+
+static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t size) {
+  uint32_t granule = claim(heap, "realloc", pointer);
+  if (!granule) return errno = EINVAL, NULL;
+  size_t have = block_end(granule) - (uintptr_t)pointer, before = region.table[granule].size;
+  if (!size) return free_block(heap, granule), NULL;
+  void *moved = NULL;
+  if (size <= have && is_large(heap, size)) return resize_within(heap, granule, size);
+  if (size <= PTRDIFF_MAX && size > have) {
+    moved = grow_in_place(heap, granule, size);
+    if (!moved) moved = move(heap, granule, size);
+    if (moved) return moved;
+  }
+  moved = copy(heap, pointer, before, size);
+  if (moved) {
+    stats_add(&heap->stats, STAT_REALLOCS_COPIED, 1);
+    free_block(heap, granule);
+    return moved;
+  }
+  if (size <= have) return resize_within(heap, granule, size);
+  hand_out(granule, region.table[granule].fill);
+  return errno = ENOMEM, NULL;
+}
+
+static void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {
+  size_t have = primary_usable_size(pointer);
+  if (!is_large(heap, size)) {
+    count_small(heap, size);
+    return fill_small(heap, primary_realloc(pointer, size), least(size, have));
+  }
+  void *moved = copy(heap, pointer, have, size);
+  if (moved) primary_free(pointer);
+  return moved;
+}
+
+void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size) {
+  if (!pointer) return patalloc_malloc(heap, size);
+  return (is_ours(heap, pointer) ? realloc_large : realloc_small)(heap, pointer, size);
+}

@@ -1,0 +1,179 @@
+/* malloc(3) and its kin, in front of the C library's: each call goes to the process's heap. */
+#include "heap.h"
+#include "next.h"
+#include "patalloc.h"
+#include "primary.h"
+#include "report.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct patalloc_heap process_heap;
+static _Atomic bool begun, started;
+
+static void complain_by_line(char *complaint) {
+  char buffer[1024];
+  for (char *end; *complaint; complaint = *end ? end + 1 : end) {
+    end = complaint + strcspn(complaint, "\n");
+    struct text line = TEXT(buffer);
+    text_string(&line, "PATALLOC_OPTIONS: ");
+    text_span(&line, complaint, (size_t)(end - complaint));
+    text_string(&line, "; the default holds");
+    report_line(buffer);
+  }
+}
+
+static const char *option_string(void) {
+  static const char name[] = "PATALLOC_OPTIONS=";
+  if (os_secure()) return "";
+  for (char **at = environ; *at; at++)
+    if (!strncmp(*at, name, sizeof name - 1)) return *at + sizeof name - 1;
+  return "";
+}
+
+/* Not before the environment is there; nothing in here allocates. */
+static bool start(void) {
+  if (!environ || atomic_exchange(&begun, true)) return false;
+  char complaint[2048] = "";
+  struct text text = TEXT(complaint);
+  os_init();
+  options_default(&process_heap.options);
+  options_parse(&process_heap.options, option_string(), &text);
+  heap_start(&process_heap);
+  complain_by_line(complaint);
+  atomic_store_explicit(&started, true, memory_order_release);
+  return true;
+}
+
+/* The heap; NULL while it is being started: the primary serves then. */
+static inline struct patalloc_heap *heap(void) {
+  bool ready = atomic_load_explicit(&started, memory_order_acquire) || start();
+  return ready ? &process_heap : NULL;
+}
+
+__attribute__((constructor)) static void begin(void) {
+  heap();
+}
+
+__attribute__((destructor)) static void end(void) {
+  if (started) heap_write_stats(&process_heap);
+}
+
+patalloc_heap *patalloc_process_heap(void) {
+  return heap();
+}
+
+/* The family. The C library's headers declare these without visibility. */
+#define EXPORT PATALLOC_API
+
+EXPORT void *malloc(size_t size) {
+  struct patalloc_heap *ours = heap();
+  return ours ? patalloc_malloc(ours, size) : primary_malloc(size);
+}
+
+EXPORT void *calloc(size_t count, size_t size) {
+  struct patalloc_heap *ours = heap();
+  return ours ? patalloc_calloc(ours, count, size) : primary_calloc(count, size);
+}
+
+EXPORT void *realloc(void *pointer, size_t size) {
+  struct patalloc_heap *ours = heap();
+  return ours ? patalloc_realloc(ours, pointer, size) : primary_realloc(pointer, size);
+}
+
+EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
+  size_t total;
+  if (__builtin_mul_overflow(count, size, &total)) return errno = ENOMEM, NULL;
+  return realloc(pointer, total);
+}
+
+EXPORT void free(void *pointer) {
+  struct patalloc_heap *ours = heap();
+  if (ours) patalloc_free(ours, pointer);
+  else primary_free(pointer);
+}
+
+/* C23: the size is the caller's promise, which nothing here relies on. */
+EXPORT void free_sized(void *pointer, size_t size) {
+  (void)size;
+  free(pointer);
+}
+
+EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size) {
+  (void)alignment, (void)size;
+  free(pointer);
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t size) {
+  struct patalloc_heap *ours = heap();
+  return ours ? patalloc_aligned_alloc(ours, alignment, size) : primary_aligned(alignment, size);
+}
+
+/* Other alignments than powers of two are rounded up, as glibc does. */
+EXPORT void *memalign(size_t alignment, size_t size) {
+  size_t power = 1;
+  while (power && power < alignment) power *= 2;
+  return power ? aligned_alloc(power, size) : (errno = EINVAL, NULL);
+}
+
+EXPORT int posix_memalign(void **pointer, size_t alignment, size_t size) {
+  if (alignment % sizeof(void *) || !alignment || alignment & (alignment - 1)) return EINVAL;
+  int before = errno;
+  void *allocated = aligned_alloc(alignment, size);
+  int error = allocated ? 0 : errno;
+  errno = before;
+  if (allocated) *pointer = allocated;
+  return error;
+}
+
+EXPORT void *valloc(size_t size) {
+  return aligned_alloc(os_page ? os_page : (size_t)getpagesize(), size);
+}
+
+EXPORT void *pvalloc(size_t size) {
+  size_t page = (size_t)getpagesize();
+  if (size > PTRDIFF_MAX) return errno = ENOMEM, NULL;
+  return aligned_alloc(page, (size + page - 1) & ~(page - 1));
+}
+
+EXPORT size_t malloc_usable_size(void *pointer) {
+  struct patalloc_heap *ours = heap();
+  return ours ? patalloc_usable_size(ours, pointer) : primary_usable_size(pointer);
+}
+
+/* What concerns the primary too is passed on to it. */
+
+EXPORT int malloc_trim(size_t pad) {
+  int (*trim)(size_t);
+  *(void **)&trim = next_symbol("malloc_trim");
+  struct patalloc_heap *ours = heap();
+  bool released = ours && patalloc_release(ours);
+  return (trim && trim(pad)) || released;
+}
+
+/* Our blocks count as those that glibc maps one by one. */
+EXPORT struct mallinfo2 mallinfo2(void) {
+  struct mallinfo2 info = {0}, (*others)(void);
+  *(void **)&others = next_symbol("mallinfo2");
+  struct patalloc_heap *ours = heap();
+  if (others) info = others();
+  if (!ours) return info;
+  info.hblks += stats_get(&ours->stats, STAT_BLOCKS_LIVE);
+  info.hblkhd += stats_get(&ours->stats, STAT_BYTES_LIVE);
+  return info;
+}
+
+EXPORT int malloc_info(int options, FILE *stream) {
+  int (*others)(int, FILE *);
+  *(void **)&others = next_symbol("malloc_info");
+  return others ? others(options, stream) : (errno = ENOSYS, -1);
+}
+
+EXPORT int mallopt(int parameter, int value) {
+  int (*others)(int, int);
+  *(void **)&others = next_symbol("mallopt");
+  return others ? others(parameter, value) : 0;
+}

@@ -1,0 +1,15 @@
+/* Reports of misuse: one line on standard error, then abort(3) unless on_error=continue.
+ * Async-signal-safe. */
+#ifndef PATALLOC_REPORT_H
+#define PATALLOC_REPORT_H
+
+#include "heap.h"
+
+/* `call` (free, realloc, malloc_usable_size) was given an address that is no live block of this
+ * heap's. Finds out why, from the records, and reports it. */
+void report_misuse(struct patalloc_heap *heap, const char *call, const void *pointer);
+
+/* One line: "patalloc: " and what is given. */
+void report_line(const char *line);
+
+#endif

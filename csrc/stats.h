@@ -1,0 +1,65 @@
+/* Stats: counters of one heap, kept with relaxed atomics. All functions are async-signal-safe. */
+#ifndef PATALLOC_STATS_H
+#define PATALLOC_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* In the order in which they are written out; stats.c has their names. */
+enum stat {
+  STAT_BLOCKS_LIVE,
+  STAT_BLOCKS_PEAK,
+  STAT_BYTES_LIVE, /* as requested */
+  STAT_BYTES_PEAK,
+  STAT_BLOCKS, /* since the start, and the four ways in which they got their content */
+  STAT_BLOCKS_REFPAGE,
+  STAT_BLOCKS_MEMSET,
+  STAT_BLOCKS_ZERO,      /* calloc */
+  STAT_BLOCKS_UNPATTERNED, /* pattern none, or zero pages where no pattern could be had */
+  STAT_BYTES_REFPAGE,
+  STAT_BYTES_MEMSET,
+  STAT_BLOCKS_REUSED,    /* of all, those that were freed before */
+  STAT_FREES,
+  STAT_REALLOCS_IN_PLACE,
+  STAT_REALLOCS_MOVED,   /* by moving pages */
+  STAT_REALLOCS_COPIED,
+  STAT_FALLBACK_NO_REFPAGE, /* memset, as there was no refpage */
+  STAT_FALLBACK_NO_SPAN,    /* memset, as no span could be mapped */
+  STAT_FALLBACK_NO_MEMORY,  /* zero pages, as a memset would not have fitted in memory */
+  STAT_FALLBACK_PRIMARY,    /* the primary's, as there was no address space */
+  STAT_RUNS,
+  STAT_RUNS_RELEASED,
+  STAT_GUARDS_MISSING,
+  STAT_PAGES_COUNTED, /* with count=yes: pages of freed blocks, and how many were dirty */
+  STAT_PAGES_DIRTIED,
+  STAT_SMALL_REQUESTS, /* with count=yes */
+  STAT_SMALL_BYTES,
+  STAT_ERRORS,
+  STATS,
+};
+
+struct stats {
+  _Atomic uint64_t values[STATS];
+};
+
+extern const char *const stat_names[STATS];
+
+static inline uint64_t stats_get(const struct stats *stats, enum stat stat) {
+  return atomic_load_explicit(&stats->values[stat], memory_order_relaxed);
+}
+
+/* Returns the new value. */
+static inline uint64_t stats_add(struct stats *stats, enum stat stat, uint64_t amount) {
+  return atomic_fetch_add_explicit(&stats->values[stat], amount, memory_order_relaxed) + amount;
+}
+
+static inline void stats_subtract(struct stats *stats, enum stat stat, uint64_t amount) {
+  atomic_fetch_sub_explicit(&stats->values[stat], amount, memory_order_relaxed);
+}
+
+void stats_raise(struct stats *stats, enum stat stat, uint64_t value); /* to at least `value` */
+
+/* Forgets the past and keeps the present: what a forked child starts with. */
+void stats_restart(struct stats *stats);
+
+#endif
