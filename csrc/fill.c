@@ -3,6 +3,7 @@
 
 #include "os.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static void fill_bytes(uint64_t word, unsigned char *at, const unsigned char *end) {
@@ -25,10 +26,16 @@ void fill_pattern(struct pattern pattern, void *start, size_t size) {
   fill_bytes(pattern.word, last, end);
 }
 
-/* Small enough to try without asking; else leave an eighth of what there is. */
+/* Asking the kernel costs as much as a memset of some 100 KiB, so a part of what it says is handed
+ * out before it is asked again. */
 bool fill_fits(size_t size) {
-  enum { SMALL = 16 << 20 };
-  if (size <= SMALL) return true;
+  enum { PART = 16, MOST = 1 << 28 };
+  static _Atomic size_t granted;
+  size_t left = granted;
+  while (size <= left)
+    if (atomic_compare_exchange_weak(&granted, &left, left - size)) return true;
   size_t available = os_available_memory();
-  return size <= available - available / 8;
+  if (size > available - available / 8) return false;
+  granted = available / PART < MOST ? available / PART : MOST;
+  return true;
 }

@@ -1,7 +1,12 @@
 /* Guards inside a run's spans (see guard.h). */
 #include "guard.h"
 
-enum { VMAS_A_GUARD = 2 };
+/* Half of the VMAs at most, so that guards never take those that spans need: a block without its
+ * guards is better than one without its pattern. */
+static bool vmas_left(void) {
+  enum { VMAS_A_GUARD = 2 };
+  return vmas_used + VMAS_A_GUARD <= vmas_allowed() / 2;
+}
 
 bool guard_install(struct run *run, uintptr_t from, uintptr_t to, bool markers) {
   if (from >= to) return true;
@@ -10,7 +15,7 @@ bool guard_install(struct run *run, uintptr_t from, uintptr_t to, bool markers) 
     return true;
   }
   os_reset(from, to - from, true);
-  if (vmas_used + VMAS_A_GUARD > vmas_allowed() || !os_protect(from, to - from, false))
+  if (!vmas_left() || !os_protect(from, to - from, false))
     return false;
   run->guards |= GUARD_PROTECTED;
   run_count_vmas(run);

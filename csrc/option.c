@@ -287,7 +287,7 @@ void options_format(const struct options *options, int index, struct text *value
   case CHOICE: text_string(value, rules[index].choices[*(const int *)field]); break;
   case FLAG: text_string(value, rules[index].choices[*(const bool *)field]); break;
   case DESTINATION: text_string(value, field); break;
-  case SIZE: text_size(value, *(const size_t *)field); break;
+  case SIZE:
   case COUNT: text_decimal(value, *(const size_t *)field); break;
   case INTERVAL:
     text_string(value, options->release_interval < 0 ? "-" : "");

@@ -32,10 +32,3 @@ void text_hex(struct text *text, uint64_t value, unsigned digits) {
   text_string(text, "0x");
   text_number(text, value, 16, digits);
 }
-
-void text_size(struct text *text, size_t bytes) {
-  unsigned unit = 0;
-  while (bytes && bytes % 1024 == 0 && unit < 4) bytes /= 1024, unit++;
-  text_decimal(text, bytes);
-  text_span(text, &" KMGT"[unit], unit != 0);
-}

@@ -19,6 +19,5 @@ void text_string(struct text *text, const char *string);
 void text_span(struct text *text, const char *start, size_t length);
 void text_decimal(struct text *text, uint64_t value);
 void text_hex(struct text *text, uint64_t value, unsigned digits); /* at least `digits` of them */
-void text_size(struct text *text, size_t bytes); /* with the largest suffix that divides: 128K */
 
 #endif

@@ -1,0 +1,5 @@
+"""`python -m patalloc`: the command line."""
+
+from patalloc.cli import main
+
+main()

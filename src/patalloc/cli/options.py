@@ -1,0 +1,25 @@
+"""`patalloc options`."""
+
+import json
+
+import attrs
+import click
+
+from patalloc.machine import options as all_options
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def options(as_json: bool) -> None:
+    """Print the options of PATALLOC_OPTIONS, `patalloc run` and Config."""
+    found = all_options()
+    if as_json:
+        click.echo(json.dumps([attrs.asdict(option) for option in found], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("option", "default", "allowed", "meaning", highlight=False)
+    for option in found:
+        table.add_row(option.name, option.preset or '""', option.allowed, option.meaning)
+    Console().print(table)

@@ -1,0 +1,106 @@
+"""Config: the options of a heap, validated by the core's own parser."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Self
+
+import attrs
+
+from patalloc._core import ffi, lib
+from patalloc.errors import OptionError
+
+_CAPACITY = 8192
+
+
+def _check(options: str) -> dict[str, str]:
+    """All options in full, as the core reads this string."""
+    text = ffi.new("char[]", _CAPACITY)
+    if "\0" in options:
+        raise OptionError(f"{options!r}: options hold no NUL character")
+    failed = lib.patalloc_options_check(options.encode(), text, _CAPACITY)
+    written = ffi.string(text).decode()
+    if failed:
+        raise OptionError(written)
+    return dict(line.split("=", 1) for line in written.splitlines())
+
+
+@cache
+def _presets() -> Mapping[str, str]:
+    return _check("")
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _pattern_text(pattern: int | str) -> str:
+    """A number in hex, with the digits that a value of 1, 2, 4 or 8 bytes has."""
+    if isinstance(pattern, str):
+        return pattern
+    width = next((w for w in (1, 2, 4, 8) if 0 <= pattern < 1 << 8 * w), None)
+    return str(pattern) if width is None else f"0x{pattern:0{2 * width}x}"
+
+
+def _option(name: str) -> Any:  # noqa: ANN401 (stands for the field's own type)
+    return attrs.field(factory=lambda: _presets()[name])
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """The options of a heap; `patalloc options` tells what each means.
+
+    Every value goes through the core's parser and reads back in its canonical form: sizes in bytes
+    (given as numbers or as "128K"), the pattern in hex.
+
+    >>> Config(pattern=0xDEADBEEF, threshold="64K").threshold
+    65536
+    >>> Config.parse("pattern=0x5a:guard_pages=2") == Config(pattern=0x5A, guard_pages=2)
+    True
+
+    Raises:
+        OptionError: (a ValueError) a value is not allowed; the message says what is.
+    """
+
+    pattern: str = attrs.field(factory=lambda: _presets()["pattern"], converter=_pattern_text)
+    threshold: int = _option("threshold")
+    guard_pages: int = _option("guard_pages")
+    fill: str = _option("fill")
+    small_fill: bool = _option("small_fill")
+    cache_size: int = _option("cache_size")
+    release_interval: int = _option("release_interval")
+    backend: str = _option("backend")
+    without: str = _option("without")
+    reserve: int = _option("reserve")
+    on_error: str = _option("on_error")
+    count: bool = _option("count")
+    stats: str = _option("stats")
+
+    def __attrs_post_init__(self) -> None:
+        """Let the core check all values, and take them as it reads them."""
+        checked = _check(str(self))
+        for field in attrs.fields(type(self)):
+            text = checked[field.name]
+            value: object = text
+            if field.type is int:
+                value = int(text)
+            elif field.type is bool:
+                value = text == "yes"
+            object.__setattr__(self, field.name, value)
+
+    def __str__(self) -> str:
+        """The option string: what PATALLOC_OPTIONS and `parse` take."""
+        return ":".join(
+            f"{field.name}={_as_text(getattr(self, field.name))}"
+            for field in attrs.fields(type(self))
+        )
+
+    @classmethod
+    def parse(cls, options: str) -> Self:
+        """The Config that an option string ("key=value:key=value") stands for.
+
+        Raises:
+            OptionError: a key or value is not allowed.
+        """
+        return cls(**_check(options))

@@ -1,0 +1,3 @@
+#include <dlfcn.h>
+#include <errno.h>
+#include "patalloc.h"

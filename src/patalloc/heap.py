@@ -1,0 +1,356 @@
+"""Heap and Block: memory that comes filled with a pattern, for Python programs and experiments."""
+
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakSet
+
+from attrs import frozen
+
+from patalloc._core import ffi, lib
+from patalloc._exporter import Exporter
+from patalloc.config import Config
+from patalloc.errors import OptionError, PreloadError
+from patalloc.stats import Stats
+
+_SIZE_MAX = int(ffi.cast("size_t", -1))
+_FILLS = {
+    lib.PATALLOC_FILL_REFPAGE: "refpage",
+    lib.PATALLOC_FILL_MEMSET: "memset",
+    lib.PATALLOC_FILL_ZERO: "zero",
+    lib.PATALLOC_FILL_NONE: "none",
+    lib.PATALLOC_FILL_FAILED: "failed",
+}
+
+
+@frozen
+class BlockInfo:
+    """What the heap knows of a large block.
+
+    Attributes:
+        fill: how it got its content: refpage, memset, zero (calloc), none, or failed (zeros).
+        guard_before: bytes before its first page that are certain to be inaccessible.
+        guard_after: the same after its last page.
+        pages: that it spans.
+        dirty_pages: how many of them were written, and so take memory (PAGEMAP_SCAN, or the entries
+            of /proc/self/pagemap; both in proc(5)); None where that cannot be told.
+    """
+
+    fill: str
+    guard_before: int
+    guard_after: int
+    pages: int
+    dirty_pages: int | None
+
+
+class Block(Exporter):
+    """One allocation; an object with the buffer protocol: memoryview(block), numpy.asarray(block).
+
+    It is freed by `free`, by its heap, at the end of a with statement, or when nothing refers to it
+    any more; but never while views of it exist.
+    """
+
+    def __init__(self, heap: "Heap", address: int, size: int) -> None:
+        """Made by Heap's methods only."""
+        super().__init__(address, size)
+        self._heap = heap
+        self._address = address
+        self._size = size
+        self._freed = False
+
+    def _live(self) -> Any:  # noqa: ANN401 (cffi has no types)
+        if self._freed:
+            raise ValueError("the block has been freed")
+        return ffi.cast("void *", self._address)
+
+    @property
+    def address(self) -> int:
+        """Where it starts. Raises ValueError once it is freed."""
+        self._live()
+        return self._address
+
+    @property
+    def size(self) -> int:
+        """The bytes requested. Raises ValueError once it is freed."""
+        self._live()
+        return self._size
+
+    @property
+    def usable_size(self) -> int:
+        """The bytes that may be used: for a large block, to the end of its last page."""
+        return int(lib.patalloc_usable_size(self._heap._handle(), self._live()))
+
+    @property
+    def info(self) -> BlockInfo | None:
+        """What the heap knows of it; None for a small one, of which it keeps no record."""
+        found = ffi.new("struct patalloc_block *")
+        if lib.patalloc_inspect(self._heap._handle(), self._live(), found):
+            return None
+        return BlockInfo(
+            fill=_FILLS[found.fill],
+            guard_before=found.guard_before,
+            guard_after=found.guard_after,
+            pages=found.pages,
+            dirty_pages=None if found.dirty_pages < 0 else found.dirty_pages,
+        )
+
+    def _withdraw(self) -> int:
+        address = self.withdraw()
+        self._freed = True
+        return address
+
+    def free(self) -> None:
+        """Give it back to its heap.
+
+        Raises:
+            BufferError: views of it exist.
+            ValueError: it has been freed.
+        """
+        handle = self._heap._handle()
+        address = self._withdraw()
+        lib.patalloc_free(handle, ffi.cast("void *", address))
+
+    def __len__(self) -> int:
+        """The bytes requested."""
+        return self.size
+
+    def __enter__(self) -> Self:
+        """The block itself, freed at the end of the with statement."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Free it, unless that has been done."""
+        if not self._freed:
+            self.free()
+
+    def __del__(self) -> None:
+        """Free what nobody refers to any more."""
+        if not getattr(self, "_freed", True) and self._heap._pointer is not None:
+            self.free()
+
+    def __repr__(self) -> str:
+        """Its address and size, or that it was freed."""
+        if self._freed:
+            return "<Block, freed>"
+        return f"<Block of {self._size} bytes at {self._address:#x}>"
+
+
+def _size(value: int, what: str) -> int:
+    if value < 0:
+        raise ValueError(f"{what} {value}: must not be negative")
+    return min(value, _SIZE_MAX)  # the core refuses what no address space holds
+
+
+class Heap:
+    """A heap whose memory holds a pattern until the program writes it.
+
+    Takes a Config, or the options of one by keyword.
+
+    >>> with Heap(pattern=0x5A) as heap:
+    ...     block = heap.malloc(1_000_000)
+    ...     bytes(memoryview(block)[:4]).hex()
+    '5a5a5a5a'
+
+    All methods are thread-safe but `close`, which no other thread may be in the middle of another
+    method for.
+
+    Raises:
+        OptionError: (a ValueError) an option is bad; the message says what is allowed.
+        MemoryError: there is no memory for the heap itself.
+    """
+
+    def __init__(self, config: Config | None = None, /, **options: int | str | bool) -> None:
+        """Start the heap; see the class."""
+        self._pointer: Any = None
+        self._blocks: WeakSet[Block] = WeakSet()
+        known = {field.name for field in Config.__attrs_attrs__}  # type: ignore[attr-defined]
+        for name in options.keys() - known:
+            raise OptionError(f"{name}: no such option; allowed: {', '.join(sorted(known))}")
+        if config is not None and options:
+            raise OptionError("give a Config or options by keyword, not both")
+        self.config = Config(**options) if config is None else config  # type: ignore[arg-type]
+        pointer = lib.patalloc_heap_create(str(self.config).encode(), ffi.NULL, 0)
+        if pointer == ffi.NULL:
+            raise MemoryError("no memory for a heap")
+        self._pointer = pointer
+
+    def _handle(self) -> Any:  # noqa: ANN401 (cffi has no types)
+        if self._pointer is None:
+            raise ValueError("the heap is closed")
+        return self._pointer
+
+    def _block(self, pointer: Any, size: int) -> Block:  # noqa: ANN401 (cffi has no types)
+        if pointer == ffi.NULL:
+            raise MemoryError(f"{size} bytes could not be allocated")
+        block = Block(self, int(ffi.cast("uintptr_t", pointer)), size)
+        self._blocks.add(block)
+        return block
+
+    def malloc(self, size: int) -> Block:
+        """A block of `size` bytes, all holding the pattern, at a multiple of 16.
+
+        Raises:
+            MemoryError: there is no address space or memory for it.
+            ValueError: the size is negative, or the heap is closed.
+        """
+        return self._block(lib.patalloc_malloc(self._handle(), _size(size, "size")), size)
+
+    def calloc(self, count: int, size: int) -> Block:
+        """A block of `count` times `size` bytes of zeros. Raises as `malloc` does."""
+        pointer = lib.patalloc_calloc(self._handle(), _size(count, "count"), _size(size, "size"))
+        return self._block(pointer, count * size)
+
+    def aligned_alloc(self, alignment: int, size: int) -> Block:
+        """A block as `malloc` gives it, at a multiple of `alignment` bytes.
+
+        Raises:
+            MemoryError: as `malloc`.
+            ValueError: as `malloc`, or the alignment is not a power of two.
+        """
+        if alignment <= 0 or alignment & (alignment - 1):
+            raise ValueError(f"alignment {alignment}: must be a power of two")
+        pointer = lib.patalloc_aligned_alloc(
+            self._handle(), _size(alignment, "alignment"), _size(size, "size")
+        )
+        return self._block(pointer, size)
+
+    def realloc(self, block: Block, size: int) -> Block:
+        """A block of `size` bytes with the content of `block`, which is used up.
+
+        What it has grown by holds the pattern.
+
+        Raises:
+            BufferError: views of `block` exist.
+            MemoryError: there is no room; `block` is as it was.
+            ValueError: `block` has been freed or is another heap's, or `size` is not positive.
+        """
+        if size <= 0:
+            raise ValueError(f"size {size}: must be positive; use free for 0")
+        self._own(block)
+        handle, before = self._handle(), block.size
+        address = block._withdraw()
+        pointer = lib.patalloc_realloc(handle, ffi.cast("void *", address), _size(size, "size"))
+        if pointer == ffi.NULL:
+            block.__init__(self, address, before)  # type: ignore[misc]
+        return self._block(pointer, size)
+
+    def free(self, block: Block) -> None:
+        """Free a block of this heap's. Raises as Block.free does."""
+        self._own(block)
+        block.free()
+
+    def _own(self, block: Block) -> None:
+        if block._heap is not self:
+            raise ValueError(f"{block!r} belongs to another heap")
+
+    def release(self) -> int:
+        """Unmap what freed blocks have left mapped; returns the bytes of address space."""
+        return int(lib.patalloc_release(self._handle()))
+
+    def stats(self) -> Stats:
+        """The heap's counters now."""
+        return _read_stats(lib.patalloc_stats, self._handle())
+
+    def close(self) -> None:
+        """Free all blocks and end the heap; a second time does nothing.
+
+        Raises:
+            BufferError: views of a block exist; no block is freed then.
+        """
+        if self._pointer is None:
+            return
+        blocks = [block for block in self._blocks if not block._freed]
+        viewed = [block for block in blocks if block.exports]
+        if viewed:
+            raise BufferError(f"{viewed[0]!r} has exported views; release them first")
+        for block in blocks:
+            block.free()
+        pointer, self._pointer = self._pointer, None
+        lib.patalloc_heap_destroy(pointer)
+
+    def __enter__(self) -> Self:
+        """The heap itself, closed at the end of the with statement."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Close it; blocks keep their heap alive, so none is left but at interpreter exit."""
+        with suppress(BufferError):
+            self.close()
+
+
+def _read_stats(function: Any, heap: Any) -> Stats:  # noqa: ANN401 (cffi has no types)
+    capacity = 8192
+    buffer = ffi.new("char[]", capacity)
+    function(heap, buffer, capacity)
+    return Stats.from_json(ffi.string(buffer))
+
+
+class ProcessHeap:
+    """The heap behind malloc(3) in a process that runs under libpatalloc.so."""
+
+    def __init__(self) -> None:
+        """Find it; raises PreloadError where this process has none."""
+        find = lib.dlsym(ffi.NULL, b"patalloc_process_heap")
+        self._stats = ffi.cast(
+            "size_t (*)(patalloc_heap *, char *, size_t)", lib.dlsym(ffi.NULL, b"patalloc_stats")
+        )
+        self._release = ffi.cast(
+            "size_t (*)(patalloc_heap *)", lib.dlsym(ffi.NULL, b"patalloc_release")
+        )
+        if find == ffi.NULL:
+            raise PreloadError(
+                "this process does not run under libpatalloc.so; start it with `patalloc run`"
+            )
+        self._pointer = ffi.cast("patalloc_heap *(*)(void)", find)()
+
+    def stats(self) -> Stats:
+        """Its counters now."""
+        return _read_stats(self._stats, self._pointer)
+
+    def release(self) -> int:
+        """Unmap what freed blocks have left mapped; returns the bytes of address space."""
+        return int(self._release(self._pointer))
+
+
+def process_heap() -> ProcessHeap:
+    """The heap behind malloc(3) in this process.
+
+    Raises:
+        PreloadError: the process does not run under libpatalloc.so.
+    """
+    return ProcessHeap()
+
+
+_default: Heap | None = None
+
+
+def default_heap() -> Heap:
+    """The heap of the module-level functions, made on first use with the default options."""
+    global _default
+    if _default is None:
+        _default = Heap()
+    return _default
+
+
+def malloc(size: int) -> Block:
+    """A block of the default heap's; see Heap.malloc."""
+    return default_heap().malloc(size)
+
+
+def free(block: Block) -> None:
+    """Free a block of the default heap's; see Heap.free."""
+    default_heap().free(block)

@@ -1,0 +1,98 @@
+"""Running other programs under libpatalloc.so."""
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.resources import as_file, files
+from pathlib import Path
+from types import FrameType
+
+import attrs
+
+from patalloc.config import Config
+from patalloc.errors import PreloadError
+from patalloc.stats import Stats
+
+
+def library() -> Path:
+    """The path of libpatalloc.so, for LD_PRELOAD.
+
+    Raises:
+        PreloadError: the package was installed without it.
+    """
+    with as_file(files("patalloc") / "libpatalloc.so") as path:
+        if not path.is_file():
+            raise PreloadError(f"{path}: not there; install patalloc again")
+        return path
+
+
+def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment under which a program's malloc is patalloc's.
+
+    Args:
+        config: the heap's options.
+        base: the environment to start from; None for this process's. Libraries that it preloads
+            are kept, behind ours: their malloc serves the small requests.
+    """
+    result = dict(os.environ if base is None else base)
+    ours = str(library())
+    others = [name for name in result.get("LD_PRELOAD", "").replace(":", " ").split() if name != ours]
+    result["LD_PRELOAD"] = " ".join([ours, *others])
+    result["PATALLOC_OPTIONS"] = str(config)
+    return result
+
+
+@attrs.frozen
+class Outcome:
+    """How a program ended that ran under the heap.
+
+    Attributes:
+        status: its exit status, or minus the number of the signal that killed it.
+        processes: the stats of each process that it consisted of, itself first, where they ended by
+            exit(3); one that was killed, or called _exit(2), leaves none.
+    """
+
+    status: int
+    processes: tuple[Stats, ...]
+
+
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)  # the program gets them itself
+
+
+@contextmanager
+def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    def forward(number: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    before |= {number: signal.signal(number, lambda *_: None) for number in _FROM_TERMINAL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(command: Sequence[str], config: Config) -> Outcome:
+    """Run a program under the heap, wait for it, and gather the stats of all its processes.
+
+    Signals that ask this process to end or that it gets as SIGUSR1 or SIGUSR2 go to the program.
+    To be called from the main thread.
+
+    Raises:
+        OSError: the program can't be started.
+        PreloadError: libpatalloc.so is missing.
+    """
+    with tempfile.TemporaryDirectory(prefix="patalloc-") as directory:
+        counting = attrs.evolve(config, count=True, stats=f"{directory}/%p")
+        process = subprocess.Popen(command, env=environment(counting))
+        with _signals_for(process):
+            status = process.wait()
+        found = [Stats.from_json(path.read_bytes()) for path in Path(directory).iterdir()]
+        found.sort(key=lambda stats: (stats.pid != process.pid, stats.pid))
+        return Outcome(status, tuple(found))

@@ -1,0 +1,82 @@
+"""Stats: what a heap has done so far."""
+
+import json
+from typing import Any, Self
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """Counters of one heap. Blocks are its large allocations; sizes are as requested, in bytes.
+
+    Attributes:
+        options: the heap's option string.
+        backend: what supplies the pattern: zero, memfd, descriptor, none, or "none yet".
+        features: the kernel features in use; empty before the first block.
+        pid: the process.
+        blocks_live: blocks that the program has now; blocks_peak: the most it had at one time.
+        bytes_live: their bytes; bytes_peak: the most at one time.
+        blocks: all so far; of them blocks_refpage, blocks_memset and blocks_zero (calloc) by how
+            they got their content, and blocks_unpatterned, which hold zeros instead.
+        bytes_refpage: the bytes patterned by refpages; bytes_memset: by stores.
+        blocks_reused: how many took the place of a freed one.
+        frees: blocks freed.
+        reallocs_in_place: blocks resized where they were; reallocs_moved: by moving their pages;
+            reallocs_copied: by copying.
+        fallback_no_refpage: blocks memset for want of a refpage; fallback_no_span: as no span could
+            be mapped; fallback_no_memory: left zero, as a memset would not have fitted in memory;
+            fallback_primary: taken from the malloc underneath for want of address space.
+        runs: mapped pieces of address space now; runs_released: those given back.
+        guards_missing: guards that could not be set up.
+        pages_counted: with count=yes, the pages of freed blocks; pages_dirtied: those written.
+        small_requests: with count=yes, requests passed to the malloc underneath; small_bytes: theirs.
+        errors: misuses reported.
+        vmas: mappings that all heaps of the process use; vmas_allowed: how many they may.
+    """
+
+    options: str
+    backend: str
+    features: tuple[str, ...] = attrs.field(converter=tuple)
+    pid: int
+    blocks_live: int
+    blocks_peak: int
+    bytes_live: int
+    bytes_peak: int
+    blocks: int
+    blocks_refpage: int
+    blocks_memset: int
+    blocks_zero: int
+    blocks_unpatterned: int
+    bytes_refpage: int
+    bytes_memset: int
+    blocks_reused: int
+    frees: int
+    reallocs_in_place: int
+    reallocs_moved: int
+    reallocs_copied: int
+    fallback_no_refpage: int
+    fallback_no_span: int
+    fallback_no_memory: int
+    fallback_primary: int
+    runs: int
+    runs_released: int
+    guards_missing: int
+    pages_counted: int
+    pages_dirtied: int
+    small_requests: int
+    small_bytes: int
+    errors: int
+    vmas: int
+    vmas_allowed: int
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The stats that a process wrote at its end (option `stats`), or patalloc_stats() gave."""
+        values: dict[str, Any] = json.loads(text)
+        return cls(**values)
+
+    @property
+    def density(self) -> float | None:
+        """The share of freed blocks' pages that the program wrote; None where none was counted."""
+        return self.pages_dirtied / self.pages_counted if self.pages_counted else None
