@@ -16,10 +16,6 @@ void arena_init(struct arena *arena, struct refpage *refpage, const struct optio
   arena->stats = stats;
 }
 
-static bool may_use(const struct arena *arena, enum os_feature feature) {
-  return !(arena->options->without >> feature & 1) && os_has(feature);
-}
-
 static size_t guard_bytes(const struct arena *arena) {
   return arena->options->guard_pages << os_page_shift;
 }
@@ -29,8 +25,7 @@ static struct run *run_of(uint32_t granule) {
 }
 
 static void install_guard(struct arena *arena, struct run *run, uintptr_t from, uintptr_t to) {
-  if (!arena->options->guard_pages) return;
-  if (!guard_install(run, from, to, may_use(arena, OS_GUARD_REGIONS)))
+  if (!guard_install(run, from, to, arena->options) && arena->options->guard_pages)
     stats_add(arena->stats, STAT_GUARDS_MISSING, 1);
 }
 
@@ -393,7 +388,7 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
   uintptr_t address = block_address(granule), start = block_pages(granule);
   size_t bytes = block_end(granule) - start, phase = bytes;
   unsigned stage = refpage_stage(arena->refpage, size);
-  *moved = may_use(arena, OS_MREMAP_DONTUNMAP);
+  *moved = options_use(arena->options, OS_MREMAP_DONTUNMAP);
   if (stage < run->stage) stage = run->stage;
   if (run_is_solo(run)) {
     bool short_spans = size / refpage_span(run->refpage, run->stage) > SPANS_MOST;

@@ -8,14 +8,15 @@ static bool vmas_left(void) {
   return vmas_used + VMAS_A_GUARD <= vmas_allowed() / 2;
 }
 
-bool guard_install(struct run *run, uintptr_t from, uintptr_t to, bool markers) {
+bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct options *options) {
+  bool wanted = options->guard_pages;
   if (from >= to) return true;
-  if (markers && os_guard_install(from, to - from)) {
+  if (wanted && options_use(options, OS_GUARD_REGIONS) && os_guard_install(from, to - from)) {
     run->guards |= GUARD_MARKERS;
     return true;
   }
-  os_reset(from, to - from, true);
-  if (!vmas_left() || !os_protect(from, to - from, false))
+  run_reset(run, from, to - from, options);
+  if (!wanted || !vmas_left() || !os_protect(from, to - from, false))
     return false;
   run->guards |= GUARD_PROTECTED;
   run_count_vmas(run);

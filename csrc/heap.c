@@ -142,16 +142,20 @@ uint32_t heap_find(uintptr_t address) {
   return 0;
 }
 
+long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes) {
+  const struct options *options = &heap->options;
+  if (!options_use(options, OS_PROC)) return -1;
+  return os_dirty_pages(start, bytes, options_use(options, OS_PAGEMAP_SCAN));
+}
+
 int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_block *block) {
   uint32_t granule = heap->ready ? heap_find((uintptr_t)pointer) : 0;
   if (!granule || block_state(granule) != GRANULE_LIVE || !heap_owns(heap, granule) ||
       (uintptr_t)pointer >= block_end(granule))
     return errno = ENOENT, -1;
   const struct granule *record = &region.table[granule];
-  const struct options *options = &heap->options;
   uintptr_t address = block_address(granule), start = block_pages(granule);
-  size_t guard = options->guard_pages << os_page_shift, bytes = block_end(granule) - start;
-  bool scan = !(options->without >> OS_PAGEMAP_SCAN & 1) && os_has(OS_PAGEMAP_SCAN);
+  size_t guard = heap->options.guard_pages << os_page_shift, bytes = block_end(granule) - start;
   *block = (struct patalloc_block){
       .address = address,
       .size = record->size,
@@ -159,7 +163,7 @@ int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_b
       .guard_before = guard,
       .guard_after = guard,
       .pages = (int64_t)(bytes >> os_page_shift),
-      .dirty_pages = options->without >> OS_PROC & 1 ? -1 : os_dirty_pages(start, bytes, scan),
+      .dirty_pages = heap_dirty_pages(heap, start, bytes),
       .fill = (enum patalloc_fill)record->fill,
   };
   return 0;
@@ -213,7 +217,7 @@ size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   text_string(&text, ",\n  \"features\": [");
   for (int i = 0, listed = 0; i < OS_FEATURES && heap->ready; i++) {
     const char *name = os_feature_texts[i].name;
-    if (heap->options.without >> i & 1 || !os_has(i)) continue;
+    if (!options_use(&heap->options, i)) continue;
     write_string(&text, listed++ ? ", " : "", name, strlen(name));
   }
   text_string(&text, "]");

@@ -38,6 +38,9 @@ uint32_t heap_find(uintptr_t address);
 /* Whether the block is this heap's. */
 bool heap_owns(const struct patalloc_heap *heap, uint32_t granule);
 
+/* How many of these pages the program has written; -1 where that can't be told. */
+long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes);
+
 /* Writes the stats to where the option says; at exit. */
 void heap_write_stats(struct patalloc_heap *heap);
 

@@ -43,7 +43,7 @@ static void *small_aligned(struct patalloc_heap *heap, size_t alignment, size_t 
 
 static void *small_calloc(struct patalloc_heap *heap, size_t size) {
   count_small(heap, size);
-  return primary_calloc(1, size);
+  return fill_small(heap, primary_calloc(1, size), size); /* the slack: realloc may hand it out */
 }
 
 /* Large blocks */
@@ -194,35 +194,22 @@ size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
 /* Free */
 
 static void count_dirty(struct patalloc_heap *heap, uintptr_t start, size_t bytes) {
-  uint32_t without = heap->options.without;
-  if (!heap->options.count || without >> OS_PROC & 1) return;
-  bool scan = !(without >> OS_PAGEMAP_SCAN & 1) && os_has(OS_PAGEMAP_SCAN);
-  long dirty = os_dirty_pages(start, bytes, scan);
+  long dirty = heap->options.count ? heap_dirty_pages(heap, start, bytes) : -1;
   if (dirty < 0) return;
   stats_add(&heap->stats, STAT_PAGES_COUNTED, bytes >> os_page_shift);
   stats_add(&heap->stats, STAT_PAGES_DIRTIED, (uint64_t)dirty);
 }
 
-/* What the pages of a block read as before anybody wrote them. */
-static struct pattern ground(const struct arena *arena) {
-  return arena->refpage->pattern;
-}
-
-static void reset(struct arena *arena, uintptr_t start, size_t bytes) {
-  bool locked_too = !(arena->options->without >> OS_DONTNEED_LOCKED & 1);
-  if (!os_reset(start, bytes, locked_too)) fill_pattern(ground(arena), (void *)start, bytes);
-}
-
 static void free_block(struct patalloc_heap *heap, uint32_t granule) {
-  struct arena *arena = run_at(region.table[granule].run)->arena;
+  struct run *run = run_at(region.table[granule].run);
   uintptr_t start = block_pages(granule);
   size_t bytes = block_end(granule) - start;
   count_dirty(heap, start, bytes);
   stats_subtract(&heap->stats, STAT_BLOCKS_LIVE, 1);
   stats_subtract(&heap->stats, STAT_BYTES_LIVE, region.table[granule].size);
   stats_add(&heap->stats, STAT_FREES, 1);
-  reset(arena, start, bytes);
-  arena_give(arena, granule);
+  run_reset(run, start, bytes, &heap->options);
+  arena_give(run->arena, granule);
 }
 
 void patalloc_free(patalloc_heap *heap, void *pointer) {
@@ -277,19 +264,19 @@ static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t 
 /* To a run with room to grow further, by moving pages where that is possible. */
 static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size) {
   struct granule *record = &region.table[granule];
-  struct arena *arena = run_at(record->run)->arena;
+  struct run *run = run_at(record->run);
   uintptr_t address = block_address(granule), start = block_pages(granule), end = block_end(granule);
   size_t before = record->size;
   bool moved;
-  uint32_t target = arena_move(arena, granule, size, &moved);
+  uint32_t target = arena_move(run->arena, granule, size, &moved);
   if (!target) return NULL;
   stats_add(&heap->stats, moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
   fill_growth(heap, target,
               block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
   count_resized(heap, before, size);
   void *pointer = hand_out(target, record->fill);
-  reset(arena, start, end - start);
-  arena_give(arena, granule);
+  run_reset(run, start, end - start, &heap->options);
+  arena_give(run->arena, granule);
   return pointer;
 }
 

@@ -1,8 +1,6 @@
 /* The table of options and its parser (see option.h). */
 #include "option.h"
 
-#include "os.h"
-
 #include <string.h>
 
 enum type { PATTERN, SIZE, COUNT, INTERVAL, FLAG, CHOICE, BACKEND, FEATURES, DESTINATION };
@@ -269,6 +267,10 @@ void options_default(struct options *options) {
   memset(options, 0, sizeof *options);
   for (int i = 0; i < OPTIONS; i++)
     parse_value(options, i, rules[i].text.preset, strlen(rules[i].text.preset));
+}
+
+bool options_use(const struct options *options, enum os_feature feature) {
+  return !(options->without >> feature & 1) && os_has(feature);
 }
 
 void options_format(const struct options *options, int index, struct text *value) {

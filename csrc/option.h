@@ -3,6 +3,7 @@
 #ifndef PATALLOC_OPTION_H
 #define PATALLOC_OPTION_H
 
+#include "os.h"
 #include "text.h"
 
 #include <stdbool.h>
@@ -53,6 +54,9 @@ void options_default(struct options *options);
  * so that values such as fd:2 hold one. Every good option is applied; of bad ones `complaint` gets
  * one line each, and their values stay as they were. Returns whether all were good. */
 bool options_parse(struct options *options, const char *string, struct text *complaint);
+
+/* Whether a kernel feature is to be used, and there. */
+bool options_use(const struct options *options, enum os_feature feature);
 
 /* The value of option `index` as options_parse takes it. */
 void options_format(const struct options *options, int index, struct text *value);

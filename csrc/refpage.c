@@ -192,14 +192,13 @@ static struct refpage *find_or_add(const struct refpage *wanted) {
 static struct refpage *get(const struct options *options, struct pattern pattern,
                            enum backend backend) {
   bool memfd = backend == BACKEND_MEMFD;
-  if (memfd && ((options->without >> OS_MEMFD & 1) || !os_has(OS_MEMFD))) return NULL;
+  if (memfd && !options_use(options, OS_MEMFD)) return NULL;
   struct refpage wanted = {
       .pattern = pattern,
       .kind = memfd ? REFPAGE_MEMFD : REFPAGE_DESCRIPTOR,
       .backend = backend,
       .syscall_number = backend == BACKEND_SYSCALL ? options->syscall_number : 0,
-      .duplicates =
-          !(options->without >> OS_MREMAP_DONTUNMAP & 1) && os_has(OS_MREMAP_DONTUNMAP),
+      .duplicates = options_use(options, OS_MREMAP_DONTUNMAP),
   };
   struct refpage *refpage = find_or_add(&wanted);
   if (!refpage || memfd) return refpage;

@@ -1,6 +1,8 @@
 /* Runs (see run.h). Their records lie in chunks that are never moved or given back. */
 #include "run.h"
 
+#include "fill.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -209,6 +211,11 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
   }
   *moved = all;
   return true;
+}
+
+void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options) {
+  if (!os_reset(start, size, options_use(options, OS_DONTNEED_LOCKED)))
+    fill_pattern(run->refpage->pattern, (void *)start, size);
 }
 
 void run_release(uint32_t index) {

@@ -66,6 +66,9 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
 /* Counts the run's VMAs anew, after guards with page protection were set in it. */
 void run_count_vmas(struct run *run);
 
+/* Brings the refpage's pattern back to pages of the run, which stay accessible. */
+void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options);
+
 /* Unmaps the run, gives its address space back and forgets it. */
 void run_release(uint32_t index);
 

@@ -1,0 +1,119 @@
+/* Every system call of the core is made to fail: once, at its first, second, ... time, and from
+ * then on for ever. Whatever the heap still hands out must be right, and nothing may be lost.
+ *
+ *   faults        linked with the core, built with PATALLOC_FAULTS */
+#include "check.h"
+#include "os.h"
+
+#include <sys/wait.h>
+
+patalloc_heap *heap;
+
+static const char *failing;
+static int countdown;
+static bool lasting;
+
+static int fault(const char *call) {
+  if (strcmp(call, failing)) return 0;
+  if (countdown > 0) return countdown--, 0;
+  if (!lasting && countdown < 0) return 0;
+  countdown = -1;
+  return ENOMEM;
+}
+
+static void check_fresh(const unsigned char *start, size_t size) {
+  /* Zeros are the last resort, for a block whose memset would not fit in memory. */
+  if (start) CHECK(holds(start, size, 0xab) || holds(start, size, 0));
+}
+
+static void fill(unsigned char *start, size_t size) {
+  if (start) memset(start, 0x11, size);
+}
+
+static unsigned char *grow(unsigned char *block, size_t from, size_t to) {
+  unsigned char *moved = realloc(block, to);
+  if (!moved) {
+    if (block) CHECK(holds(block, from, 0x11));
+    return block;
+  }
+  if (block) CHECK(holds(moved, from, 0x11));
+  if (block && to > from) check_fresh(moved + from, to - from);
+  return moved;
+}
+
+/* A little of everything. */
+static void scenario(void) {
+  enum { BLOCKS = 24 };
+  unsigned char *blocks[BLOCKS];
+  size_t size = 300000;
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < BLOCKS; i++) {
+      check_fresh(blocks[i] = malloc(size), size);
+      fill(blocks[i], size);
+    }
+    for (int i = 0; i < BLOCKS; i++) free(blocks[i]);
+  }
+  unsigned char *zeros = calloc(3, size), *aligned = aligned_alloc(1 << 20, size);
+  if (zeros) CHECK(holds(zeros, 3 * size, 0));
+  check_fresh(aligned, size);
+  fill(zeros, 3 * size);
+  fill(aligned, size);
+  zeros = grow(zeros, 3 * size, 9 * size);
+  aligned = grow(aligned, size, 20 * size);
+  unsigned char *big = malloc(5 << 20);
+  check_fresh(big, 5 << 20);
+  fill(big, 5 << 20);
+  unsigned char *bigger = grow(big, 5 << 20, 40 << 20);
+  if (bigger) CHECK(holds(bigger, 5 << 20, 0x11));
+  bigger = grow(bigger, 200000, 200000);
+  free(zeros);
+  free(aligned);
+  free(bigger);
+  free(malloc((5 << 20) - 100000));
+  patalloc_release(heap);
+}
+
+static int run(const char *options) {
+  heap = patalloc_heap_create(options, NULL, 0);
+  if (!heap) return 0;
+  scenario();
+  patalloc_heap_destroy(heap);
+  return 0;
+}
+
+static void check_case(const char *options, const char *call, int after, bool for_ever) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (!child) {
+    failing = call;
+    countdown = after;
+    lasting = for_ever;
+    os_fault = fault;
+    _exit(run(options));
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child);
+  if (status) {
+    fprintf(stderr, "status %d where %s fails %s from call %d on, options \"%s\"\n", status, call,
+            for_ever ? "always" : "once", after, options);
+    _exit(1);
+  }
+}
+
+int main(void) {
+  static const char *const calls[] = {"mmap", "mprotect", "mremap", "madvise", "memfd_create",
+                                      "pwrite", "fcntl", "open", "fstat", "ioctl", "pread"};
+  static const char *const options[] = {"reserve=1G", "reserve=1G:without=mremap_dontunmap",
+                                        "reserve=1G:without=guard_regions:count=yes",
+                                        "reserve=1G:cache_size=0:count=yes"};
+  int cases = 0;
+  for (size_t o = 0; o < sizeof options / sizeof *options; o++)
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
+      for (int after = 0; after < 150; after += 1 + after / 4) {
+        check_case(options[o], calls[c], after, false);
+        check_case(options[o], calls[c], after, true);
+        cases += 2;
+      }
+  printf("%d cases\n", cases);
+  return 0;
+}
