@@ -120,19 +120,19 @@ static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignmen
 /* A large request that no arena can serve goes to the primary, and is filled if that fits. */
 static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment,
                                 bool zero) {
-  if (zero && !alignment) return primary_calloc(1, size);
-  if (!fill_fits(size)) return errno = ENOMEM, NULL;
-  void *pointer = alignment ? primary_aligned(alignment, size) : primary_malloc(size);
+  if (size > PTRDIFF_MAX || (!zero && !fill_fits(size))) return errno = ENOMEM, NULL;
+  void *pointer = zero        ? primary_calloc(1, size)
+                  : alignment ? primary_aligned(alignment, size)
+                              : primary_malloc(size);
   if (!pointer) return NULL;
   stats_add(&heap->stats, STAT_FALLBACK_PRIMARY, 1);
-  if (zero) return memset(pointer, 0, size);
-  fill_pattern(heap->options.pattern, pointer, size);
+  if (!zero) fill_pattern(heap->options.pattern, pointer, size);
   return pointer;
 }
 
 static void *allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
-  if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX) return errno = ENOMEM, NULL;
   if (!heap_prepare(heap)) return large_from_primary(heap, size, alignment, zero);
+  if (size > region_size() || alignment > region_size()) return errno = ENOMEM, NULL;
   int error = errno;
   void *pointer = take_block(heap, size, alignment, zero);
   if (!pointer) return errno = ENOMEM, NULL;
@@ -295,7 +295,7 @@ static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t siz
   if (!size) return free_block(heap, granule), NULL;
   void *moved = NULL;
   if (size <= have && is_large(heap, size)) return resize_within(heap, granule, size);
-  if (size <= PTRDIFF_MAX && size > have) {
+  if (size > have && size <= region_size()) {
     moved = grow_in_place(heap, granule, size);
     if (!moved) moved = move(heap, granule, size);
     if (moved) return moved;

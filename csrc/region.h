@@ -48,6 +48,7 @@ bool region_init(size_t size);
 static inline bool region_holds(const void *address) {
   return (uintptr_t)address - region.base < region.end - region.base;
 }
+static inline size_t region_size(void) { return region.end - region.base; }
 static inline uint32_t granule_of(uintptr_t address) {
   return (uint32_t)((address - region.base) >> region.shift);
 }

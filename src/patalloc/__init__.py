@@ -2,7 +2,16 @@
 
 from patalloc.config import Config
 from patalloc.errors import OptionError, PreloadError
-from patalloc.heap import Block, BlockInfo, Heap, ProcessHeap, default_heap, free, malloc, process_heap
+from patalloc.heap import (
+    Block,
+    BlockInfo,
+    Heap,
+    ProcessHeap,
+    default_heap,
+    free,
+    malloc,
+    process_heap,
+)
 from patalloc.stats import Stats
 
 __all__ = [

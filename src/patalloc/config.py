@@ -1,6 +1,6 @@
 """Config: the options of a heap, validated by the core's own parser."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Self
 
@@ -43,8 +43,9 @@ def _pattern_text(pattern: int | str) -> str:
     return str(pattern) if width is None else f"0x{pattern:0{2 * width}x}"
 
 
-def _option(name: str) -> Any:  # noqa: ANN401 (stands for the field's own type)
-    return attrs.field(factory=lambda: _presets()[name])
+def _option(name: str, converter: Callable[..., str] | None = None) -> Any:  # noqa: ANN401
+    """A field preset as the core has it; stands for the field's own type."""
+    return attrs.field(factory=lambda: _presets()[name], converter=converter)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +64,7 @@ class Config:
         OptionError: (a ValueError) a value is not allowed; the message says what is.
     """
 
-    pattern: str = attrs.field(factory=lambda: _presets()["pattern"], converter=_pattern_text)
+    pattern: str = _option("pattern", _pattern_text)
     threshold: int = _option("threshold")
     guard_pages: int = _option("guard_pages")
     fill: str = _option("fill")
@@ -80,6 +81,8 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """Let the core check all values, and take them as it reads them."""
         checked = _check(str(self))
+        if checked["stats"] != self.stats:
+            raise OptionError(f"stats={self.stats}: bad value; allowed: no option within it")
         for field in attrs.fields(type(self)):
             text = checked[field.name]
             value: object = text
@@ -103,4 +106,5 @@ class Config:
         Raises:
             OptionError: a key or value is not allowed.
         """
-        return cls(**_check(options))
+        values: dict[str, Any] = dict(_check(options))
+        return cls(**values)

@@ -106,9 +106,9 @@ class Block(Exporter):
             BufferError: views of it exist.
             ValueError: it has been freed.
         """
+        self._live()
         handle = self._heap._handle()
-        address = self._withdraw()
-        lib.patalloc_free(handle, ffi.cast("void *", address))
+        lib.patalloc_free(handle, ffi.cast("void *", self._withdraw()))
 
     def __len__(self) -> int:
         """The bytes requested."""
@@ -164,7 +164,7 @@ class Heap:
         MemoryError: there is no memory for the heap itself.
     """
 
-    def __init__(self, config: Config | None = None, /, **options: int | str | bool) -> None:
+    def __init__(self, config: Config | None = None, /, **options: Any) -> None:  # noqa: ANN401
         """Start the heap; see the class."""
         self._pointer: Any = None
         self._blocks: WeakSet[Block] = WeakSet()
@@ -173,7 +173,7 @@ class Heap:
             raise OptionError(f"{name}: no such option; allowed: {', '.join(sorted(known))}")
         if config is not None and options:
             raise OptionError("give a Config or options by keyword, not both")
-        self.config = Config(**options) if config is None else config  # type: ignore[arg-type]
+        self.config = Config(**options) if config is None else config
         pointer = lib.patalloc_heap_create(str(self.config).encode(), ffi.NULL, 0)
         if pointer == ffi.NULL:
             raise MemoryError("no memory for a heap")

@@ -39,7 +39,8 @@ def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[s
     """
     result = dict(os.environ if base is None else base)
     ours = str(library())
-    others = [name for name in result.get("LD_PRELOAD", "").replace(":", " ").split() if name != ours]
+    preloaded = result.get("LD_PRELOAD", "").replace(":", " ").split()
+    others = [name for name in preloaded if name != ours]
     result["LD_PRELOAD"] = " ".join([ours, *others])
     result["PATALLOC_OPTIONS"] = str(config)
     return result

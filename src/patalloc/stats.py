@@ -30,7 +30,7 @@ class Stats:
         runs: mapped pieces of address space now; runs_released: those given back.
         guards_missing: guards that could not be set up.
         pages_counted: with count=yes, the pages of freed blocks; pages_dirtied: those written.
-        small_requests: with count=yes, requests passed to the malloc underneath; small_bytes: theirs.
+        small_requests: with count=yes, those passed to the malloc underneath; small_bytes: theirs.
         errors: misuses reported.
         vmas: mappings that all heaps of the process use; vmas_allowed: how many they may.
     """

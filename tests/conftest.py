@@ -1,0 +1,67 @@
+"""What the tests share: C programs built on demand, and programs run under the library."""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from patalloc.config import Config
+from patalloc.preload import environment
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ROOT / "tests" / "c"
+CORE = sorted((ROOT / "csrc").glob("*.c"))
+FLAGS = [
+    *("-std=gnu11", "-D_GNU_SOURCE", "-g", "-O1", "-fno-builtin", "-Wall", "-Wextra", "-Werror"),
+    *(f"-I{ROOT}/csrc", f"-I{ROOT}/csrc/include"),
+]
+# Each kernel feature that can be done without, and each other way that a block can take.
+FALLBACKS = [
+    "without=memfd",
+    "without=mremap_dontunmap",
+    "without=guard_regions",
+    "without=dontneed_locked",
+    "without=pagemap_scan",
+    "without=proc",
+    "without=mremap_dontunmap,guard_regions,pagemap_scan",
+    "backend=none",
+    "fill=memset",
+]
+
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Compile tests/c/NAME.c, with the core if asked to; the same only once."""
+    directory = tmp_path_factory.mktemp("built")
+
+    def build(name: str, *flags: str, core: bool = False) -> Path:
+        key = hashlib.sha256(repr((name, flags, core)).encode()).hexdigest()[:8]
+        program = directory / f"{name}-{key}"
+        if not program.exists():
+            sources = [SOURCES / f"{name}.c", *(CORE if core else [])]
+            heap = ["-DHEAP"] if core else []
+            libraries = ["-lpthread", "-ldl"]
+            command = ["cc", *FLAGS, *heap, *sources, "-o", program, *flags, *libraries]
+            subprocess.run(command, check=True)
+        return program
+
+    return build
+
+
+def preloaded(
+    command: Sequence[str | Path], options: str = "", timeout: float = 300, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program under the library; its output as text."""
+    env = environment(Config.parse(options), dict(os.environ) | variables)
+    return subprocess.run(
+        [str(part) for part in command], env=env, capture_output=True, text=True, timeout=timeout
+    )
+
+
+def assert_passes(result: subprocess.CompletedProcess[str]) -> None:
+    assert (result.returncode, result.stderr) == (0, "")

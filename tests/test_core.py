@@ -1,0 +1,48 @@
+"""The core alone: under sanitizers, and with every system call failing."""
+
+import os
+import subprocess
+
+import pytest
+
+from conftest import Build
+
+ADDRESS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+THREAD = ("-fsanitize=thread",)
+
+
+def run(program: object, *arguments: str, **variables: str) -> None:
+    env = dict(os.environ) | variables
+    result = subprocess.run(
+        [str(program), *arguments], env=env, capture_output=True, text=True, timeout=600
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "reserve=16G",
+        "reserve=16G:without=mremap_dontunmap,guard_regions",
+        "reserve=16G:cache_size=8M:count=yes",
+        "reserve=16G:fill=memset:guard_pages=3:release_interval=0",
+    ],
+)
+@pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])
+def test_threads_under_sanitizers(build: Build, sanitizer: tuple[str, ...], options: str) -> None:
+    program = build("workload", *sanitizer, core=True)
+    run(program, "4", "300", "3", HEAP_OPTIONS=options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "without=mremap_dontunmap",
+        "without=guard_regions:count=yes",
+        "cache_size=0:count=yes",
+    ],
+)
+def test_every_system_call_fails(build: Build, options: str) -> None:
+    program = build("faults", "-DPATALLOC_FAULTS", *ADDRESS, core=True)
+    run(program, HEAP_OPTIONS=f"reserve=1G:{options}")

@@ -1,0 +1,288 @@
+"""Heap and Block."""
+
+import doctest
+import gc
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import attrs
+import numpy as np
+import pytest
+
+import patalloc
+from conftest import FALLBACKS
+from patalloc import Config, Heap, OptionError, PreloadError, Stats
+from patalloc._core import ffi, lib
+
+LARGE = 1_000_000
+
+
+@pytest.fixture
+def heap() -> Iterator[Heap]:
+    with Heap() as heap:
+        yield heap
+
+
+@pytest.mark.parametrize("module", [patalloc.config, patalloc.heap])
+def test_docstrings(module: object) -> None:
+    tried = doctest.testmod(module)  # type: ignore[arg-type]
+    assert tried.attempted
+    assert not tried.failed
+
+
+@pytest.mark.parametrize("options", ["", *FALLBACKS])
+@pytest.mark.parametrize("size", [100, LARGE])
+def test_fresh_memory_holds_the_pattern(size: int, options: str) -> None:
+    config = attrs.evolve(Config.parse(options), pattern=0xDEADBEEF)
+    with Heap(config) as heap:
+        for _ in range(2):
+            with heap.malloc(size) as block:
+                words = np.frombuffer(block, "<u4", size // 4 - 1, -block.address % 4)
+                assert (words == 0xDEADBEEF).all()
+                words[:] = 0
+                del words
+
+
+def test_calloc_is_zero(heap: Heap) -> None:
+    for _ in range(2):
+        with heap.calloc(1000, 1000) as block:
+            assert bytes(block) == bytes(LARGE)
+            memoryview(block)[:] = b"x" * LARGE
+
+
+@pytest.mark.parametrize("alignment", [1, 16, 4096, 1 << 16, 1 << 21, 1 << 30])
+@pytest.mark.parametrize("size", [10, LARGE])
+def test_alignment(heap: Heap, size: int, alignment: int) -> None:
+    with heap.aligned_alloc(alignment, size) as block:
+        assert block.address % alignment == 0
+        assert bytes(block) == b"\xab" * size
+
+
+def test_realloc(heap: Heap) -> None:
+    block = heap.malloc(100)
+    for size in (LARGE, 5 * LARGE, 40 * LARGE, 2 * LARGE, 200):
+        memoryview(block)[:] = bytes(range(256)) * (len(block) // 256) + bytes(len(block) % 256)
+        before = bytes(block)
+        old, block = block, heap.realloc(block, size)
+        after = bytes(block)
+        kept = min(size, len(before))
+        assert after[:kept] == before[:kept]
+        assert after[kept:] == b"\xab" * (size - kept)
+        with pytest.raises(ValueError, match="freed"):
+            memoryview(old)
+
+
+def test_failed_realloc_keeps_the_block(heap: Heap) -> None:
+    block = heap.malloc(LARGE)
+    memoryview(block)[:2] = b"ab"
+    with pytest.raises(MemoryError):
+        heap.realloc(block, 1 << 60)
+    assert bytes(memoryview(block)[:3]) == b"ab\xab"
+    block.free()
+
+
+def test_views_keep_a_block_from_being_freed(heap: Heap) -> None:
+    block = heap.malloc(LARGE)
+    view = memoryview(block)
+    array = np.asarray(block)
+    for attempt in (block.free, lambda: heap.realloc(block, 10), heap.close):
+        with pytest.raises(BufferError):
+            attempt()
+    array[5] = 7
+    assert view[5] == 7
+    view.release()
+    with pytest.raises(BufferError, match="1 exported"):
+        block.free()
+    del array
+    block.free()
+
+
+def test_use_after_free_is_an_error(heap: Heap) -> None:
+    block = heap.malloc(LARGE)
+    block.free()
+    for attempt in (
+        block.free,
+        lambda: heap.free(block),
+        lambda: memoryview(block),
+        lambda: block.address,
+        lambda: block.usable_size,
+        lambda: heap.realloc(block, 9),
+    ):
+        with pytest.raises(ValueError, match="freed"):
+            attempt()
+    assert repr(block) == "<Block, freed>"
+
+
+def test_bad_requests(heap: Heap) -> None:
+    for attempt in (
+        lambda: heap.malloc(-1),
+        lambda: heap.calloc(-1, 1),
+        lambda: heap.calloc(1, -1),
+        lambda: heap.aligned_alloc(48, 1),
+        lambda: heap.aligned_alloc(0, 1),
+        lambda: heap.aligned_alloc(16, -1),
+        lambda: heap.realloc(heap.malloc(1), 0),
+    ):
+        with pytest.raises(ValueError, match="must"):
+            attempt()
+    for size in (1 << 48, (1 << 63) - 1, 1 << 63, 1 << 64, 1 << 80):
+        with pytest.raises(MemoryError):
+            heap.malloc(size)
+        with pytest.raises(MemoryError):
+            heap.calloc(size, size)
+    with pytest.raises(OptionError, match="colour: no such option"):
+        Heap(colour=1)
+    with pytest.raises(OptionError, match="not both"):
+        Heap(Config(), pattern=0)
+
+
+def test_another_heaps_block(heap: Heap) -> None:
+    with Heap() as other, other.malloc(LARGE) as block:
+        for attempt in (lambda: heap.free(block), lambda: heap.realloc(block, 1)):
+            with pytest.raises(ValueError, match="another heap"):
+                attempt()
+
+
+def test_closed_heap() -> None:
+    heap = Heap()
+    block = heap.malloc(LARGE)
+    heap.close()
+    heap.close()
+    with pytest.raises(ValueError, match="freed"):
+        block.free()
+    with pytest.raises(ValueError, match="closed"):
+        heap.malloc(1)
+
+
+def test_forgotten_blocks_are_freed(heap: Heap) -> None:
+    for _ in range(10):
+        heap.malloc(LARGE)
+    gc.collect()
+    assert heap.stats().blocks_live == 0
+    assert heap.stats().frees == 10
+
+
+@pytest.mark.parametrize("options", ["", "without=pagemap_scan"])
+def test_info(options: str) -> None:
+    with Heap(Config.parse(options)) as heap, heap.malloc(LARGE) as block:
+        info = block.info
+        assert info is not None
+        assert (info.fill, info.pages, info.dirty_pages) == ("refpage", 245, 0)
+        assert (info.guard_before, info.guard_after) == (4096, 4096)
+        with memoryview(block) as view:
+            assert sum(view[::4096]) == 0xAB * len(range(0, LARGE, 4096))  # reads dirty nothing
+            view[0] = view[-1] = 1
+        assert block.info is not None
+        assert block.info.dirty_pages == 2
+    with Heap(without="proc") as heap, heap.malloc(LARGE) as block:
+        assert block.info is not None
+        assert block.info.dirty_pages is None
+    with Heap() as heap, heap.malloc(10) as block:
+        assert block.info is None
+
+
+@pytest.mark.parametrize(
+    ("options", "fill", "counter"),
+    [
+        ("", "refpage", "blocks_refpage"),
+        ("fill=memset", "memset", "blocks_memset"),
+        ("without=memfd", "memset", "fallback_no_refpage"),
+        ("backend=syscall:100000", "memset", "fallback_no_refpage"),
+        ("backend=device", "memset", "fallback_no_refpage"),
+        ("pattern=none", "none", "blocks_unpatterned"),
+        ("pattern=zero:backend=zero", "refpage", "blocks_refpage"),
+    ],
+)
+def test_fill_and_why(options: str, fill: str, counter: str) -> None:
+    with Heap(Config.parse(options)) as heap, heap.malloc(LARGE) as block:
+        assert block.info is not None
+        assert block.info.fill == fill
+        assert getattr(heap.stats(), counter) == 1
+
+
+def test_stats(heap: Heap) -> None:
+    first, second = heap.malloc(LARGE), heap.malloc(2 * LARGE)
+    first.free()
+    third = heap.malloc(LARGE)
+    stats = heap.stats()
+    assert (stats.blocks, stats.blocks_live, stats.blocks_peak) == (3, 2, 2)
+    assert (stats.bytes_live, stats.bytes_peak, stats.bytes_refpage) == (
+        3 * LARGE,
+        3 * LARGE,
+        4 * LARGE,
+    )
+    assert (stats.frees, stats.blocks_reused, stats.backend) == (1, 1, "memfd")
+    assert stats.options == str(heap.config)
+    assert "memfd" in stats.features
+    second.free()
+    third.free()
+
+
+def test_density() -> None:
+    with Heap(count=True) as heap:
+        with heap.malloc(409600) as block, memoryview(block) as view:
+            view[: 50 * 4096] = bytes(50 * 4096)
+        stats = heap.stats()
+        assert stats.density == pytest.approx(0.5, abs=0.02)
+    assert Heap().stats().density is None
+
+
+def test_release(heap: Heap) -> None:
+    heap.malloc(LARGE).free()
+    before = heap.stats().vmas
+    assert heap.release() >= LARGE
+    assert heap.stats().vmas < before
+    assert heap.release() == 0
+
+
+def test_module_functions() -> None:
+    block = patalloc.malloc(LARGE)
+    assert bytes(memoryview(block)[:4]) == b"\xab" * 4
+    patalloc.free(block)
+
+
+def test_process_heap() -> None:
+    with pytest.raises(PreloadError, match="patalloc run"):
+        patalloc.process_heap()
+    code = (
+        "import patalloc; b = bytearray(10**6); print(patalloc.process_heap().stats().blocks_live)"
+    )
+    command = [sys.executable, "-m", "patalloc", "run", "--", sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(result.stdout) >= 1
+    code = "import patalloc; bytearray(10**6); print(patalloc.process_heap().release())"
+    result = subprocess.run([*command[:-1], code], capture_output=True, text=True, check=True)
+    assert int(result.stdout) >= 10**6
+
+
+def test_its_own_heaps_under_the_library() -> None:
+    code = "import patalloc; h = patalloc.Heap(pattern=0x11); print(bytes(h.malloc(10**6))[:2])"
+    command = [sys.executable, "-m", "patalloc", "run", "--", sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "b'\\x11\\x11'\n"
+
+
+@pytest.mark.parametrize("offset", ["-4096 - block.address % 4096 % 4096", "block.usable_size"])
+@pytest.mark.parametrize("options", ["", "without=guard_regions"])
+def test_guards_fault(offset: str, options: str) -> None:
+    code = (
+        "import ctypes, patalloc\n"
+        f"block = patalloc.Heap(patalloc.Config.parse('{options}')).malloc({LARGE})\n"
+        f"ctypes.c_char.from_address(block.address + {offset}).value\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGSEGV
+
+
+def test_import_is_light() -> None:
+    code = "import patalloc, sys; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert not {"click", "rich", "numpy", "subprocess"} & set(modules.split())
+
+
+def test_stats_fields_are_the_cores() -> None:
+    raw = ffi.new("char[]", 8192)
+    handle = lib.patalloc_heap_create(b"", ffi.NULL, 0)
+    lib.patalloc_stats(handle, raw, 8192)
+    lib.patalloc_heap_destroy(handle)
+    Stats.from_json(ffi.string(raw))  # an unknown or a missing name raises

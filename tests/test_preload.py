@@ -1,0 +1,199 @@
+"""The preloaded library, under C programs that check what it promises."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import FALLBACKS, Build, assert_passes, preloaded
+from patalloc import Stats
+from patalloc.preload import library
+
+
+@pytest.mark.parametrize("options", ["", "guard_pages=3:cache_size=8M", *FALLBACKS])
+@pytest.mark.parametrize("program", ["workload", "fork", "family", "early"])
+def test_program(build: Build, program: str, options: str) -> None:
+    arguments = ["4", "400", "5"] if program == "workload" else []
+    assert_passes(preloaded([build(program), *arguments], options))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [("pattern=0", "0"), ("pattern=zero", "0"), ("pattern=0x5a", "0x5a"), ("pattern=none", "-1")],
+)
+@pytest.mark.parametrize("fill", ["refpage", "memset"])
+def test_pattern(build: Build, options: str, expected: str, fill: str) -> None:
+    result = preloaded(
+        [build("workload"), "2", "500", "6"], f"{options}:fill={fill}", PATTERN=expected
+    )
+    assert_passes(result)
+
+
+def test_no_guards(build: Build) -> None:
+    assert_passes(preloaded([build("workload"), "2", "500", "7"], "guard_pages=0", UNGUARDED="1"))
+
+
+@pytest.mark.parametrize("options", ["", "without=mremap_dontunmap", "backend=none"])
+def test_closed_descriptors(build: Build, tmp_path: Path, options: str) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.write_bytes(bytes(4 << 20))
+    assert_passes(preloaded([build("descriptors"), foreign], options))
+
+
+@pytest.mark.parametrize("options", ["", "without=dontneed_locked", "without=guard_regions"])
+@pytest.mark.parametrize("when", ["current", "future"])
+def test_locked_memory(build: Build, options: str, when: str) -> None:
+    assert_passes(preloaded([build("locked"), when], options))
+
+
+@pytest.mark.parametrize("options", ["", "without=guard_regions"])
+def test_a_tebibyte(build: Build, options: str) -> None:
+    assert_passes(preloaded([build("huge")], options))
+
+
+@pytest.mark.parametrize("options", ["backend=none", "without=memfd"])
+def test_no_memset_is_started_that_does_not_fit(tmp_path: Path, options: str) -> None:
+    stats = tmp_path / "stats"
+    code = "import ctypes; m = ctypes.CDLL(None).malloc; m.restype = ctypes.c_void_p\n"
+    code += "m.argtypes = [ctypes.c_size_t]; print(ctypes.string_at(m(1 << 40), 4).hex())"
+    result = preloaded([sys.executable, "-c", code], f"{options}:stats={stats}")
+    assert (result.returncode, result.stdout) == (0, "00000000\n")
+    assert "not fit in memory" in result.stderr
+    assert Stats.from_json(stats.read_text()).fallback_no_memory == 1
+
+
+MISUSES = {
+    "double-free": "invalid free of {}, which was freed already: a block of 1000000 bytes",
+    "interior-free": "which lies 160 bytes inside a block of 1000000 bytes",
+    "late-interior-free": "which lies 500000 bytes inside a block of 1000000 bytes",
+    "wild-free": "which was never returned, or its memory has been released since",
+    "realloc-freed": "invalid realloc of {}, which was freed already",
+    "realloc-interior": "which lies 16 bytes inside a block",
+    "usable-freed": "invalid malloc_usable_size of {}, which was freed already",
+}
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_misuse_is_reported_and_aborts(build: Build, misuse: str) -> None:
+    result = preloaded([build("misuse"), misuse])
+    assert result.returncode == -signal.SIGABRT
+    assert result.stderr.count("\n") == 1
+    address = result.stderr.partition("of ")[2].partition(",")[0]
+    assert MISUSES[misuse].format(address) in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_misuse_is_reported_only(build: Build, misuse: str) -> None:
+    result = preloaded([build("misuse"), misuse], "on_error=continue")
+    assert (result.returncode, result.stdout) == (0, "went on\n")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", ["", "without=guard_regions"])
+@pytest.mark.parametrize("misuse", ["overflow", "underflow"])
+def test_guards_fault(build: Build, misuse: str, options: str) -> None:
+    assert preloaded([build("misuse"), misuse], options).returncode == -signal.SIGSEGV
+
+
+def test_bad_options_leave_the_defaults(build: Build) -> None:
+    options = "guard_pages:pattern=0x5a:threshold=1:colour=red:fill=all"
+    env = dict(os.environ) | {
+        "LD_PRELOAD": str(library()),
+        "PATALLOC_OPTIONS": options,
+        "PATTERN": "0x5a",
+    }
+    result = subprocess.run([build("family")], env=env, capture_output=True, text=True)
+    lines = result.stderr.splitlines()
+    assert result.returncode == 0
+    assert [line.split(": ")[1:3] for line in lines] == [
+        ["PATALLOC_OPTIONS", "guard_pages"],
+        ["PATALLOC_OPTIONS", "threshold=1"],
+        ["PATALLOC_OPTIONS", "colour=red"],
+        ["PATALLOC_OPTIONS", "fill=all"],
+    ]
+    assert all("allowed" in line and line.endswith("; the default holds") for line in lines)
+
+
+def test_stats_go_to_a_path_with_the_process_number(tmp_path: Path) -> None:
+    preloaded(["sh", "-c", "sort /etc/passwd | wc -l"], f"stats={tmp_path}/%p.json")
+    found = [json.loads(path.read_text()) for path in tmp_path.iterdir()]
+    assert len(found) == 2  # the shell ends by _exit
+    assert {stats["pid"] for stats in found} == {int(path.stem) for path in tmp_path.iterdir()}
+
+
+def test_stats_go_to_a_descriptor() -> None:
+    result = preloaded([sys.executable, "-c", "bytearray(10**6)"], "stats=fd:2")
+    assert Stats.from_json(result.stderr).blocks > 0
+
+
+def test_small_processes_prepare_nothing(tmp_path: Path) -> None:
+    stats = tmp_path / "stats"
+    preloaded(["true"], f"stats={stats}")
+    stats = Stats.from_json(stats.read_text())
+    assert (stats.backend, stats.vmas) == ("none yet", 0)
+
+
+def test_child_counts_from_its_fork_on() -> None:
+    code = "import os; b = bytearray(10**6); p = os.fork(); os.waitpid(p, 0) if p else None"
+    result = preloaded([sys.executable, "-c", code], "stats=fd:2")
+    child, parent, _ = result.stderr.split("}\n")
+    assert Stats.from_json(child + "}").blocks_live >= 1
+    assert Stats.from_json(child + "}").blocks == 0
+    assert Stats.from_json(parent + "}").blocks >= 1
+
+
+@pytest.mark.parametrize("peer", ["libjemalloc.so.2", "libmimalloc.so.2"])
+def test_stacks_on_another_allocator(build: Build, tmp_path: Path, peer: str) -> None:
+    env = {"LD_PRELOAD": peer}
+    assert_passes(preloaded([build("workload"), "3", "400", "8"], **env))
+    maps = preloaded(["cat", "/proc/self/maps"], **env).stdout
+    assert peer in maps
+    assert "libpatalloc.so" in maps
+
+
+def test_limited_address_space(build: Build) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+    env = dict(os.environ) | {"LD_PRELOAD": str(library())}
+    command = [build("workload"), "2", "300", "9"]
+    result = subprocess.run(command, env=env, preexec_fn=limit, capture_output=True, text=True)
+    assert_passes(result)
+
+
+def test_address_space_too_small_for_a_region(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (24 << 20, 24 << 20))
+
+    stats = tmp_path / "stats"
+    options = f"threshold=4K:stats={stats}"
+    env = dict(os.environ) | {"LD_PRELOAD": str(library()), "PATALLOC_OPTIONS": options}
+    command = ["sort", "/etc/passwd"]
+    result = subprocess.run(command, env=env, preexec_fn=limit, capture_output=True, text=True)
+    assert_passes(result)
+    assert Stats.from_json(stats.read_text()).fallback_primary > 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program set-user-ID root")
+def test_environment_is_ignored_where_it_is_not_trusted(build: Build) -> None:
+    directory = library().parent
+    program = build("family", f"-L{directory}", f"-Wl,-rpath,{directory}", "-lpatalloc")
+    trusted = subprocess.run([program], env={"PATALLOC_OPTIONS": "pattern=0x11"})
+    assert trusted.returncode != 0  # it expects the default pattern
+    shared = Path("/tmp/patalloc-test-secure")  # noqa: S108 (where any user can run it)
+    shutil.copy(program, shared)
+    try:
+        shared.chmod(0o4755)
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+        env = {"PATALLOC_OPTIONS": "pattern=0x11:stats=fd:2"}
+        secure = subprocess.run([shared], env=env, capture_output=True, text=True, **nobody)
+        assert_passes(secure)
+    finally:
+        shared.unlink()
