@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
-from attrs import frozen
+import attrs
 
 from patalloc._core import ffi, lib
 from patalloc._exporter import Exporter
@@ -23,7 +23,7 @@ _FILLS = {
 }
 
 
-@frozen
+@attrs.frozen
 class BlockInfo:
     """What the heap knows of a large block.
 
@@ -168,7 +168,7 @@ class Heap:
         """Start the heap; see the class."""
         self._pointer: Any = None
         self._blocks: WeakSet[Block] = WeakSet()
-        known = {field.name for field in Config.__attrs_attrs__}  # type: ignore[attr-defined]
+        known = {field.name for field in attrs.fields(Config)}
         for name in options.keys() - known:
             raise OptionError(f"{name}: no such option; allowed: {', '.join(sorted(known))}")
         if config is not None and options:

@@ -3,12 +3,12 @@
 import platform
 from typing import Any
 
-from attrs import frozen
+import attrs
 
 from patalloc._core import ffi, lib
 
 
-@frozen
+@attrs.frozen
 class Option:
     """One option: its name, preset value, allowed values and meaning."""
 
@@ -18,7 +18,7 @@ class Option:
     meaning: str
 
 
-@frozen
+@attrs.frozen
 class Feature:
     """A kernel feature, whether it works here, and what is done where it does not."""
 
@@ -29,7 +29,7 @@ class Feature:
     fallback: str
 
 
-@frozen
+@attrs.frozen
 class Machine:
     """This machine's limits.
 

@@ -1,0 +1,103 @@
+"""What is installed, for C programs too."""
+
+import os
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from patalloc.preload import library
+
+PROGRAM = """
+#include <patalloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) {
+  char complaint[200];
+  patalloc_heap *heap = patalloc_heap_create("pattern=0x5a", complaint, sizeof complaint);
+  if (!heap) return puts(complaint), 1;
+  unsigned char *mine = patalloc_malloc(heap, 1000000), *process = malloc(1000000);
+  printf("%02x %02x\\n", mine[0], process[0]);
+  patalloc_free(heap, mine);
+  patalloc_heap_destroy(heap);
+  if (patalloc_heap_create("colour=red", complaint, sizeof complaint)) return 1;
+  free(process);
+}
+"""
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_c_programs_build_by_pkg_config(tmp_path: Path, language: str) -> None:
+    (tmp_path / "main.c").write_text(
+        PROGRAM.replace("= patalloc_m", "= (unsigned char *)patalloc_m").replace(
+            "= malloc", "= (unsigned char *)malloc"
+        )
+    )
+    env = dict(os.environ) | {"PKG_CONFIG_PATH": str(library().parent)}
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "patalloc"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    program = tmp_path / "main"
+    command = [
+        "cc",
+        "-x",
+        language,
+        tmp_path / "main.c",
+        "-x",
+        "none",
+        "-Wall",
+        "-Werror",
+        "-o",
+        program,
+    ]
+    subprocess.run([*command, *flags], check=True)
+    result = subprocess.run([program], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "5a ab\n")
+
+
+def test_the_interposers_symbols_and_no_others() -> None:
+    listed = subprocess.run(
+        ["nm", "-D", "--defined-only", library()], capture_output=True, text=True, check=True
+    ).stdout
+    names = {line.split()[-1] for line in listed.splitlines()}
+    family = {
+        "malloc",
+        "calloc",
+        "realloc",
+        "reallocarray",
+        "free",
+        "free_sized",
+        "free_aligned_sized",
+        "memalign",
+        "aligned_alloc",
+        "posix_memalign",
+        "valloc",
+        "pvalloc",
+        "malloc_usable_size",
+        "malloc_trim",
+        "mallinfo2",
+        "malloc_info",
+        "mallopt",
+    }
+    assert family <= names
+    assert all(name.startswith("patalloc_") for name in names - family)
+
+
+def test_the_core_needs_only_libc() -> None:
+    listed = subprocess.run(
+        ["readelf", "-d", library()], capture_output=True, text=True, check=True
+    )
+    needed = [line for line in listed.stdout.splitlines() if "NEEDED" in line]
+    assert all("libc.so" in line or "ld-linux" in line for line in needed)
+
+
+def test_version() -> None:
+    command = ["pkg-config", "--modversion", "patalloc"]
+    env = dict(os.environ) | {"PKG_CONFIG_PATH": str(library().parent)}
+    shown = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == version("patalloc")
