@@ -227,7 +227,7 @@ static uint32_t fit_slot(struct arena *arena, uint32_t granule, size_t size, siz
   return set_block(index, address, size);
 }
 
-/* Maps more or less at the front of a freed solo run, and returns granules that it does not need. */
+/* Maps more or less at the front of a freed solo run, and returns what address space is spare. */
 static uint32_t fit_solo(struct arena *arena, uint32_t granule, size_t size, size_t alignment) {
   uint32_t index = region.table[granule].run;
   struct run *run = run_at(index);
@@ -393,8 +393,10 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
   if (run_is_solo(run)) {
     bool short_spans = size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
     if (short_spans && stage > run->stage) *moved = false;
-    if (!*moved) phase = 0;
-    else stage = run->stage, phase = run->phase;
+    if (!*moved)
+      phase = 0;
+    else
+      stage = run->stage, phase = run->phase;
   }
   if (stage == STAGES) return 0;
   uint32_t target = take_roomy(arena, size, address - start, phase, stage);
@@ -409,7 +411,8 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
 static bool extend(struct arena *arena, struct run *run, uintptr_t end) {
   size_t span = refpage_span(run->refpage, run->stage), granule = (size_t)1 << region.shift;
   uintptr_t mapped = run->end + (end - run->end + span - 1) / span * span;
-  uintptr_t room = granule_address(run->first + run->granules), needed = mapped + guard_bytes(arena);
+  uintptr_t room = granule_address(run->first + run->granules),
+            needed = mapped + guard_bytes(arena);
   if (needed > room) {
     size_t more = (needed - room + granule - 1) >> region.shift;
     if (more > UINT32_MAX || !region_extend(run->first + run->granules, (uint32_t)more))

@@ -10,7 +10,7 @@
 #include "run.h"
 
 enum {
-  SHARED_MOST = 256,              /* granules: larger blocks have runs of their own */
+  SHARED_MOST = 256,                /* granules: larger blocks have runs of their own */
   BINS_MOST = SHARED_MOST + 4 * 24, /* above, four bins a doubling */
 };
 

@@ -16,8 +16,7 @@ bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct o
     return true;
   }
   run_reset(run, from, to - from, options);
-  if (!wanted || !vmas_left() || !os_protect(from, to - from, false))
-    return false;
+  if (!wanted || !vmas_left() || !os_protect(from, to - from, false)) return false;
   run->guards |= GUARD_PROTECTED;
   run_count_vmas(run);
   return true;

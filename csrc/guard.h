@@ -6,8 +6,8 @@
 
 #include "run.h"
 
-/* Makes [from, to) of the run inaccessible. False where that can't be done within the limit of VMAs,
- * or is not asked for (guard_pages=0): the pages are reset, and stay accessible. */
+/* Makes [from, to) of the run inaccessible. False where that can't be done within the limit of
+ * VMAs, or is not asked for (guard_pages=0): the pages are reset, and stay accessible. */
 bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct options *options);
 
 /* Makes [from, to) accessible again. */

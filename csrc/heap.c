@@ -177,8 +177,10 @@ static void write_string(struct text *text, const char *name, const char *value,
   for (size_t i = 0; i < length; i++) {
     unsigned char c = (unsigned char)value[i];
     if (c == '"' || c == '\\') text_string(text, "\\");
-    if (c < 0x20 || c >= 0x7f) text_string(text, "?");
-    else text_span(text, &value[i], 1);
+    if (c < 0x20 || c >= 0x7f)
+      text_string(text, "?");
+    else
+      text_span(text, &value[i], 1);
   }
   text_string(text, "\"");
 }
@@ -245,8 +247,10 @@ static int open_destination(const char *destination) {
     return descriptor;
   }
   for (const char *at = destination; *at; at++) {
-    if (at[0] == '%' && at[1] == 'p') text_decimal(&text, (uint64_t)os_process_id()), at++;
-    else text_span(&text, at, 1);
+    if (at[0] == '%' && at[1] == 'p')
+      text_decimal(&text, (uint64_t)os_process_id()), at++;
+    else
+      text_span(&text, at, 1);
   }
   return os_create_file(path);
 }

@@ -13,10 +13,10 @@ struct patalloc_heap {
   struct arena patterned; /* blocks from the refpage; its refpage is NULL where there is none */
   struct arena zeroed;    /* zero pages: for calloc, and for memset */
   struct stats stats;
-  struct lock lock;       /* held while the heap is prepared */
-  _Atomic bool ready;     /* whether large blocks can be made */
-  _Atomic bool hopeless;  /* whether that was tried in vain */
-  _Atomic bool warned;    /* of blocks that stayed without their pattern */
+  struct lock lock;           /* held while the heap is prepared */
+  _Atomic bool ready;         /* whether large blocks can be made */
+  _Atomic bool hopeless;      /* whether that was tried in vain */
+  _Atomic bool warned;        /* of blocks that stayed without their pattern */
   struct patalloc_heap *next; /* of all heaps, for fork */
 };
 

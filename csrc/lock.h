@@ -11,7 +11,8 @@
 struct lock {
   pthread_mutex_t mutex;
 };
-#define LOCK_INITIAL {PTHREAD_MUTEX_INITIALIZER}
+#define LOCK_INITIAL                                                                               \
+  { PTHREAD_MUTEX_INITIALIZER }
 
 /* The thread that holds every lock while it forks; 0 for none (glibc's pthread_t is a pointer). */
 extern _Atomic pthread_t lock_fork_owner;
@@ -21,7 +22,9 @@ static inline bool lock_is_held_by_fork(void) {
   return owner && pthread_equal(owner, pthread_self());
 }
 
-static inline void lock_init(struct lock *lock) { pthread_mutex_init(&lock->mutex, NULL); }
+static inline void lock_init(struct lock *lock) {
+  pthread_mutex_init(&lock->mutex, NULL);
+}
 
 static inline void lock_take(struct lock *lock) {
   if (!lock_is_held_by_fork()) pthread_mutex_lock(&lock->mutex);

@@ -49,10 +49,11 @@ static void *small_calloc(struct patalloc_heap *heap, size_t size) {
 /* Large blocks */
 
 static void count_block(struct patalloc_heap *heap, size_t size, enum block_fill fill) {
-  static const enum stat by_fill[] = {
-      [BLOCK_REFPAGE] = STAT_BLOCKS_REFPAGE,  [BLOCK_MEMSET] = STAT_BLOCKS_MEMSET,
-      [BLOCK_ZERO] = STAT_BLOCKS_ZERO,        [BLOCK_NONE] = STAT_BLOCKS_UNPATTERNED,
-      [BLOCK_UNPATTERNED] = STAT_BLOCKS_UNPATTERNED};
+  static const enum stat by_fill[] = {[BLOCK_REFPAGE] = STAT_BLOCKS_REFPAGE,
+                                      [BLOCK_MEMSET] = STAT_BLOCKS_MEMSET,
+                                      [BLOCK_ZERO] = STAT_BLOCKS_ZERO,
+                                      [BLOCK_NONE] = STAT_BLOCKS_UNPATTERNED,
+                                      [BLOCK_UNPATTERNED] = STAT_BLOCKS_UNPATTERNED};
   struct stats *stats = &heap->stats;
   stats_add(stats, STAT_BLOCKS, 1);
   stats_add(stats, by_fill[fill], 1);
@@ -94,7 +95,8 @@ static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t a
   }
   uint32_t granule = arena_take(&heap->zeroed, size, alignment);
   if (!granule) return 0;
-  if (heap->patterned.refpage) stats_add(&heap->stats, STAT_FALLBACK_NO_SPAN, 1);
+  if (heap->patterned.refpage)
+    stats_add(&heap->stats, STAT_FALLBACK_NO_SPAN, 1);
   else if (heap->options.fill == FILL_REFPAGE && heap->options.backend != BACKEND_NONE)
     stats_add(&heap->stats, STAT_FALLBACK_NO_REFPAGE, 1);
   *fill = fill_block(heap, granule);
@@ -233,8 +235,10 @@ static void *keep(struct patalloc_heap *heap, uint32_t granule, size_t before) {
 static void fill_growth(struct patalloc_heap *heap, uint32_t granule, uintptr_t from) {
   uintptr_t end = block_end(granule);
   if (run_at(region.table[granule].run)->refpage == heap->patterned.refpage || from >= end) return;
-  if (fill_fits(end - from)) fill_pattern(heap->options.pattern, (void *)from, end - from);
-  else warn_unpatterned(heap);
+  if (fill_fits(end - from))
+    fill_pattern(heap->options.pattern, (void *)from, end - from);
+  else
+    warn_unpatterned(heap);
 }
 
 /* Within the pages that the block has. What it gives up is patterned again. */
@@ -265,7 +269,8 @@ static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t 
 static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size) {
   struct granule *record = &region.table[granule];
   struct run *run = run_at(record->run);
-  uintptr_t address = block_address(granule), start = block_pages(granule), end = block_end(granule);
+  uintptr_t address = block_address(granule), start = block_pages(granule),
+            end = block_end(granule);
   size_t before = record->size;
   bool moved;
   uint32_t target = arena_move(run->arena, granule, size, &moved);

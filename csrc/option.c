@@ -10,11 +10,13 @@ static const char *const backends[] = {"auto", "memfd", "zero", "device", "none"
 static const char *const errors[] = {"abort", "continue", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
 
-#define PATTERN_ALLOWED  "a byte (0xab, 171), a value of 2, 4 or 8 bytes in hex (0xdeadbeef), zero or none"
-#define FEATURES_ALLOWED "none, or names joined by commas, of: memfd, mremap_dontunmap, " \
-                         "guard_regions, dontneed_locked, pagemap_scan, proc"
-#define SIZE_ALLOWED     "a number of bytes, or with K, M, G or T"
-#define FLAG_ALLOWED     "yes or no"
+#define PATTERN_ALLOWED                                                                            \
+  "a byte (0xab, 171), a value of 2, 4 or 8 bytes in hex (0xdeadbeef), zero or none"
+#define FEATURES_ALLOWED                                                                           \
+  "none, or names joined by commas, of: memfd, mremap_dontunmap, "                                 \
+  "guard_regions, dontneed_locked, pagemap_scan, proc"
+#define SIZE_ALLOWED "a number of bytes, or with K, M, G or T"
+#define FLAG_ALLOWED "yes or no"
 
 static const struct rule {
   struct option_text text;
@@ -24,38 +26,90 @@ static const struct rule {
   const char *const *choices;
 } rules[] = {
     {{"pattern", "0xab", PATTERN_ALLOWED, "what fresh memory holds"},
-     PATTERN, offsetof(struct options, pattern), 0, 0, NULL},
+     PATTERN,
+     offsetof(struct options, pattern),
+     0,
+     0,
+     NULL},
     {{"threshold", "128K", SIZE_ALLOWED ", 4K to 1T",
       "requests of this size or more become blocks with guards; smaller ones go to the malloc "
       "underneath"},
-     SIZE, offsetof(struct options, threshold), 4096, (uint64_t)1 << 40, NULL},
+     SIZE,
+     offsetof(struct options, threshold),
+     4096,
+     (uint64_t)1 << 40,
+     NULL},
     {{"guard_pages", "1", "0 to 64", "inaccessible pages on either side of a block"},
-     COUNT, offsetof(struct options, guard_pages), 0, 64, NULL},
+     COUNT,
+     offsetof(struct options, guard_pages),
+     0,
+     64,
+     NULL},
     {{"fill", "refpage", "refpage or memset", "how a block gets its pattern"},
-     CHOICE, offsetof(struct options, fill), 0, 0, fills},
+     CHOICE,
+     offsetof(struct options, fill),
+     0,
+     0,
+     fills},
     {{"small_fill", "yes", FLAG_ALLOWED, "fill small requests too"},
-     FLAG, offsetof(struct options, small_fill), 0, 0, flags},
+     FLAG,
+     offsetof(struct options, small_fill),
+     0,
+     0,
+     flags},
     {{"cache_size", "4G", SIZE_ALLOWED ", 0 to 64T",
       "address space of freed blocks that stays mapped for the next ones"},
-     SIZE, offsetof(struct options, cache_size), 0, (uint64_t)1 << 46, NULL},
+     SIZE,
+     offsetof(struct options, cache_size),
+     0,
+     (uint64_t)1 << 46,
+     NULL},
     {{"release_interval", "1000", "milliseconds, 0 to 86400000, or -1 for never",
       "how long freed blocks stay mapped"},
-     INTERVAL, offsetof(struct options, release_interval), 0, 86400000, NULL},
+     INTERVAL,
+     offsetof(struct options, release_interval),
+     0,
+     86400000,
+     NULL},
     {{"backend", "auto", "auto, memfd, zero (pattern 0 only), device, syscall:NR or none",
       "what supplies the pattern; none: memset"},
-     BACKEND, offsetof(struct options, backend), 0, 0, backends},
+     BACKEND,
+     offsetof(struct options, backend),
+     0,
+     0,
+     backends},
     {{"without", "none", FEATURES_ALLOWED, "kernel features to do without, each by its fallback"},
-     FEATURES, offsetof(struct options, without), 0, 0, NULL},
+     FEATURES,
+     offsetof(struct options, without),
+     0,
+     0,
+     NULL},
     {{"reserve", "64T", SIZE_ALLOWED ", 64M to 64T",
       "address space set aside for blocks; costs no memory"},
-     SIZE, offsetof(struct options, reserve), 1 << 26, (uint64_t)1 << 46, NULL},
+     SIZE,
+     offsetof(struct options, reserve),
+     1 << 26,
+     (uint64_t)1 << 46,
+     NULL},
     {{"on_error", "abort", "abort or continue", "what follows the report of a misuse"},
-     CHOICE, offsetof(struct options, on_error), 0, 0, errors},
+     CHOICE,
+     offsetof(struct options, on_error),
+     0,
+     0,
+     errors},
     {{"count", "no", FLAG_ALLOWED, "count small requests and dirtied pages in the stats too"},
-     FLAG, offsetof(struct options, count), 0, 0, flags},
+     FLAG,
+     offsetof(struct options, count),
+     0,
+     0,
+     flags},
     {{"stats", "", "a path, in which %p is the process's number, or fd:N",
       "where the stats go at exit, as JSON"},
-     DESTINATION, offsetof(struct options, stats), 0, 0, NULL},
+     DESTINATION,
+     offsetof(struct options, stats),
+     0,
+     0,
+     NULL},
 };
 enum { OPTIONS = sizeof rules / sizeof *rules };
 
@@ -123,7 +177,8 @@ static bool parse_size(const char *value, size_t length, uint64_t *size) {
   return true;
 }
 
-static bool parse_choice(const char *value, size_t length, const char *const *choices, int *choice) {
+static bool parse_choice(const char *value, size_t length, const char *const *choices,
+                         int *choice) {
   for (int i = 0; choices[i]; i++)
     if (equal(choices[i], value, length)) return *choice = i, true;
   return false;
@@ -178,11 +233,16 @@ static bool parse_value(struct options *options, int index, const char *value, s
   uint64_t number;
   const char *at = value;
   switch (rules[index].type) {
-  case PATTERN: return parse_pattern(value, length, field);
-  case CHOICE: return parse_choice(value, length, rules[index].choices, field);
-  case BACKEND: return parse_backend(value, length, options);
-  case FEATURES: return parse_features(value, length, field);
-  case DESTINATION: return parse_destination(value, length, field);
+  case PATTERN:
+    return parse_pattern(value, length, field);
+  case CHOICE:
+    return parse_choice(value, length, rules[index].choices, field);
+  case BACKEND:
+    return parse_backend(value, length, options);
+  case FEATURES:
+    return parse_features(value, length, field);
+  case DESTINATION:
+    return parse_destination(value, length, field);
   case FLAG:
     if (!parse_choice(value, length, rules[index].choices, &choice)) return false;
     *(bool *)field = choice;
@@ -217,7 +277,8 @@ static const char *end_of_option(const char *text) {
   return text;
 }
 
-static void complain(struct text *complaint, const char *option, size_t length, const char *because) {
+static void complain(struct text *complaint, const char *option, size_t length,
+                     const char *because) {
   text_string(complaint, complaint->length ? "\n" : "");
   text_span(complaint, option, length);
   text_string(complaint, ": ");
@@ -231,7 +292,8 @@ static bool parse_option(struct options *options, const char *option, size_t len
   int index = 0;
   while (index < OPTIONS && !equal(rules[index].text.name, option, name)) index++;
   if (!equals || index == OPTIONS) {
-    complain(complaint, option, length, equals ? "no such option; allowed: " : "not key=value; allowed keys: ");
+    complain(complaint, option, length,
+             equals ? "no such option; allowed: " : "not key=value; allowed keys: ");
     for (int i = 0; i < OPTIONS; i++) {
       text_string(complaint, i ? ", " : "");
       text_string(complaint, rules[i].text.name);
@@ -259,7 +321,8 @@ bool options_parse(struct options *options, const char *string, struct text *com
   if (options->backend != BACKEND_ZERO || (options->pattern.size && !options->pattern.word))
     return good;
   options->backend = BACKEND_AUTO;
-  complain(complaint, "backend=zero", strlen("backend=zero"), "bad value; allowed with pattern=zero only");
+  complain(complaint, "backend=zero", strlen("backend=zero"),
+           "bad value; allowed with pattern=zero only");
   return false;
 }
 
@@ -286,11 +349,19 @@ void options_format(const struct options *options, int index, struct text *value
       text_hex(value, pattern->word & mask, 2u * pattern->size);
     }
     break;
-  case CHOICE: text_string(value, rules[index].choices[*(const int *)field]); break;
-  case FLAG: text_string(value, rules[index].choices[*(const bool *)field]); break;
-  case DESTINATION: text_string(value, field); break;
+  case CHOICE:
+    text_string(value, rules[index].choices[*(const int *)field]);
+    break;
+  case FLAG:
+    text_string(value, rules[index].choices[*(const bool *)field]);
+    break;
+  case DESTINATION:
+    text_string(value, field);
+    break;
   case SIZE:
-  case COUNT: text_decimal(value, *(const size_t *)field); break;
+  case COUNT:
+    text_decimal(value, *(const size_t *)field);
+    break;
   case INTERVAL:
     text_string(value, options->release_interval < 0 ? "-" : "");
     text_decimal(value, (uint64_t)(options->release_interval < 0 ? 1 : options->release_interval));

@@ -30,16 +30,16 @@ enum { STATS_PATH = 256 };
 
 struct options {
   struct pattern pattern;
-  size_t threshold;     /* bytes: larger requests are ours, smaller ones the primary's */
-  size_t guard_pages;   /* on either side of a block */
-  size_t cache_size;    /* bytes of idle spans that stay mapped */
+  size_t threshold;         /* bytes: larger requests are ours, smaller ones the primary's */
+  size_t guard_pages;       /* on either side of a block */
+  size_t cache_size;        /* bytes of idle spans that stay mapped */
   int64_t release_interval; /* milliseconds that they stay mapped; -1: until the cache is full */
-  size_t reserve;       /* bytes of address space */
-  long syscall_number;  /* of backend=syscall:NR */
-  uint32_t without;     /* a bit for each os_feature that is not to be used */
+  size_t reserve;           /* bytes of address space */
+  long syscall_number;      /* of backend=syscall:NR */
+  uint32_t without;         /* a bit for each os_feature that is not to be used */
   int fill, backend, on_error;
   bool small_fill;
-  bool count;           /* count small requests and dirty pages too */
+  bool count;             /* count small requests and dirty pages too */
   char stats[STATS_PATH]; /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
 };
 

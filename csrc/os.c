@@ -80,7 +80,8 @@ void os_init(void) {
 
 static void *map_at(void *address, size_t size, int protection, int flags, int descriptor) {
   if (refused("mmap")) return NULL;
-  void *mapped = mmap(address, size, protection, MAP_PRIVATE | MAP_NORESERVE | flags, descriptor, 0);
+  void *mapped =
+      mmap(address, size, protection, MAP_PRIVATE | MAP_NORESERVE | flags, descriptor, 0);
   return mapped == MAP_FAILED ? NULL : mapped;
 }
 
@@ -188,8 +189,7 @@ bool os_fill(int descriptor, const void *page, size_t size) {
   for (size_t done = 0; done < size;) {
     size_t left = (size - done) >> os_page_shift;
     if (refused("pwrite")) return false;
-    ssize_t written =
-        pwritev(descriptor, pages, left < BATCH ? (int)left : BATCH, (off_t)done);
+    ssize_t written = pwritev(descriptor, pages, left < BATCH ? (int)left : BATCH, (off_t)done);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return false;
     done += page_down((size_t)written); /* a short write goes on at the page it broke off in */
@@ -200,8 +200,8 @@ bool os_fill(int descriptor, const void *page, size_t size) {
 
 bool os_seal(int descriptor) {
   if (refused("fcntl")) return false;
-  return fcntl(descriptor, F_ADD_SEALS,
-               F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
+  return fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) ==
+         0;
 }
 
 static char *append_decimal(char *end, unsigned long value) {
@@ -227,8 +227,8 @@ int os_hide_descriptor(int descriptor) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit)) return descriptor;
   rlim_t place = limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur;
-  int hidden = refused("fcntl") ? -1
-                                : fcntl(descriptor, F_DUPFD_CLOEXEC, (int)(place - place / 16));
+  int hidden =
+      refused("fcntl") ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, (int)(place - place / 16));
   if (hidden < 0) return descriptor;
   close(descriptor);
   return hidden;
@@ -386,7 +386,7 @@ size_t os_physical_memory(void) {
 size_t os_address_space_limit(void) {
   struct rlimit limit;
   return getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX
-                                                                          : (size_t)limit.rlim_cur;
+                                                                         : (size_t)limit.rlim_cur;
 }
 
 struct cgroup_files {
@@ -508,10 +508,11 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
 };
 
 bool os_has(enum os_feature feature) {
-  static bool (*const probes[OS_FEATURES])(char *) = {
-      [OS_MREMAP_DONTUNMAP] = probe_mremap, [OS_GUARD_REGIONS] = probe_guard,
-      [OS_DONTNEED_LOCKED] = probe_dontneed_locked, [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
-      [OS_PROC] = probe_proc};
+  static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
+                                                      [OS_GUARD_REGIONS] = probe_guard,
+                                                      [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
+                                                      [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
+                                                      [OS_PROC] = probe_proc};
   enum { UNKNOWN, ABSENT, PRESENT };
   static _Atomic unsigned char known[OS_FEATURES]; /* two threads may both probe: same answer */
   if (known[feature] == UNKNOWN) {

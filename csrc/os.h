@@ -10,26 +10,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-extern size_t os_page;          /* bytes in a page */
-extern unsigned os_page_shift;  /* log2 of it */
+extern size_t os_page;         /* bytes in a page */
+extern unsigned os_page_shift; /* log2 of it */
 
 /* Sets the page size. Idempotent; to be called before anything else here. */
 void os_init(void);
 
-static inline uintptr_t page_down(uintptr_t address) { return address & ~(os_page - 1); }
-static inline uintptr_t page_up(uintptr_t address) { return page_down(address + os_page - 1); }
+static inline uintptr_t page_down(uintptr_t address) {
+  return address & ~(os_page - 1);
+}
+static inline uintptr_t page_up(uintptr_t address) {
+  return page_down(address + os_page - 1);
+}
 
 /* Address space. `address` and `size` are whole pages. */
-void *os_reserve(size_t size);                       /* inaccessible, costs nothing */
-void *os_map(size_t size);                           /* zero pages anywhere: metadata */
-void os_unmap(void *address, size_t size);           /* of a whole os_reserve or os_map */
-bool os_commit(uintptr_t address, size_t size);      /* reserved metadata becomes writable */
-bool os_map_zero(uintptr_t address, size_t size);    /* zero pages over reserved ones */
+void *os_reserve(size_t size);                    /* inaccessible, costs nothing */
+void *os_map(size_t size);                        /* zero pages anywhere: metadata */
+void os_unmap(void *address, size_t size);        /* of a whole os_reserve or os_map */
+bool os_commit(uintptr_t address, size_t size);   /* reserved metadata becomes writable */
+bool os_map_zero(uintptr_t address, size_t size); /* zero pages over reserved ones */
 bool os_map_private(uintptr_t address, size_t size, int descriptor); /* private, from offset 0 */
-void *os_map_template(size_t size, int descriptor);  /* as above, anywhere */
+void *os_map_template(size_t size, int descriptor);                  /* as above, anywhere */
 bool os_duplicate(void *template_, uintptr_t address, size_t size);
-bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays mapped, reset */
-bool os_release(uintptr_t address, size_t size);     /* back to reserved */
+bool os_move_pages(uintptr_t from, uintptr_t to, size_t size);  /* `from` stays mapped, reset */
+bool os_release(uintptr_t address, size_t size);                /* back to reserved */
 bool os_reset(uintptr_t address, size_t size, bool locked_too); /* drop private copies */
 
 /* Guards: as markers in the page table (no VMA is split), or as page protection. */
@@ -45,7 +49,7 @@ int os_memfd(const char *name);
 bool os_fill(int descriptor, const void *page, size_t size); /* writes `page` over and over */
 bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);
 bool os_seal(int descriptor);
-int os_read_only(int descriptor);   /* a read-only twin where /proc allows, else `descriptor` */
+int os_read_only(int descriptor);       /* a read-only twin where /proc allows, else `descriptor` */
 int os_hide_descriptor(int descriptor); /* moves it above those that programs use */
 bool os_identify(int descriptor, struct os_identity *identity, size_t *size);
 int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
@@ -84,7 +88,8 @@ extern const struct os_feature_text os_feature_texts[OS_FEATURES];
 bool os_has(enum os_feature feature);
 
 #ifdef PATALLOC_FAULTS
-/* Test builds: asked before each call named `call`; a non-zero answer is the errno it fails with. */
+/* Test builds: asked before each call named `call`; a non-zero answer is the errno it fails with.
+ */
 extern int (*os_fault)(const char *call);
 #endif
 

@@ -19,7 +19,8 @@ void *primary_realloc(void *pointer, size_t size) {
 
 void *primary_aligned(size_t alignment, size_t size) {
   void *pointer = NULL;
-  int error = posix_memalign(&pointer, alignment < sizeof(void *) ? sizeof(void *) : alignment, size);
+  int error =
+      posix_memalign(&pointer, alignment < sizeof(void *) ? sizeof(void *) : alignment, size);
   if (error) errno = error;
   return pointer;
 }

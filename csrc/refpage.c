@@ -9,8 +9,7 @@
 
 enum { DESCRIPTOR_SPAN_SHIFT = 30 }; /* a kernel's refpage has no length: 1 GiB a VMA */
 
-struct refpage refpage_zero = {
-    .pattern = {0, 1}, .kind = REFPAGE_ZERO, .lock = LOCK_INITIAL};
+struct refpage refpage_zero = {.pattern = {0, 1}, .kind = REFPAGE_ZERO, .lock = LOCK_INITIAL};
 
 _Atomic size_t vmas_used;
 
@@ -97,8 +96,8 @@ static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size
   char name[40], page[os_page];
   name_of(refpage, name, sizeof name);
   pattern_page(refpage, page);
-  stage->descriptor = refpage->kind == REFPAGE_MEMFD ? make_memfd(name, page, size)
-                                                     : make_descriptor(refpage);
+  stage->descriptor =
+      refpage->kind == REFPAGE_MEMFD ? make_memfd(name, page, size) : make_descriptor(refpage);
   if (stage->descriptor < 0) return false;
   bool made = os_identify(stage->descriptor, &stage->identity, NULL) &&
               make_template(refpage, stage, size, page);
@@ -212,12 +211,14 @@ static struct refpage *get(const struct options *options, struct pattern pattern
 struct refpage *refpage_get(const struct options *options, struct pattern pattern) {
   if (pattern.size && !pattern.word) return &refpage_zero;
   switch (options->backend) {
-  case BACKEND_NONE: return NULL;
+  case BACKEND_NONE:
+    return NULL;
   case BACKEND_AUTO: {
     struct refpage *device = get(options, pattern, BACKEND_DEVICE);
     return device ? device : get(options, pattern, BACKEND_MEMFD);
   }
-  default: return get(options, pattern, (enum backend)options->backend);
+  default:
+    return get(options, pattern, (enum backend)options->backend);
   }
 }
 

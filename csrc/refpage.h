@@ -33,7 +33,7 @@ struct refpage {
   enum refpage_kind kind;
   enum backend backend; /* as asked for */
   long syscall_number;
-  bool duplicates; /* whether templates are duplicated */
+  bool duplicates;       /* whether templates are duplicated */
   _Atomic size_t mapped; /* bytes mapped from it */
   struct lock lock;      /* held while a stage is made, so that it is made once */
   struct stage stages[STAGES];

@@ -14,7 +14,7 @@ static struct lock lock = LOCK_INITIAL; /* guards all below, and records in the 
 static uint32_t limit;    /* the last granule: never handed out, so that all have a neighbour */
 static uint32_t frontier; /* granules from here on were never handed out */
 static _Atomic uint32_t committed; /* the table can be read and written below this granule */
-static uint32_t bins[BINS]; /* free ranges, by log2 of their granules */
+static uint32_t bins[BINS];        /* free ranges, by log2 of their granules */
 
 /* A limit on the address space counts reservations too: leave the program seven eighths. */
 static size_t allowed_size(size_t size) {
@@ -52,7 +52,8 @@ bool region_init(size_t size) {
   return ready;
 }
 
-/* Makes the table usable up to `granule`; without the lock, as two threads may do the same twice. */
+/* Makes the table usable up to `granule`; without the lock, as two threads may do the same twice.
+ */
 static bool commit(uint32_t granule) {
   enum { STEP = 1 << 13 }; /* records: 256 KiB of the table */
   uint32_t from = committed, to = (granule + STEP) & ~(uint32_t)(STEP - 1);
@@ -155,8 +156,8 @@ uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment) {
   uint32_t first = take((uint32_t)wanted);
   if (first && wanted > count) {
     uintptr_t address = granule_address(first + lead);
-    uint32_t skip = (uint32_t)((((address + alignment - 1) & ~(alignment - 1)) - address) >>
-                               region.shift);
+    uint32_t skip =
+        (uint32_t)((((address + alignment - 1) & ~(alignment - 1)) - address) >> region.shift);
     if (skip) give(first, skip);
     first += skip;
     if (wanted > skip + count) give(first + count, (uint32_t)wanted - skip - count);

@@ -1,9 +1,10 @@
 /* The region: one reserved range of address space that holds every block of every heap, so that
- * "is this pointer ours" is one compare. It is handed out in ranges of granules (16 pages each), and
- * has a table with one record a granule, outside the blocks.
+ * "is this pointer ours" is one compare. It is handed out in ranges of granules (16 pages each),
+ * and has a table with one record a granule, outside the blocks.
  *
  * At most one block starts in a granule, so the record of the granule that holds a block's address
- * is that block's. Free ranges keep their size in the records at both their ends (boundary tags). */
+ * is that block's. Free ranges keep their size in the records at both their ends (boundary tags).
+ */
 #ifndef PATALLOC_REGION_H
 #define PATALLOC_REGION_H
 
@@ -48,7 +49,9 @@ bool region_init(size_t size);
 static inline bool region_holds(const void *address) {
   return (uintptr_t)address - region.base < region.end - region.base;
 }
-static inline size_t region_size(void) { return region.end - region.base; }
+static inline size_t region_size(void) {
+  return region.end - region.base;
+}
 static inline uint32_t granule_of(uintptr_t address) {
   return (uint32_t)((address - region.base) >> region.shift);
 }
@@ -60,7 +63,8 @@ static inline uintptr_t block_address(uint32_t granule) {
 }
 
 /* Takes `count` granules such that granule `first + lead` lies at a multiple of `alignment` bytes
- * (0: anywhere). Returns the first, or 0 with ENOMEM. Thread-safe; no system call under the lock. */
+ * (0: anywhere). Returns the first, or 0 with ENOMEM. Thread-safe; no system call under the lock.
+ */
 uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment);
 
 /* Takes the `count` granules that start at `first`, if they are free. */

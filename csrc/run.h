@@ -3,8 +3,8 @@
  * A solo run holds one larger block, and maps just the pages of that block: the reserved address
  * space around them is the guard.
  *
- * A run's spans begin at `start`, at `start + phase` and then every span's length, so that pages can
- * be moved span by span: mremap(2) refuses to cross VMAs (before Linux 6.17). */
+ * A run's spans begin at `start`, at `start + phase` and then every span's length, so that pages
+ * can be moved span by span: mremap(2) refuses to cross VMAs (before Linux 6.17). */
 #ifndef PATALLOC_RUN_H
 #define PATALLOC_RUN_H
 
@@ -25,20 +25,22 @@ struct run {
   uint32_t first, granules; /* address space */
   uint32_t slot;            /* granules in a slot; of a solo run: 0 */
   uint32_t slots;
-  _Atomic uint32_t used;    /* slots that ever held a block */
-  uint32_t live;            /* blocks that the program has */
-  uint32_t fresh_next;      /* runs with slots that never held a block */
+  _Atomic uint32_t used;         /* slots that ever held a block */
+  uint32_t live;                 /* blocks that the program has */
+  uint32_t fresh_next;           /* runs with slots that never held a block */
   uint32_t idle_next, idle_prev; /* runs without live blocks, in the order they fell idle */
-  uint32_t idle_since;      /* milliseconds */
-  _Atomic uint32_t vmas;    /* as counted in vmas_used */
-  _Atomic uint8_t guards;   /* kinds of guards in it */
+  uint32_t idle_since;           /* milliseconds */
+  _Atomic uint32_t vmas;         /* as counted in vmas_used */
+  _Atomic uint8_t guards;        /* kinds of guards in it */
   uint8_t stage;
 };
 
 struct run *run_at(uint32_t index);
 
-/* A run of one span of this stage, of slots of `slot` granules. 0 with errno where there is none. */
-uint32_t run_new_shared(struct arena *arena, struct refpage *refpage, unsigned stage, uint32_t slot);
+/* A run of one span of this stage, of slots of `slot` granules. 0 with errno where there is none.
+ */
+uint32_t run_new_shared(struct arena *arena, struct refpage *refpage, unsigned stage,
+                        uint32_t slot);
 
 /* A run of `granules`, of which [offset, offset + size) bytes are mapped; the granule `lead` is
  * aligned. Where pages will be moved in, `phase` is what their first span has; else 0. */
@@ -76,7 +78,9 @@ void run_release(uint32_t index);
 void run_release_all(const struct arena *arena);
 
 uintptr_t run_span_end(const struct run *run, uintptr_t address);
-static inline bool run_is_solo(const struct run *run) { return run->slot == 0; }
+static inline bool run_is_solo(const struct run *run) {
+  return run->slot == 0;
+}
 static inline size_t run_bytes(const struct run *run) {
   return (size_t)run->granules << region.shift;
 }

@@ -34,9 +34,9 @@ const char *const stat_names[STATS] = {
 
 void stats_raise(struct stats *stats, enum stat stat, uint64_t value) {
   uint64_t seen = stats_get(stats, stat);
-  while (seen < value && !atomic_compare_exchange_weak_explicit(&stats->values[stat], &seen, value,
-                                                                memory_order_relaxed,
-                                                                memory_order_relaxed)) {
+  while (seen < value &&
+         !atomic_compare_exchange_weak_explicit(&stats->values[stat], &seen, value,
+                                                memory_order_relaxed, memory_order_relaxed)) {
   }
 }
 

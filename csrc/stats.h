@@ -14,14 +14,14 @@ enum stat {
   STAT_BLOCKS, /* since the start, and the four ways in which they got their content */
   STAT_BLOCKS_REFPAGE,
   STAT_BLOCKS_MEMSET,
-  STAT_BLOCKS_ZERO,      /* calloc */
+  STAT_BLOCKS_ZERO,        /* calloc */
   STAT_BLOCKS_UNPATTERNED, /* pattern none, or zero pages where no pattern could be had */
   STAT_BYTES_REFPAGE,
   STAT_BYTES_MEMSET,
-  STAT_BLOCKS_REUSED,    /* of all, those that were freed before */
+  STAT_BLOCKS_REUSED, /* of all, those that were freed before */
   STAT_FREES,
   STAT_REALLOCS_IN_PLACE,
-  STAT_REALLOCS_MOVED,   /* by moving pages */
+  STAT_REALLOCS_MOVED, /* by moving pages */
   STAT_REALLOCS_COPIED,
   STAT_FALLBACK_NO_REFPAGE, /* memset, as there was no refpage */
   STAT_FALLBACK_NO_SPAN,    /* memset, as no span could be mapped */

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -197,3 +198,26 @@ def test_environment_is_ignored_where_it_is_not_trusted(build: Build) -> None:
         assert_passes(secure)
     finally:
         shared.unlink()
+
+
+def test_many_live_blocks(build: Build, tmp_path: Path) -> None:
+    stats = tmp_path / "stats"
+    assert_passes(preloaded([build("live"), "300000", "100000"], f"stats={stats}"))
+    found = Stats.from_json(stats.read_text())
+    assert (found.blocks_peak, found.fallback_no_span, found.guards_missing) == (100000, 0, 0)
+
+
+def test_peak_memory_is_that_of_the_bare_program(build: Build) -> None:
+    """The library's own pages and the refpage included, at most 256 KiB more."""
+    touch = [build("touch"), "4096000", "4096", "200"]
+    bare = dict(os.environ) | {"MALLOC_MMAP_THRESHOLD_": "131072"}
+
+    def peak(*, under_the_library: bool) -> int:
+        if under_the_library:
+            output = preloaded(touch).stdout
+        else:
+            output = subprocess.run(touch, env=bare, capture_output=True, text=True).stdout
+        return int(json.loads(output)["rss_kib"])
+
+    without = median(peak(under_the_library=False) for _ in range(9))
+    assert median(peak(under_the_library=True) for _ in range(9)) <= without + 256

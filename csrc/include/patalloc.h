@@ -79,7 +79,8 @@ PATALLOC_API void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment,
 PATALLOC_API void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size);
 
 /* Frees a block; NULL is ignored. Keeps errno. An address that this heap has not handed out, or no
- * longer, is reported on standard error, and then the process is aborted unless on_error=continue. */
+ * longer, is reported on standard error, and then the process is aborted unless on_error=continue.
+ */
 PATALLOC_API void patalloc_free(patalloc_heap *heap, void *pointer);
 
 /* The bytes that can be used at `pointer`: to the end of a large block's last page. 0 for NULL. */
@@ -92,17 +93,17 @@ PATALLOC_API size_t patalloc_release(patalloc_heap *heap);
 enum patalloc_fill {
   PATALLOC_FILL_REFPAGE,
   PATALLOC_FILL_MEMSET,
-  PATALLOC_FILL_ZERO,       /* by calloc */
-  PATALLOC_FILL_NONE,       /* pattern none */
-  PATALLOC_FILL_FAILED,     /* zero pages, as neither a refpage nor a memset was possible */
+  PATALLOC_FILL_ZERO,   /* by calloc */
+  PATALLOC_FILL_NONE,   /* pattern none */
+  PATALLOC_FILL_FAILED, /* zero pages, as neither a refpage nor a memset was possible */
 };
 
 struct patalloc_block {
   uintptr_t address;
-  size_t size;        /* as requested */
+  size_t size; /* as requested */
   size_t usable_size;
   size_t guard_before, guard_after; /* bytes that are certain to be inaccessible */
-  int64_t pages;       /* that the block spans */
+  int64_t pages;                    /* that the block spans */
   int64_t dirty_pages; /* that were written, and so take memory; -1 where that can't be told */
   enum patalloc_fill fill;
 };
@@ -142,10 +143,10 @@ PATALLOC_API int patalloc_feature(int index, struct patalloc_feature *feature);
 
 struct patalloc_limits {
   size_t page_size;
-  size_t max_map_count;       /* VMAs that a process may have */
-  size_t map_count_allowed;   /* of them, how many heaps use at most */
-  size_t address_space;       /* RLIMIT_AS; SIZE_MAX where unlimited */
-  size_t available_memory;    /* now, control groups included */
+  size_t max_map_count;     /* VMAs that a process may have */
+  size_t map_count_allowed; /* of them, how many heaps use at most */
+  size_t address_space;     /* RLIMIT_AS; SIZE_MAX where unlimited */
+  size_t available_memory;  /* now, control groups included */
 };
 
 PATALLOC_API void patalloc_limits(struct patalloc_limits *limits);

@@ -92,8 +92,10 @@ EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
 
 EXPORT void free(void *pointer) {
   struct patalloc_heap *ours = heap();
-  if (ours) patalloc_free(ours, pointer);
-  else primary_free(pointer);
+  if (ours)
+    patalloc_free(ours, pointer);
+  else
+    primary_free(pointer);
 }
 
 /* C23: the size is the caller's promise, which nothing here relies on. */

@@ -1,6 +1,6 @@
 /* The primary of the preloaded library: the next malloc in the search order, which may be another
- * preloaded allocator's. dlsym(3) may call malloc itself: until it has answered, requests are served
- * from a small static buffer, whose memory is never reused. */
+ * preloaded allocator's. dlsym(3) may call malloc itself: until it has answered, requests are
+ * served from a small static buffer, whose memory is never reused. */
 #include "primary.h"
 
 #include "next.h"

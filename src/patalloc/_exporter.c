@@ -2,12 +2,11 @@
  * many views of it there are. Python has the like (object.__buffer__) from 3.12 on only. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <structmember.h>
 #include <stddef.h>
+#include <structmember.h>
 
 typedef struct {
-  PyObject_HEAD
-  void *address; /* NULL: nothing to lend any more */
+  PyObject_HEAD void *address; /* NULL: nothing to lend any more */
   Py_ssize_t size, exports;
 } Exporter;
 

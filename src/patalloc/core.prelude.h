@@ -1,3 +1,3 @@
+#include "patalloc.h"
 #include <dlfcn.h>
 #include <errno.h>
-#include "patalloc.h"

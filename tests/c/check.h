@@ -15,11 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                    \
-  do {                                                                                      \
-    if (condition) break;                                                                   \
-    fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);       \
-    _exit(1);                                                                               \
+#define CHECK(condition)                                                                           \
+  do {                                                                                             \
+    if (condition) break;                                                                          \
+    fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);              \
+    _exit(1);                                                                                      \
   } while (0)
 
 #ifdef HEAP

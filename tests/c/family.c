@@ -5,7 +5,8 @@
 
 static const size_t sizes[] = {0, 1, 24, 4096, 100000, 131072, 300001, 9000000};
 enum { SIZES = sizeof sizes / sizeof *sizes };
-static volatile size_t too_much = (size_t)-1 / 2 + 1, most = (size_t)-1; /* unknown to the compiler */
+static volatile size_t too_much = (size_t)-1 / 2 + 1,
+                       most = (size_t)-1; /* unknown to the compiler */
 
 static void check(void *pointer, size_t size, size_t alignment, int byte) {
   CHECK(pointer && (uintptr_t)pointer % alignment == 0);

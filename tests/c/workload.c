@@ -27,10 +27,14 @@ static uint64_t next_random(uint64_t *state) {
 
 static size_t random_size(uint64_t *state) {
   switch (next_random(state) % 8) {
-  case 0: return 1 + next_random(state) % 1000; /* TSan's malloc_usable_size is 1 for 0 */
-  case 1: return next_random(state) % (8u << 20);
-  case 2: return threshold + next_random(state) % 64 - 32;
-  default: return next_random(state) % (1u << 20);
+  case 0:
+    return 1 + next_random(state) % 1000; /* TSan's malloc_usable_size is 1 for 0 */
+  case 1:
+    return next_random(state) % (8u << 20);
+  case 2:
+    return threshold + next_random(state) % 64 - 32;
+  default:
+    return next_random(state) % (1u << 20);
   }
 }
 

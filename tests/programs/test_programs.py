@@ -1,7 +1,7 @@
 """Real programs give the same output under the library as without it.
 
-The short pass runs each once, with the patterns and fallbacks spread over them; with `-m full` every
-program runs with every pattern and every fallback.
+The short pass runs each once, with the patterns and fallbacks spread over them; `-m full` runs
+every program with every pattern and every fallback.
 """
 
 import subprocess

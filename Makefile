@@ -1,0 +1,57 @@
+# The menu: `make help`.
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+SOURCES = $(shell git ls-files csrc src 2>/dev/null) meson.build meson.options pyproject.toml
+C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+TEST_PACKAGES = binutils g++ git libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 xz-utils
+CHECK_PACKAGES = clang clang-format
+
+.DEFAULT_GOAL = help
+.PHONY: help run test check programs clean
+.DELETE_ON_ERROR:
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+run: $(VENV)/run ## set up, and run a real program under the pattern heap, with a summary
+	$(BIN)/patalloc run --summary -- $(BIN)/python -c 'import lzma; print(len(lzma.compress(open("/bin/sh", "rb").read(), preset=9)), "bytes compressed")'
+
+test: $(VENV)/test ## set up, and run the tests
+	$(BIN)/pytest -n auto
+
+check: $(VENV)/check ## lint, types, format, and the warnings of gcc and clang
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	clang-format --dry-run --Werror $(C_FILES)
+	for compiler in gcc clang; do \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" CC=$$compiler meson setup --wipe -Ddev=true build/$$compiler >build/$$compiler.log && \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" meson compile -C build/$$compiler || exit 1; \
+	done
+
+programs: $(VENV)/test ## every real program with every pattern and every fallback: some 20 minutes
+	$(BIN)/pytest -n auto -m full tests/programs
+
+clean: ## remove all that was made
+	rm -rf $(VENV) build dist
+
+# Installs into the virtual environment, again when a source has changed.
+$(BIN)/python:
+	tools/debian-packages python3-venv python3-dev
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: $(BIN)/python $(SOURCES)
+	$(BIN)/pip install --quiet .
+	touch $@
+
+$(VENV)/test: $(BIN)/python $(SOURCES)
+	tools/debian-packages $(TEST_PACKAGES)
+	$(BIN)/pip install --quiet '.[test]'
+	touch $@ $(VENV)/run
+
+$(VENV)/check: $(BIN)/python $(SOURCES)
+	tools/debian-packages $(TEST_PACKAGES) $(CHECK_PACKAGES)
+	$(BIN)/pip install --quiet '.[test,check]'
+	mkdir -p build
+	touch $@ $(VENV)/run $(VENV)/test
