@@ -35,10 +35,10 @@ def test_python_examples(example: str) -> None:
 
 
 def test_options_table() -> None:
-    rows = [
-        f"| `{each.name}` | {each.preset and f'`{each.preset}`'} | {each.allowed} | {each.meaning} |"
-        for each in all_options()
-    ]
+    rows = []
+    for each in all_options():
+        preset = each.preset and f"`{each.preset}`"
+        rows.append(f"| `{each.name}` | {preset} | {each.allowed} | {each.meaning} |")
     assert (
         "\n".join(["| option | default | allowed | meaning |", "|---|---|---|---|", *rows])
         in README
