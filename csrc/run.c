@@ -137,7 +137,8 @@ uint32_t run_new_solo(struct arena *arena, struct refpage *refpage, const struct
   struct run *run = run_at(index);
   size_t span = refpage_span(refpage, solo->stage), rest = solo->size % span;
   run->phase = solo->phase ? solo->phase : rest ? rest : span;
-  run->slots = run->used = 1;
+  run->slots = 1;
+  run->used = 1;
   return map_new(index);
 }
 
