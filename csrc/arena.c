@@ -8,12 +8,8 @@
 
 enum { LEAST_ALIGNMENT = 16, VICTIMS = 16 };
 
-void arena_init(struct arena *arena, struct refpage *refpage, const struct options *options,
-                struct stats *stats) {
+void arena_init(struct arena *arena) {
   lock_init(&arena->lock);
-  arena->refpage = refpage;
-  arena->options = options;
-  arena->stats = stats;
 }
 
 static size_t guard_bytes(const struct arena *arena) {
@@ -91,18 +87,58 @@ static void unlink_block(struct arena *arena, uint32_t granule) {
   if (block->next) region.table[block->next].prev = block->prev;
 }
 
-/* A freed block with the capacity wanted or, for large ones, up to a quarter more. */
-static uint32_t find_free(struct arena *arena, uint32_t granules) {
-  enum { PROBES = 16 };
-  if (granules < SHARED_MOST) return arena->bins[granules];
-  int probes = PROBES;
-  unsigned last = bin_of(granules + granules / 4);
-  for (unsigned bin = bin_of(granules); bin <= last; bin++)
+unsigned arena_bin(const struct arena *arena, size_t size) {
+  return bin_of(granules_for(arena, page_up(size)));
+}
+
+/* A freed block with the capacity wanted or, rather than none, up to an eighth more: one of the
+ * first few of each bin. */
+static uint32_t find_free(struct arena *arena, uint32_t granules, bool kept_only) {
+  enum { PROBES = 4 };
+  uint32_t most = granules + granules / 8;
+  for (unsigned bin = bin_of(granules); bin <= bin_of(most); bin++) {
+    int probes = PROBES;
     for (uint32_t at = arena->bins[bin]; at && probes--; at = region.table[at].next) {
       uint32_t capacity = capacity_of(arena, run_of(at));
-      if (capacity >= granules && capacity <= granules + granules / 4) return at;
+      if (capacity >= granules && capacity <= most && (!kept_only || region.table[at].kept))
+        return at;
     }
+  }
   return 0;
+}
+
+/* Kept pages */
+
+uint16_t arena_keep(struct arena *arena, uint32_t pages) {
+  lock_take(&arena->lock);
+  uint32_t place = arena->kept_unused;
+  if (place)
+    arena->kept_unused = arena->kept[place].next;
+  else if (arena->kept_made < KEPT_MOST)
+    place = ++arena->kept_made;
+  if (place) arena->kept[place] = (struct kept){.pages = pages};
+  lock_drop(&arena->lock);
+  return (uint16_t)place;
+}
+
+static void enter_kept(struct arena *arena, uint32_t granule, uint16_t place) {
+  region.table[granule].kept = place;
+  if (!place) return;
+  arena->kept[place].granule = granule;
+  arena->kept[place].since = os_milliseconds();
+}
+
+/* Strikes a block off the table; returns how many of its pages were kept. */
+static uint32_t leave_kept(struct arena *arena, uint32_t granule) {
+  uint32_t place = region.table[granule].kept;
+  if (!place) return 0;
+  uint32_t pages = arena->kept[place].pages;
+  region.table[granule].kept = 0;
+  arena->kept[place] = (struct kept){.next = arena->kept_unused};
+  arena->kept_unused = place;
+  atomic_fetch_sub_explicit(&arena->usage->retained, (uint64_t)pages << os_page_shift,
+                            memory_order_relaxed);
+  return pages;
 }
 
 /* Idle runs */
@@ -153,6 +189,7 @@ static void detach(struct arena *arena, uint32_t index) {
     while (atomic_load_explicit(&region.table[granule].state, memory_order_relaxed) != GRANULE_FREE)
       granule++;
     unlink_block(arena, granule);
+    leave_kept(arena, granule);
     forget_block(granule);
   }
 }
@@ -188,13 +225,13 @@ static size_t release_runs(struct arena *arena, const uint32_t *victims, unsigne
   return bytes;
 }
 
-size_t arena_release(struct arena *arena) {
+size_t arena_release(struct arena *arena, bool all) {
   uint32_t victims[VICTIMS];
   size_t bytes = 0;
   unsigned count;
   do {
     lock_take(&arena->lock);
-    count = detach_due(arena, victims, true);
+    count = detach_due(arena, victims, all);
     lock_drop(&arena->lock);
     bytes += release_runs(arena, victims, count);
   } while (count);
@@ -203,12 +240,31 @@ size_t arena_release(struct arena *arena) {
 
 /* Taking a freed block */
 
-static uint32_t pop_free(struct arena *arena, uint32_t granules) {
-  uint32_t granule = find_free(arena, granules);
-  if (!granule) return 0;
+static uint32_t take_off(struct arena *arena, uint32_t granule, uint32_t *kept) {
   unlink_block(arena, granule);
+  *kept = leave_kept(arena, granule);
+  atomic_store_explicit(&region.table[granule].state, GRANULE_BUSY, memory_order_relaxed);
   block_taken(arena, region.table[granule].run);
   return granule;
+}
+
+size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds) {
+  size_t dropped = 0;
+  uint32_t now = os_milliseconds();
+  for (uint32_t place = 1; place <= KEPT_MOST; place++) {
+    uint32_t pages = 0;
+    lock_take(&arena->lock);
+    uint32_t granule = place <= arena->kept_made ? arena->kept[place].granule : 0;
+    bool due = granule && now - arena->kept[place].since >= milliseconds;
+    if (due) take_off(arena, granule, &pages);
+    lock_drop(&arena->lock);
+    if (!due) continue;
+    uintptr_t start = block_pages(granule);
+    run_reset(run_of(granule), start, block_end(granule) - start, arena->options);
+    arena_give(arena, granule, 0);
+    dropped += (size_t)pages << os_page_shift;
+  }
+  return dropped;
 }
 
 /* Moves the guards of a freed slot so that they fit a block of another size. */
@@ -256,7 +312,7 @@ static uint32_t fit(struct arena *arena, uint32_t granule, size_t size, size_t a
     forget_block(granule);
     release_runs(arena, &index, 1);
   } else {
-    arena_give(arena, granule);
+    arena_give(arena, granule, 0);
   }
   return fitted;
 }
@@ -307,16 +363,19 @@ static uint32_t finish_solo(struct arena *arena, uint32_t index, uintptr_t addre
   return set_block(index, address, size);
 }
 
-/* The block ends at the trailing guard or, if aligned to more than a page, starts on a granule. */
+/* The block ends at the trailing guard or, if aligned to more than a page, starts on a granule. Its
+ * pages start on one too where huge pages are to back them. */
 static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size_t alignment) {
-  bool aligned = alignment > os_page;
+  bool huge = arena->huge_page && size >= arena->huge_page;
+  size_t start_alignment = alignment > os_page ? alignment : 0;
+  if (huge && start_alignment < arena->huge_page) start_alignment = arena->huge_page;
   size_t guard = guard_bytes(arena), granule = (size_t)1 << region.shift;
   struct solo solo = {.stage = stage, .size = page_up(size)};
-  if (aligned) {
+  if (start_alignment) {
     solo.lead = (uint32_t)((guard + granule - 1) >> region.shift);
     solo.offset = (size_t)solo.lead << region.shift;
     solo.granules = (uint32_t)((solo.offset + solo.size + guard + granule - 1) >> region.shift);
-    solo.alignment = alignment > granule ? alignment : granule;
+    solo.alignment = start_alignment > granule ? start_alignment : granule;
   } else {
     solo.granules = granules_for(arena, solo.size);
     solo.offset = ((size_t)solo.granules << region.shift) - guard - solo.size;
@@ -324,11 +383,14 @@ static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size
   uint32_t index = run_new_solo(arena, arena->refpage, &solo);
   if (!index) return 0;
   struct run *run = run_at(index);
-  uintptr_t address = aligned ? run->start : address_before(run->end, size, alignment);
+  if (huge) os_use_huge_pages(run->start, run->end - run->start);
+  uintptr_t address =
+      alignment > os_page ? run->start : address_before(run->end, size, alignment);
   return finish_solo(arena, index, address, size);
 }
 
-static uint32_t take_new(struct arena *arena, uint32_t granules, size_t size, size_t alignment) {
+static uint32_t take_from_new_run(struct arena *arena, uint32_t granules, size_t size,
+                                  size_t alignment) {
   unsigned stage = refpage_stage(arena->refpage, (size_t)granules << region.shift);
   if (stage == STAGES) return errno = ENOMEM, 0;
   size_t span = refpage_span(arena->refpage, stage) >> region.shift;
@@ -338,24 +400,39 @@ static uint32_t take_new(struct arena *arena, uint32_t granules, size_t size, si
   return index ? prepare_slot(arena, index, 0, size, alignment) : 0;
 }
 
-uint32_t arena_take(struct arena *arena, size_t size, size_t alignment) {
-  uint32_t granules = granules_for(arena, page_up(size)), index = 0, slot = 0, granule = 0;
-  if (alignment <= os_page) {
-    lock_take(&arena->lock);
-    granule = pop_free(arena, granules);
-    if (!granule && granules < SHARED_MOST) take_fresh(arena, granules, &index, &slot);
-    lock_drop(&arena->lock);
-  }
-  if (granule) granule = fit(arena, granule, size, alignment);
-  if (granule) return granule;
-  return index ? prepare_slot(arena, index, slot, size, alignment)
-               : take_new(arena, granules, size, alignment);
+uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bool kept_only,
+                          uint32_t *kept) {
+  *kept = 0;
+  if (alignment > os_page) return 0;
+  uint32_t granules = granules_for(arena, page_up(size));
+  lock_take(&arena->lock);
+  uint32_t granule = find_free(arena, granules, kept_only);
+  if (granule) take_off(arena, granule, kept);
+  lock_drop(&arena->lock);
+  if (!granule) return 0;
+  uintptr_t start = block_pages(granule);
+  granule = fit(arena, granule, size, alignment);
+  if (granule && block_pages(granule) != start) *kept = 0;
+  return granule;
 }
 
-void arena_give(struct arena *arena, uint32_t granule) {
+uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment) {
+  uint32_t granules = granules_for(arena, page_up(size)), index = 0, slot = 0;
+  bool fresh = false;
+  if (alignment <= os_page && granules < SHARED_MOST) {
+    lock_take(&arena->lock);
+    fresh = take_fresh(arena, granules, &index, &slot);
+    lock_drop(&arena->lock);
+  }
+  return fresh ? prepare_slot(arena, index, slot, size, alignment)
+               : take_from_new_run(arena, granules, size, alignment);
+}
+
+void arena_give(struct arena *arena, uint32_t granule, uint16_t kept) {
   uint32_t victims[VICTIMS], index = region.table[granule].run;
   struct run *run = run_at(index);
   lock_take(&arena->lock);
+  enter_kept(arena, granule, kept);
   push(arena, granule);
   if (--run->live == 0) make_idle(arena, index);
   unsigned count = detach_due(arena, victims, false);
@@ -388,18 +465,18 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
   uintptr_t address = block_address(granule), start = block_pages(granule);
   size_t bytes = block_end(granule) - start, phase = bytes;
   unsigned stage = refpage_stage(arena->refpage, size);
-  *moved = options_use(arena->options, OS_MREMAP_DONTUNMAP);
+  *moved = run->arena == arena && options_use(arena->options, OS_MREMAP_DONTUNMAP);
   if (stage < run->stage) stage = run->stage;
-  if (run_is_solo(run)) {
+  if (*moved && run_is_solo(run)) {
     bool short_spans = size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
-    if (short_spans && stage > run->stage) *moved = false;
-    if (!*moved)
-      phase = 0;
-    else
-      stage = run->stage, phase = run->phase;
+    *moved = !short_spans || stage == run->stage;
+    stage = *moved ? run->stage : stage;
+    phase = run->phase;
   }
+  if (!*moved) phase = 0;
   if (stage == STAGES) return 0;
   uint32_t target = take_roomy(arena, size, address - start, phase, stage);
+  if (target && arena != run->arena) os_populate(block_pages(target), bytes);
   if (!target || run_move(run, start, run_of(target), bytes, moved)) return target;
   uint32_t index = region.table[target].run;
   forget_block(target);

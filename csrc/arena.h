@@ -12,35 +12,66 @@
 enum {
   SHARED_MOST = 256,                /* granules: larger blocks have runs of their own */
   BINS_MOST = SHARED_MOST + 4 * 24, /* above, four bins a doubling */
+  KEPT_MOST = 128,                  /* freed blocks with pages kept */
 };
 
-struct stats;
+struct density; /* retain.h */
+
+/* A freed block of which the first `pages` are kept, holding the arena's content. */
+struct kept {
+  uint32_t granule, pages;
+  uint32_t since; /* milliseconds */
+  uint32_t next;  /* of the unused ones */
+};
 
 struct arena {
-  struct lock lock; /* guards all below, and blocks in the state FREE */
+  struct lock lock; /* guards the lists and tables below, and blocks in the state FREE */
   struct refpage *refpage;
+  struct pattern content; /* of kept pages */
+  size_t huge_page;       /* bytes; 0: large runs are not laid out for huge pages */
   const struct options *options;
   struct stats *stats;
+  struct usage *usage;
+  struct density *densities;       /* by bin */
   uint32_t bins[BINS_MOST];        /* freed blocks, the last one first */
   uint32_t fresh[SHARED_MOST + 1]; /* runs with slots that never held a block, by slot size */
   uint32_t idle_first, idle_last;  /* idle runs, the longest idle first */
   size_t idle_bytes;
+  struct kept kept[KEPT_MOST + 1];
+  uint32_t kept_unused, kept_made;
 };
 
-void arena_init(struct arena *arena, struct refpage *refpage, const struct options *options,
-                struct stats *stats);
+/* To be called once, in zeroed memory. The rest of the fields is the heap's to set before the first
+ * block is taken. */
+void arena_init(struct arena *arena);
 
-/* A block for `size` bytes, all of it in the refpage's pattern, guards in place: its granule, in
- * the state BUSY. 0 with errno where there is none to be had. Thread-safe. */
-uint32_t arena_take(struct arena *arena, size_t size, size_t alignment);
+/* The bin of blocks of this size: what is learnt of them is kept by it. */
+unsigned arena_bin(const struct arena *arena, size_t size);
 
-/* A larger block with the content of this one, by moving its pages or by copying (*moved says
- * which), at the same place in a page, with room to grow further. The old block stays BUSY, its
- * pages to be reset. 0 where that can't be done: the old block is as it was. */
+/* A freed block for `size` bytes, guards in place: its granule, in the state BUSY; 0 where there is
+ * none. *kept is the number of its first pages that hold the arena's content and were kept; the
+ * others are as the refpage makes them. With `kept_only`, just a block with pages kept. No system
+ * call where the block has the size that was freed. Thread-safe, as all of these. */
+uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bool kept_only,
+                          uint32_t *kept);
+
+/* The same on address space that has held no block. 0 with errno where there is none to be had. */
+uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment);
+
+/* A place in the table of kept blocks, for one with so many pages; 0 where it is full. */
+uint16_t arena_keep(struct arena *arena, uint32_t pages);
+
+/* Gives a block back that is BUSY. Of its pages the first hold the arena's content, if `kept` is
+ * its place in the table; the others, or with 0 all, are reset. */
+void arena_give(struct arena *arena, uint32_t granule, uint16_t kept);
+
+/* Drops pages that have been kept for at least so many milliseconds; returns how many bytes. */
+size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds);
+
+/* A larger block in this arena with the content of one in this or another, by moving its pages or by
+ * copying (*moved says which), at the same place in a page, with room to grow further. The old block
+ * stays BUSY, its pages to be reset. 0 where that can't be done: the old block is as it was. */
 uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *moved);
-
-/* Gives a block back that is BUSY and reset. */
-void arena_give(struct arena *arena, uint32_t granule);
 
 /* Makes a live block larger without moving it. False where there is no room. */
 bool arena_grow(struct arena *arena, uint32_t granule, size_t size);
@@ -48,8 +79,8 @@ bool arena_grow(struct arena *arena, uint32_t granule, size_t size);
 /* Makes the pages inaccessible that a block smaller by now does not need. */
 void arena_shrink(struct arena *arena, uint32_t granule, size_t size);
 
-/* Releases what is idle; returns the bytes of address space released. */
-size_t arena_release(struct arena *arena);
+/* Releases runs that are idle, all or those that are due; returns the bytes of address space. */
+size_t arena_release(struct arena *arena, bool all);
 
 /* The pages of a block. */
 static inline uintptr_t block_pages(uint32_t granule) {

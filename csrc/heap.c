@@ -16,13 +16,22 @@ static bool handlers_set;
 
 _Atomic pthread_t lock_fork_owner;
 
+static struct arena *arena_of(struct shard *shard, int i) {
+  struct arena *const arenas[] = {&shard->patterned, &shard->stored, &shard->zeroed};
+  return arenas[i];
+}
+enum { ARENAS = 3 };
+#define EACH_ARENA(heap, arena)                                                                \
+  for (int shard_ = 0, i_; shard_ < SHARDS; shard_++)                                          \
+    for (i_ = 0; i_ < ARENAS; i_++)                                                            \
+      for (struct arena *arena = arena_of(&(heap)->shards[shard_], i_); arena; arena = NULL)
+
 /* Locks are taken in this order, and only here more than one at a time. */
 static void before_fork(void) {
   lock_take(&heaps_lock);
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
     lock_take(&heap->lock);
-    lock_take(&heap->patterned.lock);
-    lock_take(&heap->zeroed.lock);
+    EACH_ARENA(heap, arena) lock_take(&arena->lock);
   }
   refpage_lock_all();
   run_lock();
@@ -36,8 +45,7 @@ static void after_fork(void) {
   run_unlock();
   refpage_unlock_all();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
-    lock_drop(&heap->zeroed.lock);
-    lock_drop(&heap->patterned.lock);
+    EACH_ARENA(heap, arena) lock_drop(&arena->lock);
     lock_drop(&heap->lock);
   }
   lock_drop(&heaps_lock);
@@ -45,7 +53,10 @@ static void after_fork(void) {
 
 static void after_fork_in_child(void) {
   after_fork();
-  for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) stats_restart(&heap->stats);
+  for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
+    usage_restart(&heap->usage);
+    for (int i = 0; i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
+  }
 }
 
 static void enlist(struct patalloc_heap *heap) {
@@ -71,8 +82,46 @@ static void delist(struct patalloc_heap *heap) {
 void heap_start(struct patalloc_heap *heap) {
   os_init();
   lock_init(&heap->lock);
-  arena_init(&heap->patterned, NULL, &heap->options, &heap->stats);
-  arena_init(&heap->zeroed, &refpage_zero, &heap->options, &heap->stats);
+}
+
+struct shard *heap_shard(struct patalloc_heap *heap) {
+  static _Atomic unsigned threads;
+  static _Thread_local unsigned mine __attribute__((tls_model("initial-exec"))); /* from 1 */
+  if (!mine) mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SHARDS;
+  return &heap->shards[mine - 1];
+}
+
+static void prepare_arena(struct patalloc_heap *heap, struct shard *shard, struct arena *arena,
+                          struct refpage *refpage, struct pattern content) {
+  arena_init(arena);
+  arena->refpage = refpage;
+  arena->content = content;
+  arena->options = &heap->options;
+  arena->stats = &shard->stats;
+  arena->usage = &heap->usage;
+  arena->densities =
+      arena == &shard->zeroed ? shard->zeroed_densities : shard->patterned_densities;
+}
+
+static void prepare_shard(struct patalloc_heap *heap, struct shard *shard, size_t huge_page) {
+  struct pattern zero = refpage_zero.pattern;
+  if (heap->refpage)
+    prepare_arena(heap, shard, &shard->patterned, heap->refpage, heap->refpage->pattern);
+  prepare_arena(heap, shard, &shard->stored, &refpage_zero, heap->options.pattern);
+  prepare_arena(heap, shard, &shard->zeroed, &refpage_zero, zero);
+  shard->stored.huge_page = huge_page;
+}
+
+static void prepare(struct patalloc_heap *heap) {
+  const struct options *options = &heap->options;
+  bool huge = options->fill == FILL_AUTO && options_use(options, OS_HUGE_PAGES);
+  size_t huge_page = huge ? os_huge_page() : 0;
+  if (options->fill != FILL_MEMSET || !options->pattern.size)
+    heap->refpage = refpage_get(options, options->pattern);
+  for (int i = 0; i < SHARDS; i++) prepare_shard(heap, &heap->shards[i], huge_page);
+  bool able = region_init(options->reserve);
+  heap->hopeless = !able;
+  heap->ready = able;
 }
 
 /* Enlisted before its lock is taken: fork takes the list's lock first. */
@@ -80,13 +129,7 @@ bool heap_prepare(struct patalloc_heap *heap) {
   if (heap->ready || heap->hopeless) return heap->ready;
   lock_take(&heap->lock);
   bool first = !heap->ready && !heap->hopeless;
-  if (first) {
-    if (heap->options.fill == FILL_REFPAGE || !heap->options.pattern.size)
-      heap->patterned.refpage = refpage_get(&heap->options, heap->options.pattern);
-    bool able = region_init(heap->options.reserve);
-    heap->hopeless = !able;
-    heap->ready = able;
-  }
+  if (first) prepare(heap);
   lock_drop(&heap->lock);
   if (first && heap->ready) enlist(heap);
   return heap->ready;
@@ -111,22 +154,43 @@ void patalloc_heap_destroy(patalloc_heap *heap) {
   heap_write_stats(heap);
   if (heap->ready) {
     delist(heap);
-    run_release_all(&heap->patterned);
-    run_release_all(&heap->zeroed);
+    EACH_ARENA(heap, arena) run_release_all(arena);
   }
   os_unmap(heap, page_up(sizeof *heap));
 }
 
 size_t patalloc_release(patalloc_heap *heap) {
+  size_t bytes = 0;
   if (!heap->ready) return 0;
-  return arena_release(&heap->patterned) + arena_release(&heap->zeroed);
+  EACH_ARENA(heap, arena) {
+    arena_drop_kept(arena, 0);
+    bytes += arena_release(arena, true);
+  }
+  return bytes;
+}
+
+void heap_make_room(struct patalloc_heap *heap, size_t size) {
+  struct usage *usage = &heap->usage;
+  EACH_ARENA(heap, arena) {
+    if (usage->bytes + size + usage->retained <= usage->bytes_peak || !usage->retained) return;
+    arena_drop_kept(arena, 0);
+  }
+}
+
+void heap_tick(struct patalloc_heap *heap) {
+  int64_t interval = heap->options.release_interval;
+  if (!heap->ready || interval < 0) return;
+  EACH_ARENA(heap, arena) {
+    arena_drop_kept(arena, (uint32_t)interval);
+    arena_release(arena, false);
+  }
 }
 
 /* Blocks by address */
 
 bool heap_owns(const struct patalloc_heap *heap, uint32_t granule) {
   const struct arena *arena = run_at(region.table[granule].run)->arena;
-  return arena == &heap->patterned || arena == &heap->zeroed;
+  return (uintptr_t)arena - (uintptr_t)heap->shards < sizeof heap->shards;
 }
 
 /* Walks back to the granule where a block starts, and no further than its run. */
@@ -142,10 +206,16 @@ uint32_t heap_find(uintptr_t address) {
   return 0;
 }
 
+static void count_range(void *count, uintptr_t from, uintptr_t to) {
+  *(size_t *)count += (to - from) >> os_page_shift;
+}
+
 long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes) {
   const struct options *options = &heap->options;
+  size_t count = 0;
   if (!options_use(options, OS_PROC)) return -1;
-  return os_dirty_pages(start, bytes, options_use(options, OS_PAGEMAP_SCAN));
+  bool scan = options_use(options, OS_PAGEMAP_SCAN);
+  return os_dirty_ranges(start, bytes, scan, count_range, &count) ? (long)count : -1;
 }
 
 int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_block *block) {
@@ -203,9 +273,15 @@ static void write_options(struct text *text, const struct options *options, cons
 
 static const char *backend_name(const struct patalloc_heap *heap) {
   static const char *const names[] = {"zero", "memfd", "descriptor"};
-  const struct refpage *refpage = heap->patterned.refpage;
+  const struct refpage *refpage = heap->refpage;
   if (!heap->ready) return "none yet";
   return refpage ? names[refpage->kind] : "none";
+}
+
+static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
+  uint64_t total = 0;
+  for (int i = 0; i < SHARDS; i++) total += stats_get(&heap->shards[i].stats, stat);
+  return total;
 }
 
 size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
@@ -224,7 +300,12 @@ size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   }
   text_string(&text, "]");
   write_number(&text, "pid", (uint64_t)os_process_id());
-  for (int i = 0; i < STATS; i++) write_number(&text, stat_names[i], stats_get(&heap->stats, i));
+  write_number(&text, "blocks_live", heap->usage.blocks);
+  write_number(&text, "blocks_peak", heap->usage.blocks_peak);
+  write_number(&text, "bytes_live", heap->usage.bytes);
+  write_number(&text, "bytes_peak", heap->usage.bytes_peak);
+  write_number(&text, "bytes_retained", heap->usage.retained);
+  for (int i = 0; i < STATS; i++) write_number(&text, stat_names[i], sum(heap, i));
   write_number(&text, "vmas", vmas_used);
   write_number(&text, "vmas_allowed", heap->ready ? vmas_allowed() : 0);
   text_string(&text, "\n}\n");

@@ -4,21 +4,37 @@
 
 #include "arena.h"
 #include "option.h"
+#include "retain.h"
 #include "stats.h"
 
 enum block_fill { BLOCK_REFPAGE, BLOCK_MEMSET, BLOCK_ZERO, BLOCK_NONE, BLOCK_UNPATTERNED };
 
+enum { SHARDS = 8 };
+
+/* What a few threads share: a thread takes blocks from its own shard, and gives them back to the
+ * one that they came from. */
+struct shard {
+  struct arena patterned; /* blocks from the refpage, if there is one */
+  struct arena stored;    /* anonymous memory that is filled with stores */
+  struct arena zeroed;    /* anonymous memory for calloc */
+  struct density patterned_densities[BINS_MOST], zeroed_densities[BINS_MOST];
+  struct stats stats;
+} __attribute__((aligned(64)));
+
 struct patalloc_heap {
   struct options options;
-  struct arena patterned; /* blocks from the refpage; its refpage is NULL where there is none */
-  struct arena zeroed;    /* zero pages: for calloc, and for memset */
-  struct stats stats;
-  struct lock lock;           /* held while the heap is prepared */
-  _Atomic bool ready;         /* whether large blocks can be made */
-  _Atomic bool hopeless;      /* whether that was tried in vain */
-  _Atomic bool warned;        /* of blocks that stayed without their pattern */
+  struct refpage *refpage; /* NULL: blocks are filled with stores */
+  struct lock lock;        /* held while the heap is prepared */
+  _Atomic bool ready;      /* whether large blocks can be made */
+  _Atomic bool hopeless;   /* whether that was tried in vain */
+  _Atomic bool warned;     /* of blocks that stayed without their pattern */
   struct patalloc_heap *next; /* of all heaps, for fork */
+  struct usage usage __attribute__((aligned(64)));
+  struct shard shards[SHARDS];
 };
+
+/* The shard of the calling thread. */
+struct shard *heap_shard(struct patalloc_heap *heap);
 
 /* Starts a heap in zeroed memory, with its options set. Makes no system call: what large blocks
  * need is prepared with the first of them, so that most processes pay nothing. */
@@ -40,6 +56,12 @@ bool heap_owns(const struct patalloc_heap *heap, uint32_t granule);
 
 /* How many of these pages the program has written; -1 where that can't be told. */
 long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes);
+
+/* Lets go of kept pages as far as `size` more bytes would take the heap beyond its own peak. */
+void heap_make_room(struct patalloc_heap *heap, size_t size);
+
+/* Lets go of what has been idle for long; to be called now and then. */
+void heap_tick(struct patalloc_heap *heap);
 
 /* Writes the stats to where the option says; at exit. */
 void heap_write_stats(struct patalloc_heap *heap);

@@ -32,8 +32,9 @@ static void *fill_small(struct patalloc_heap *heap, void *pointer, size_t from) 
 
 static void count_small(struct patalloc_heap *heap, size_t size) {
   if (!heap->options.count) return;
-  stats_add(&heap->stats, STAT_SMALL_REQUESTS, 1);
-  stats_add(&heap->stats, STAT_SMALL_BYTES, size);
+  struct stats *stats = &heap_shard(heap)->stats;
+  stats_add(stats, STAT_SMALL_REQUESTS, 1);
+  stats_add(stats, STAT_SMALL_BYTES, size);
 }
 
 static void *small_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
@@ -48,71 +49,121 @@ static void *small_calloc(struct patalloc_heap *heap, size_t size) {
 
 /* Large blocks */
 
+static struct stats *stats_of(struct patalloc_heap *heap) {
+  return &heap_shard(heap)->stats;
+}
+
 static void count_block(struct patalloc_heap *heap, size_t size, enum block_fill fill) {
   static const enum stat by_fill[] = {[BLOCK_REFPAGE] = STAT_BLOCKS_REFPAGE,
                                       [BLOCK_MEMSET] = STAT_BLOCKS_MEMSET,
                                       [BLOCK_ZERO] = STAT_BLOCKS_ZERO,
                                       [BLOCK_NONE] = STAT_BLOCKS_UNPATTERNED,
                                       [BLOCK_UNPATTERNED] = STAT_BLOCKS_UNPATTERNED};
-  struct stats *stats = &heap->stats;
+  struct stats *stats = stats_of(heap);
   stats_add(stats, STAT_BLOCKS, 1);
   stats_add(stats, by_fill[fill], 1);
   if (fill == BLOCK_REFPAGE) stats_add(stats, STAT_BYTES_REFPAGE, size);
   if (fill == BLOCK_MEMSET) stats_add(stats, STAT_BYTES_MEMSET, size);
-  stats_raise(stats, STAT_BLOCKS_PEAK, stats_add(stats, STAT_BLOCKS_LIVE, 1));
-  stats_raise(stats, STAT_BYTES_PEAK, stats_add(stats, STAT_BYTES_LIVE, size));
+  usage_add(&heap->usage, 1, size);
 }
 
 static void count_resized(struct patalloc_heap *heap, size_t before, size_t after) {
-  stats_subtract(&heap->stats, STAT_BYTES_LIVE, before);
-  stats_raise(&heap->stats, STAT_BYTES_PEAK, stats_add(&heap->stats, STAT_BYTES_LIVE, after));
+  usage_subtract(&heap->usage, 0, before);
+  usage_add(&heap->usage, 0, after);
 }
 
 static void warn_unpatterned(struct patalloc_heap *heap) {
-  stats_add(&heap->stats, STAT_FALLBACK_NO_MEMORY, 1);
+  stats_add(stats_of(heap), STAT_FALLBACK_NO_MEMORY, 1);
   if (!atomic_exchange(&heap->warned, true))
     report_line("a block holds zeros, not the pattern: no refpage could be mapped for it, and a "
                 "memset of it would not fit in memory (said once)");
 }
 
-/* The pattern by stores, into zero pages. */
-static enum block_fill fill_block(struct patalloc_heap *heap, uint32_t granule) {
+/* Fills pages that hold zeros. Page faults are taken all at once where there are many. */
+static void store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end) {
+  enum { POPULATE_LEAST = 16 };
+  uintptr_t first = page_up(from), last = page_down(end);
+  bool many = last > first && (last - first) >> os_page_shift >= POPULATE_LEAST;
+  if (many && heap->options.fill == FILL_AUTO && options_use(&heap->options, OS_POPULATE))
+    os_populate(first, last - first);
+  fill_pattern(heap->options.pattern, (void *)from, end - from);
+}
+
+/* A block of the stored arena, of which the first `kept` pages hold the pattern already. */
+static enum block_fill fill_block(struct patalloc_heap *heap, uint32_t granule, uint32_t kept) {
   uintptr_t address = block_address(granule), end = block_end(granule);
-  if (!fill_fits(end - address)) {
+  uintptr_t from = kept ? block_pages(granule) + ((uintptr_t)kept << os_page_shift) : address;
+  if (!fill_fits(end - from)) {
     warn_unpatterned(heap);
     return BLOCK_UNPATTERNED;
   }
-  fill_pattern(heap->options.pattern, (void *)address, end - address);
+  store(heap, from, end);
   return BLOCK_MEMSET;
+}
+
+/* A freed block before a new one: its guards are in place, and its pages may be kept. */
+static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t size,
+                     size_t alignment, uint32_t *kept) {
+  uint32_t granule = arena_take_freed(arena, size, alignment, false, kept);
+  if (granule && *kept) stats_add(arena->stats, STAT_BLOCKS_KEPT, 1);
+  if (granule) return granule;
+  heap_make_room(heap, size);
+  return arena_take_new(arena, size, alignment);
+}
+
+static uint32_t take_stored(struct patalloc_heap *heap, size_t size, size_t alignment,
+                            enum block_fill *fill) {
+  uint32_t kept, granule = take(heap, &heap_shard(heap)->stored, size, alignment, &kept);
+  if (granule) *fill = fill_block(heap, granule, kept);
+  return granule;
+}
+
+/* Blocks of a size that is written throughout cost less in memory that is filled beforehand. */
+static uint32_t take_dense(struct patalloc_heap *heap, size_t size, size_t alignment,
+                           enum block_fill *fill) {
+  struct arena *patterned = &heap_shard(heap)->patterned;
+  uint32_t kept, granule = arena_take_freed(patterned, size, alignment, true, &kept);
+  if (granule) {
+    stats_add(patterned->stats, STAT_BLOCKS_KEPT, 1);
+    return granule;
+  }
+  if (!fill_fits(size)) return 0;
+  granule = take_stored(heap, size, alignment, fill);
+  if (granule) stats_add(patterned->stats, STAT_BLOCKS_DENSE, 1);
+  return granule;
 }
 
 static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t alignment,
                                enum block_fill *fill) {
-  if (heap->patterned.refpage) {
-    uint32_t granule = arena_take(&heap->patterned, size, alignment);
-    *fill = heap->options.pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
-    if (granule) return granule;
-  }
-  uint32_t granule = arena_take(&heap->zeroed, size, alignment);
+  struct shard *shard = heap_shard(heap);
+  const struct options *options = &heap->options;
+  uint32_t granule = 0, kept;
+  *fill = options->pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
+  if (heap->refpage && options->fill == FILL_AUTO && heap->refpage != &refpage_zero &&
+      retain_is_dense(&shard->patterned, size))
+    granule = take_dense(heap, size, alignment, fill);
+  if (!granule && heap->refpage) granule = take(heap, &shard->patterned, size, alignment, &kept);
+  if (granule) return granule;
+  granule = take_stored(heap, size, alignment, fill);
   if (!granule) return 0;
-  if (heap->patterned.refpage)
-    stats_add(&heap->stats, STAT_FALLBACK_NO_SPAN, 1);
-  else if (heap->options.fill == FILL_REFPAGE && heap->options.backend != BACKEND_NONE)
-    stats_add(&heap->stats, STAT_FALLBACK_NO_REFPAGE, 1);
-  *fill = fill_block(heap, granule);
+  if (heap->refpage)
+    stats_add(&shard->stats, STAT_FALLBACK_NO_SPAN, 1);
+  else if (options->fill != FILL_MEMSET && options->backend != BACKEND_NONE)
+    stats_add(&shard->stats, STAT_FALLBACK_NO_REFPAGE, 1);
   return granule;
 }
 
 /* Publishes a block: from here on it is the program's. */
 static void *hand_out(uint32_t granule, enum block_fill fill) {
-  region.table[granule].fill = fill;
+  region.table[granule].fill = (uint16_t)fill;
   atomic_store_explicit(&region.table[granule].state, GRANULE_LIVE, memory_order_release);
   return (void *)block_address(granule);
 }
 
 static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
   enum block_fill fill = BLOCK_ZERO;
-  uint32_t granule = zero ? arena_take(&heap->zeroed, size, alignment)
+  uint32_t kept, granule =
+                     zero ? take(heap, &heap_shard(heap)->zeroed, size, alignment, &kept)
                           : take_patterned(heap, size, alignment, &fill);
   if (!granule) return NULL;
   count_block(heap, size, fill);
@@ -127,7 +178,7 @@ static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t 
                   : alignment ? primary_aligned(alignment, size)
                               : primary_malloc(size);
   if (!pointer) return NULL;
-  stats_add(&heap->stats, STAT_FALLBACK_PRIMARY, 1);
+  stats_add(stats_of(heap), STAT_FALLBACK_PRIMARY, 1);
   if (!zero) fill_pattern(heap->options.pattern, pointer, size);
   return pointer;
 }
@@ -198,45 +249,54 @@ size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
 static void count_dirty(struct patalloc_heap *heap, uintptr_t start, size_t bytes) {
   long dirty = heap->options.count ? heap_dirty_pages(heap, start, bytes) : -1;
   if (dirty < 0) return;
-  stats_add(&heap->stats, STAT_PAGES_COUNTED, bytes >> os_page_shift);
-  stats_add(&heap->stats, STAT_PAGES_DIRTIED, (uint64_t)dirty);
+  stats_add(stats_of(heap), STAT_PAGES_COUNTED, bytes >> os_page_shift);
+  stats_add(stats_of(heap), STAT_PAGES_DIRTIED, (uint64_t)dirty);
 }
 
 static void free_block(struct patalloc_heap *heap, uint32_t granule) {
-  struct run *run = run_at(region.table[granule].run);
-  uintptr_t start = block_pages(granule);
-  size_t bytes = block_end(granule) - start;
-  count_dirty(heap, start, bytes);
-  stats_subtract(&heap->stats, STAT_BLOCKS_LIVE, 1);
-  stats_subtract(&heap->stats, STAT_BYTES_LIVE, region.table[granule].size);
-  stats_add(&heap->stats, STAT_FREES, 1);
-  run_reset(run, start, bytes, &heap->options);
-  arena_give(run->arena, granule);
+  struct arena *arena = run_at(region.table[granule].run)->arena;
+  count_dirty(heap, block_pages(granule), block_end(granule) - block_pages(granule));
+  usage_subtract(&heap->usage, 1, region.table[granule].size);
+  stats_add(stats_of(heap), STAT_FREES, 1);
+  arena_give(arena, granule, retain(arena, granule));
+}
+
+/* Memory that is idle is let go of by the frees that come after, small ones too. */
+static void tick(struct patalloc_heap *heap) {
+  enum { FREES_A_TICK = 256 };
+  static _Thread_local unsigned frees __attribute__((tls_model("initial-exec")));
+  if (++frees % FREES_A_TICK) return;
+  heap_tick(heap);
 }
 
 void patalloc_free(patalloc_heap *heap, void *pointer) {
   if (!pointer) return;
-  if (!is_ours(heap, pointer)) return primary_free(pointer);
-  int error = errno;
-  uint32_t granule = claim(heap, "free", pointer);
-  if (granule) free_block(heap, granule);
-  errno = error;
+  if (is_ours(heap, pointer)) {
+    int error = errno;
+    uint32_t granule = claim(heap, "free", pointer);
+    if (granule) free_block(heap, granule);
+    tick(heap);
+    errno = error;
+  } else {
+    primary_free(pointer);
+    if (heap->ready) tick(heap);
+  }
 }
 
 /* Realloc */
 
 static void *keep(struct patalloc_heap *heap, uint32_t granule, size_t before) {
   count_resized(heap, before, region.table[granule].size);
-  stats_add(&heap->stats, STAT_REALLOCS_IN_PLACE, 1);
-  return hand_out(granule, region.table[granule].fill);
+  stats_add(stats_of(heap), STAT_REALLOCS_IN_PLACE, 1);
+  return hand_out(granule, (enum block_fill)region.table[granule].fill);
 }
 
 /* Zero pages that a block has grown by get the pattern by stores; refpages hold it already. */
 static void fill_growth(struct patalloc_heap *heap, uint32_t granule, uintptr_t from) {
   uintptr_t end = block_end(granule);
-  if (run_at(region.table[granule].run)->refpage == heap->patterned.refpage || from >= end) return;
+  if (run_at(region.table[granule].run)->refpage == heap->refpage || from >= end) return;
   if (fill_fits(end - from))
-    fill_pattern(heap->options.pattern, (void *)from, end - from);
+    store(heap, from, end);
   else
     warn_unpatterned(heap);
 }
@@ -265,6 +325,14 @@ static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t 
   return keep(heap, granule, before);
 }
 
+/* A growing block that is written up to its end goes on in memory that is filled beforehand. */
+static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granule) {
+  struct arena *arena = run_at(region.table[granule].run)->arena;
+  bool patterned = heap->options.fill == FILL_AUTO && arena->refpage == heap->refpage &&
+                   heap->refpage != &refpage_zero;
+  return patterned && retain_reaches_end(arena, granule) ? &heap_shard(heap)->stored : arena;
+}
+
 /* To a run with room to grow further, by moving pages where that is possible. */
 static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size) {
   struct granule *record = &region.table[granule];
@@ -273,15 +341,16 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size) {
             end = block_end(granule);
   size_t before = record->size;
   bool moved;
-  uint32_t target = arena_move(run->arena, granule, size, &moved);
+  struct arena *arena = arena_for_growth(heap, granule);
+  uint32_t target = arena_move(arena, granule, size, &moved);
   if (!target) return NULL;
-  stats_add(&heap->stats, moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
+  stats_add(stats_of(heap), moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
   fill_growth(heap, target,
               block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
   count_resized(heap, before, size);
-  void *pointer = hand_out(target, record->fill);
+  void *pointer = hand_out(target, arena == run->arena ? record->fill : BLOCK_MEMSET);
   run_reset(run, start, end - start, &heap->options);
-  arena_give(run->arena, granule);
+  arena_give(run->arena, granule, 0);
   return pointer;
 }
 
@@ -307,7 +376,7 @@ static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t siz
   }
   moved = copy(heap, pointer, before, size);
   if (moved) {
-    stats_add(&heap->stats, STAT_REALLOCS_COPIED, 1);
+    stats_add(stats_of(heap), STAT_REALLOCS_COPIED, 1);
     free_block(heap, granule);
     return moved;
   }

@@ -5,7 +5,7 @@
 
 enum type { PATTERN, SIZE, COUNT, INTERVAL, FLAG, CHOICE, BACKEND, FEATURES, DESTINATION };
 
-static const char *const fills[] = {"refpage", "memset", NULL};
+static const char *const fills[] = {"auto", "refpage", "memset", NULL};
 static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", NULL};
 static const char *const errors[] = {"abort", "continue", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
@@ -14,7 +14,7 @@ static const char *const flags[] = {"no", "yes", NULL};
   "a byte (0xab, 171), a value of 2, 4 or 8 bytes in hex (0xdeadbeef), zero or none"
 #define FEATURES_ALLOWED                                                                           \
   "none, or names joined by commas, of: memfd, mremap_dontunmap, "                                 \
-  "guard_regions, dontneed_locked, pagemap_scan, proc"
+  "guard_regions, dontneed_locked, pagemap_scan, proc, populate, huge_pages"
 #define SIZE_ALLOWED "a number of bytes, or with K, M, G or T"
 #define FLAG_ALLOWED "yes or no"
 
@@ -45,7 +45,8 @@ static const struct rule {
      0,
      64,
      NULL},
-    {{"fill", "refpage", "refpage or memset", "how a block gets its pattern"},
+    {{"fill", "auto", "auto, refpage or memset",
+      "how a block gets its pattern; auto: by what blocks of its size were used for so far"},
      CHOICE,
      offsetof(struct options, fill),
      0,
@@ -64,8 +65,15 @@ static const struct rule {
      0,
      (uint64_t)1 << 46,
      NULL},
+    {{"retain_size", "64M", SIZE_ALLOWED ", 0 to 64T",
+      "memory of freed blocks that is kept, rewritten with the pattern, for the next ones (fill=auto)"},
+     SIZE,
+     offsetof(struct options, retain_size),
+     0,
+     (uint64_t)1 << 46,
+     NULL},
     {{"release_interval", "1000", "milliseconds, 0 to 86400000, or -1 for never",
-      "how long freed blocks stay mapped"},
+      "how long freed blocks stay mapped, and their memory is kept"},
      INTERVAL,
      offsetof(struct options, release_interval),
      0,

@@ -29,6 +29,9 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; file mappings 6.15 */
 #define MADV_GUARD_REMOVE  103
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u /* Linux 6.3; demanded where vm.memfd_noexec is 2 */
 #endif
@@ -110,8 +113,20 @@ bool os_map_private(uintptr_t address, size_t size, int descriptor) {
   return map_at((void *)address, size, PROT_READ | PROT_WRITE, MAP_FIXED, descriptor);
 }
 
+/* Page tables that a neighbour has made would be made again at every duplicate of the mapping, by
+ * mremap(2), and walked at every reset: so the mapping shares none, and lies alone in the range that
+ * one page of page table entries covers. */
 void *os_map_template(size_t size, int descriptor) {
-  return map_at(NULL, size, PROT_READ | PROT_WRITE, 0, descriptor);
+  size_t table = os_page / sizeof(uint64_t) * os_page;
+  size_t room = (size + table - 1) / table * table;
+  char *reserved = os_reserve(room + table);
+  if (!reserved) return NULL;
+  char *start = (char *)(((uintptr_t)reserved + table - 1) & ~(table - 1));
+  if (start > reserved) munmap(reserved, (size_t)(start - reserved));
+  if (start < reserved + table) munmap(start + room, (size_t)(reserved + table - start));
+  if (os_map_private((uintptr_t)start, size, descriptor)) return start;
+  munmap(start, room);
+  return NULL;
 }
 
 /* Reserves again what a failed mremap(2) may have unmapped before it failed; where it has not, this
@@ -143,11 +158,14 @@ bool os_release(uintptr_t address, size_t size) {
   return map_at((void *)address, size, PROT_NONE, MAP_ANONYMOUS | MAP_FIXED, -1);
 }
 
-/* MADV_DONTNEED is refused on locked memory (mlockall), where Linux 5.18 has its own advice. */
-bool os_reset(uintptr_t address, size_t size, bool locked_too) {
+bool os_reset(uintptr_t address, size_t size) {
   if (refused("madvise")) return false;
-  if (madvise((void *)address, size, MADV_DONTNEED) == 0) return true;
-  return locked_too && madvise((void *)address, size, MADV_DONTNEED_LOCKED) == 0;
+  return madvise((void *)address, size, MADV_DONTNEED) == 0;
+}
+
+bool os_reset_locked(uintptr_t address, size_t size) {
+  if (refused("madvise")) return false;
+  return madvise((void *)address, size, MADV_DONTNEED_LOCKED) == 0;
 }
 
 bool os_guard_install(uintptr_t address, size_t size) {
@@ -294,9 +312,9 @@ size_t os_read_file(const char *path, char *text, size_t capacity) {
 
 /* Dirty pages */
 
-static long dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end) {
+static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_range_function *each,
+                          void *context) {
   struct page_region regions[64];
-  long dirty = 0;
   while (address < end) {
     struct pagemap_scan scan = {
         .size = sizeof scan,
@@ -310,41 +328,54 @@ static long dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end) {
         .return_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
     };
     int found = refused("ioctl") ? -1 : ioctl(pagemap, PAGEMAP_SCAN_IOCTL, &scan);
-    if (found < 0) return -1;
-    for (int i = 0; i < found; i++)
-      dirty += (long)((regions[i].end - regions[i].start) >> os_page_shift);
+    if (found < 0) return false;
+    for (int i = 0; i < found; i++) each(context, regions[i].start, regions[i].end);
     address = scan.walk_end;
   }
-  return dirty;
+  return true;
 }
 
 /* Bit 63: present; 62: swapped; 61: a file's page, or shared anonymous (pagemap.rst). A zero page
  * reads as neither file nor shared, so without PAGEMAP_SCAN reads of anonymous memory count too. */
-static long dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end) {
+static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end,
+                             os_range_function *each, void *context) {
   uint64_t entries[256];
-  long dirty = 0;
   while (address < end) {
     size_t pages = (end - address) >> os_page_shift;
     if (pages > 256) pages = 256;
     ssize_t got = refused("pread") ? -1
                                    : pread(pagemap, entries, pages * sizeof *entries,
                                            (off_t)((address >> os_page_shift) * sizeof *entries));
-    if (got <= 0) return -1;
+    if (got < (ssize_t)sizeof *entries) return false;
     pages = (size_t)got / sizeof *entries;
-    for (size_t i = 0; i < pages; i++) dirty += entries[i] >> 62 && !(entries[i] >> 61 & 1);
-    address += pages << os_page_shift;
+    for (size_t i = 0; i < pages; i++, address += os_page)
+      if (entries[i] >> 62 && !(entries[i] >> 61 & 1)) each(context, address, address + os_page);
   }
-  return dirty;
+  return true;
 }
 
 /* Opened for each use: a kept descriptor could be closed by the program, and would describe the
  * parent's memory after fork. */
-long os_dirty_pages(uintptr_t address, size_t size, bool scan) {
+bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
+                     void *context) {
   int pagemap = refused("open") ? -1 : open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (pagemap < 0) return -1;
-  long dirty = (scan ? dirty_by_scan : dirty_by_entries)(pagemap, address, address + size);
+  if (pagemap < 0) return false;
+  bool told =
+      (scan ? dirty_by_scan : dirty_by_entries)(pagemap, address, address + size, each, context);
   close(pagemap);
-  return dirty;
+  return told;
+}
+
+/* Hints */
+
+bool os_populate(uintptr_t address, size_t size) {
+  if (refused("madvise")) return false;
+  return madvise((void *)address, size, MADV_POPULATE_WRITE) == 0;
+}
+
+bool os_use_huge_pages(uintptr_t address, size_t size) {
+  if (refused("madvise")) return false;
+  return madvise((void *)address, size, MADV_HUGEPAGE) == 0;
 }
 
 /* Limits */
@@ -376,6 +407,14 @@ static size_t number_in_file(const char *path, size_t otherwise) {
 
 size_t os_max_map_count(void) {
   return number_in_file("/proc/sys/vm/max_map_count", 65530);
+}
+
+/* Of no use where the setting is "never" (admin-guide/mm/transhuge.rst). */
+size_t os_huge_page(void) {
+  char setting[64];
+  os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", setting, sizeof setting);
+  if (!*setting || strstr(setting, "[never]")) return 0;
+  return number_in_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", 0);
 }
 
 size_t os_physical_memory(void) {
@@ -447,23 +486,20 @@ int os_process_id(void) {
 
 /* Probes: each tries what it asks about, on pages of its own. */
 
-/* Two pages, mapped as spans are. */
-static char *probe_mapping(void) {
-  int descriptor = os_memfd("patalloc-probe");
-  if (descriptor < 0) return os_map(2 * os_page);
-  char *mapped = NULL;
-  if (ftruncate(descriptor, (off_t)(2 * os_page)) == 0)
-    mapped = os_map_template(2 * os_page, descriptor);
-  close(descriptor);
-  return mapped;
-}
+enum { PROBE_PAGES = 2 };
 
-static bool probe_memfd(void) {
+/* Pages mapped as spans are; of zeros where there is no memfd, which *memfd tells. */
+static char *probe_mapping(bool *memfd) {
   int descriptor = os_memfd("patalloc-probe");
-  if (descriptor < 0) return false;
-  bool sealed = os_seal(descriptor);
-  close(descriptor);
-  return sealed;
+  char *mapped = NULL;
+  *memfd = false;
+  if (descriptor >= 0) {
+    if (ftruncate(descriptor, (off_t)(PROBE_PAGES * os_page)) == 0 && os_seal(descriptor))
+      mapped = os_map_template(PROBE_PAGES * os_page, descriptor);
+    close(descriptor);
+    *memfd = mapped;
+  }
+  return mapped ? mapped : os_map(PROBE_PAGES * os_page);
 }
 
 static bool probe_mremap(char *pages) {
@@ -478,17 +514,36 @@ static bool probe_guard(char *pages) {
 }
 
 static bool probe_dontneed_locked(char *pages) {
-  return !refused("madvise") && madvise(pages, os_page, MADV_DONTNEED_LOCKED) == 0;
+  return os_reset_locked((uintptr_t)pages, os_page);
+}
+
+static void count_pages(void *count, uintptr_t from, uintptr_t to) {
+  *(size_t *)count += (to - from) >> os_page_shift;
+}
+
+static bool finds_the_dirty_page(char *pages, bool scan) {
+  size_t count = 0;
+  os_reset((uintptr_t)pages, PROBE_PAGES * os_page);
+  pages[0] = 1;
+  return os_dirty_ranges((uintptr_t)pages, PROBE_PAGES * os_page, scan, count_pages, &count) &&
+         count == 1;
 }
 
 static bool probe_pagemap_scan(char *pages) {
-  pages[0] = 1;
-  return os_dirty_pages((uintptr_t)pages, 2 * os_page, true) == 1;
+  return finds_the_dirty_page(pages, true);
 }
 
 static bool probe_proc(char *pages) {
-  pages[0] = 1;
-  return os_dirty_pages((uintptr_t)pages, os_page, false) == 1;
+  return finds_the_dirty_page(pages, false);
+}
+
+static bool probe_populate(char *pages) {
+  return os_populate((uintptr_t)pages, os_page);
+}
+
+static bool probe_huge_pages(char *pages) {
+  (void)pages;
+  return os_huge_page() != 0;
 }
 
 const struct os_feature_text os_feature_texts[OS_FEATURES] = {
@@ -504,29 +559,42 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
     [OS_PAGEMAP_SCAN] = {"pagemap_scan", "Linux 6.7", "finding the pages that were written",
                          "the entries of /proc/self/pagemap, read one by one"},
     [OS_PROC] = {"proc", "a mounted /proc", "finding the pages that were written",
-                 "written pages are not counted"},
+                 "written pages are not found: blocks are reset on free"},
+    [OS_POPULATE] = {"populate", "Linux 5.14", "making many pages by one call",
+                     "a page fault for each page"},
+    [OS_HUGE_PAGES] = {"huge_pages", "transparent_hugepage/enabled not never",
+                       "large blocks that are written throughout", "pages of the ordinary size"},
 };
 
+enum { PROBED = 1 << 30 };
+
+static uint32_t probe_all(void) {
+  static bool (*const probes[OS_FEATURES])(char *) = {
+      [OS_MREMAP_DONTUNMAP] = probe_mremap,
+      [OS_GUARD_REGIONS] = probe_guard,
+      [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
+      [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
+      [OS_PROC] = probe_proc,
+      [OS_POPULATE] = probe_populate,
+      [OS_HUGE_PAGES] = probe_huge_pages};
+  uint32_t found = PROBED;
+  bool memfd;
+  char *pages = probe_mapping(&memfd);
+  if (!pages) return found;
+  if (memfd) found |= 1u << OS_MEMFD;
+  for (int i = 0; i < OS_FEATURES; i++)
+    if (probes[i] && probes[i](pages)) found |= 1u << i;
+  os_unmap(pages, PROBE_PAGES * os_page);
+  return found;
+}
+
 bool os_has(enum os_feature feature) {
-  static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
-                                                      [OS_GUARD_REGIONS] = probe_guard,
-                                                      [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
-                                                      [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
-                                                      [OS_PROC] = probe_proc};
-  enum { UNKNOWN, ABSENT, PRESENT };
-  static _Atomic unsigned char known[OS_FEATURES]; /* two threads may both probe: same answer */
-  if (known[feature] == UNKNOWN) {
+  static _Atomic uint32_t known; /* two threads may both probe: same answer */
+  uint32_t found = atomic_load_explicit(&known, memory_order_relaxed);
+  if (!found) {
     int error = errno;
-    bool present = false;
-    if (feature == OS_MEMFD) {
-      present = probe_memfd();
-    } else {
-      char *pages = probe_mapping();
-      present = pages && probes[feature](pages);
-      if (pages) os_unmap(pages, 2 * os_page);
-    }
-    known[feature] = present ? PRESENT : ABSENT;
+    atomic_store_explicit(&known, found = probe_all(), memory_order_relaxed);
     errno = error;
   }
-  return known[feature] == PRESENT;
+  return found >> feature & 1;
 }

@@ -30,11 +30,17 @@ void os_unmap(void *address, size_t size);        /* of a whole os_reserve or os
 bool os_commit(uintptr_t address, size_t size);   /* reserved metadata becomes writable */
 bool os_map_zero(uintptr_t address, size_t size); /* zero pages over reserved ones */
 bool os_map_private(uintptr_t address, size_t size, int descriptor); /* private, from offset 0 */
-void *os_map_template(size_t size, int descriptor);                  /* as above, anywhere */
+void *os_map_template(size_t size, int descriptor); /* as above, at a place of its own */
 bool os_duplicate(void *template_, uintptr_t address, size_t size);
 bool os_move_pages(uintptr_t from, uintptr_t to, size_t size);  /* `from` stays mapped, reset */
 bool os_release(uintptr_t address, size_t size);                /* back to reserved */
-bool os_reset(uintptr_t address, size_t size, bool locked_too); /* drop private copies */
+bool os_reset(uintptr_t address, size_t size);       /* drop private copies; not of locked pages */
+bool os_reset_locked(uintptr_t address, size_t size); /* of locked ones too */
+
+/* Hints: a page fault for each page is saved by making all of them at once, or by larger pages. */
+bool os_populate(uintptr_t address, size_t size); /* as if every page were written */
+bool os_use_huge_pages(uintptr_t address, size_t size);
+size_t os_huge_page(void); /* bytes in one; 0 where there are none for the asking */
 
 /* Guards: as markers in the page table (no VMA is split), or as page protection. */
 bool os_guard_install(uintptr_t address, size_t size);
@@ -59,9 +65,12 @@ void os_write(int descriptor, const char *text, size_t length); /* all of it, or
 int os_create_file(const char *path);
 size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended; 0 on failure */
 
-/* How many of the pages were written since they were mapped or reset; -1 where that can't be told.
- * With `scan` by ioctl(PAGEMAP_SCAN), else by the entries of /proc/self/pagemap. */
-long os_dirty_pages(uintptr_t address, size_t size, bool scan);
+/* Calls `each` for every range of pages that were written since they were mapped or reset, in
+ * order. False where that can't be told. With `scan` by ioctl(PAGEMAP_SCAN), else by the entries of
+ * /proc/self/pagemap. */
+typedef void os_range_function(void *context, uintptr_t from, uintptr_t to);
+bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
+                     void *context);
 
 uint32_t os_milliseconds(void);      /* a monotonic clock that wraps */
 size_t os_max_map_count(void);       /* VMAs that a process may have */
@@ -79,6 +88,8 @@ enum os_feature {
   OS_DONTNEED_LOCKED,
   OS_PAGEMAP_SCAN,
   OS_PROC,
+  OS_POPULATE,
+  OS_HUGE_PAGES,
   OS_FEATURES,
 };
 struct os_feature_text {

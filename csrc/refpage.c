@@ -24,10 +24,12 @@ size_t vmas_allowed(void) {
 
 size_t refpage_span(const struct refpage *refpage, unsigned stage) {
   if (refpage->kind == REFPAGE_DESCRIPTOR) return (size_t)1 << DESCRIPTOR_SPAN_SHIFT;
-  return (os_page * 32) << (4 * stage); /* 128 KiB, 2 MiB, 32 MiB, 512 MiB at 4 KiB pages */
+  static const unsigned pages[STAGES] = {32, 512, 8192, 131072};
+  return os_page * pages[stage]; /* 128 KiB, 2 MiB, 32 MiB, 512 MiB at 4 KiB pages */
 }
 
-/* Bytes up to which a stage is used: a small process has at most 16 spans, a big one 1024, ... */
+/* Bytes up to which a stage is used: a span costs a VMA, and a part of a microsecond whenever a block
+ * that it is a part of is reset; a file costs its memory, and 0.4 ms a MiB to fill. */
 static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
   static const size_t spans[STAGES] = {16, 1024, 32768, SIZE_MAX};
   size_t capacity;
@@ -37,12 +39,16 @@ static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
 }
 
 unsigned refpage_stage(const struct refpage *refpage, size_t size) {
+  /* A block of very many spans is slow to reset: it is worth a file of the next stage, if that is not
+   * the last, which takes a fifth of a second. */
+  enum { SPANS_MOST = 64, CHEAP_STAGES = 3 };
   size_t mapped = refpage->mapped + size, used = vmas_used, allowed = vmas_allowed();
   for (unsigned stage = 0; stage < STAGES; stage++) {
     size_t span = refpage_span(refpage, stage);
     if (refpage->kind == REFPAGE_MEMFD && stage == STAGES - 1 && span > os_physical_memory() / 32)
       return STAGES;
     if (mapped > stage_capacity(refpage, stage)) continue;
+    if (stage + 1 < CHEAP_STAGES && size / span > SPANS_MOST) continue;
     if (used + size / span < allowed) return stage;
   }
   return refpage->kind == REFPAGE_ZERO ? STAGES - 1 : STAGES; /* zero pages share one VMA */

@@ -30,7 +30,8 @@ struct granule {
   uint32_t run;        /* the run that the block lies in */
   uint64_t size;       /* bytes requested; of a free range: granules */
   uint32_t offset;     /* of the block's address from the granule's */
-  uint32_t fill;       /* enum block_fill */
+  uint16_t fill;       /* enum block_fill */
+  uint16_t kept;       /* of a free block with pages kept: its place in arena->kept, from 1 */
   uint32_t next, prev; /* in a list of free blocks or ranges; 0 ends it */
 };
 _Static_assert(sizeof(struct granule) == 32, "the table is 1/2048 of the region at 4 KiB pages");

@@ -215,7 +215,8 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
 }
 
 void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options) {
-  if (!os_reset(start, size, options_use(options, OS_DONTNEED_LOCKED)))
+  if (os_reset(start, size)) return;
+  if (!options_use(options, OS_DONTNEED_LOCKED) || !os_reset_locked(start, size))
     fill_pattern(run->refpage->pattern, (void *)start, size);
 }
 

@@ -2,10 +2,6 @@
 #include "stats.h"
 
 const char *const stat_names[STATS] = {
-    [STAT_BLOCKS_LIVE] = "blocks_live",
-    [STAT_BLOCKS_PEAK] = "blocks_peak",
-    [STAT_BYTES_LIVE] = "bytes_live",
-    [STAT_BYTES_PEAK] = "bytes_peak",
     [STAT_BLOCKS] = "blocks",
     [STAT_BLOCKS_REFPAGE] = "blocks_refpage",
     [STAT_BLOCKS_MEMSET] = "blocks_memset",
@@ -14,7 +10,12 @@ const char *const stat_names[STATS] = {
     [STAT_BYTES_REFPAGE] = "bytes_refpage",
     [STAT_BYTES_MEMSET] = "bytes_memset",
     [STAT_BLOCKS_REUSED] = "blocks_reused",
+    [STAT_BLOCKS_KEPT] = "blocks_kept",
+    [STAT_BLOCKS_DENSE] = "blocks_dense",
     [STAT_FREES] = "frees",
+    [STAT_FREES_RESET] = "frees_reset",
+    [STAT_FREES_KEPT] = "frees_kept",
+    [STAT_FREES_SCANNED] = "frees_scanned",
     [STAT_REALLOCS_IN_PLACE] = "reallocs_in_place",
     [STAT_REALLOCS_MOVED] = "reallocs_moved",
     [STAT_REALLOCS_COPIED] = "reallocs_copied",
@@ -32,21 +33,38 @@ const char *const stat_names[STATS] = {
     [STAT_ERRORS] = "errors",
 };
 
-void stats_raise(struct stats *stats, enum stat stat, uint64_t value) {
-  uint64_t seen = stats_get(stats, stat);
-  while (seen < value &&
-         !atomic_compare_exchange_weak_explicit(&stats->values[stat], &seen, value,
-                                                memory_order_relaxed, memory_order_relaxed)) {
+static uint64_t get(_Atomic uint64_t *value) {
+  return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void set(_Atomic uint64_t *value, uint64_t to) {
+  atomic_store_explicit(value, to, memory_order_relaxed);
+}
+
+static void add_and_raise(_Atomic uint64_t *value, uint64_t amount, _Atomic uint64_t *peak) {
+  uint64_t now = atomic_fetch_add_explicit(value, amount, memory_order_relaxed) + amount;
+  uint64_t seen = get(peak);
+  while (seen < now && !atomic_compare_exchange_weak_explicit(
+                           peak, &seen, now, memory_order_relaxed, memory_order_relaxed)) {
   }
 }
 
+void usage_add(struct usage *usage, uint64_t blocks, uint64_t bytes) {
+  add_and_raise(&usage->blocks, blocks, &usage->blocks_peak);
+  add_and_raise(&usage->bytes, bytes, &usage->bytes_peak);
+}
+
+void usage_subtract(struct usage *usage, uint64_t blocks, uint64_t bytes) {
+  atomic_fetch_sub_explicit(&usage->blocks, blocks, memory_order_relaxed);
+  atomic_fetch_sub_explicit(&usage->bytes, bytes, memory_order_relaxed);
+}
+
 void stats_restart(struct stats *stats) {
-  uint64_t blocks = stats_get(stats, STAT_BLOCKS_LIVE), bytes = stats_get(stats, STAT_BYTES_LIVE);
-  uint64_t runs = stats_get(stats, STAT_RUNS);
-  for (int i = 0; i < STATS; i++) atomic_store_explicit(&stats->values[i], 0, memory_order_relaxed);
-  stats_add(stats, STAT_BLOCKS_LIVE, blocks);
-  stats_add(stats, STAT_BLOCKS_PEAK, blocks);
-  stats_add(stats, STAT_BYTES_LIVE, bytes);
-  stats_add(stats, STAT_BYTES_PEAK, bytes);
-  stats_add(stats, STAT_RUNS, runs);
+  for (int i = 0; i < STATS; i++)
+    if (i != STAT_RUNS) set(&stats->values[i], 0);
+}
+
+void usage_restart(struct usage *usage) {
+  set(&usage->blocks_peak, get(&usage->blocks));
+  set(&usage->bytes_peak, get(&usage->bytes));
 }

@@ -7,10 +7,6 @@
 
 /* In the order in which they are written out; stats.c has their names. */
 enum stat {
-  STAT_BLOCKS_LIVE,
-  STAT_BLOCKS_PEAK,
-  STAT_BYTES_LIVE, /* as requested */
-  STAT_BYTES_PEAK,
   STAT_BLOCKS, /* since the start, and the four ways in which they got their content */
   STAT_BLOCKS_REFPAGE,
   STAT_BLOCKS_MEMSET,
@@ -19,7 +15,12 @@ enum stat {
   STAT_BYTES_REFPAGE,
   STAT_BYTES_MEMSET,
   STAT_BLOCKS_REUSED, /* of all, those that were freed before */
-  STAT_FREES,
+  STAT_BLOCKS_KEPT,   /* of those, the ones whose pages had been kept */
+  STAT_BLOCKS_DENSE,  /* memset, as blocks of their size are written throughout */
+  STAT_FREES,         /* and the three ways in which their pages were dealt with */
+  STAT_FREES_RESET,
+  STAT_FREES_KEPT,
+  STAT_FREES_SCANNED,
   STAT_REALLOCS_IN_PLACE,
   STAT_REALLOCS_MOVED, /* by moving pages */
   STAT_REALLOCS_COPIED,
@@ -38,8 +39,16 @@ enum stat {
   STATS,
 };
 
+/* Each shard of a heap has its own, so that threads do not meet; the heap's are their sum. */
 struct stats {
   _Atomic uint64_t values[STATS];
+};
+
+/* What a heap uses now, and the most it used at one time. */
+struct usage {
+  _Atomic uint64_t blocks, blocks_peak;
+  _Atomic uint64_t bytes, bytes_peak; /* as requested */
+  _Atomic uint64_t retained;          /* bytes of pages kept in freed blocks */
 };
 
 extern const char *const stat_names[STATS];
@@ -48,18 +57,20 @@ static inline uint64_t stats_get(const struct stats *stats, enum stat stat) {
   return atomic_load_explicit(&stats->values[stat], memory_order_relaxed);
 }
 
-/* Returns the new value. */
-static inline uint64_t stats_add(struct stats *stats, enum stat stat, uint64_t amount) {
-  return atomic_fetch_add_explicit(&stats->values[stat], amount, memory_order_relaxed) + amount;
+static inline void stats_add(struct stats *stats, enum stat stat, uint64_t amount) {
+  atomic_fetch_add_explicit(&stats->values[stat], amount, memory_order_relaxed);
 }
 
 static inline void stats_subtract(struct stats *stats, enum stat stat, uint64_t amount) {
   atomic_fetch_sub_explicit(&stats->values[stat], amount, memory_order_relaxed);
 }
 
-void stats_raise(struct stats *stats, enum stat stat, uint64_t value); /* to at least `value` */
+/* Counts a block of `bytes` in, or out. */
+void usage_add(struct usage *usage, uint64_t blocks, uint64_t bytes);
+void usage_subtract(struct usage *usage, uint64_t blocks, uint64_t bytes);
 
 /* Forgets the past and keeps the present: what a forked child starts with. */
 void stats_restart(struct stats *stats);
+void usage_restart(struct usage *usage);
 
 #endif

@@ -163,8 +163,8 @@ EXPORT struct mallinfo2 mallinfo2(void) {
   struct patalloc_heap *ours = heap();
   if (others) info = others();
   if (!ours) return info;
-  info.hblks += stats_get(&ours->stats, STAT_BLOCKS_LIVE);
-  info.hblkhd += stats_get(&ours->stats, STAT_BYTES_LIVE);
+  info.hblks += ours->usage.blocks;
+  info.hblkhd += ours->usage.bytes;
   return info;
 }
 

@@ -1,0 +1,182 @@
+/* What free does with a block's pages (see retain.h). */
+#include "retain.h"
+
+#include "fill.h"
+#include "stats.h"
+
+#include <string.h>
+
+enum {
+  FIRST_LOOKS = 2,       /* frees of a class that are looked at */
+  LOOK_EVERY = 16,       /* and then one in so many */
+  RELEARN_EVERY = 64,    /* frees after which scattered pages are forgotten */
+  SCATTERED_LEAST = 8,   /* pages: with fewer a reset costs less than a scan */
+  SHORT_FREES = 2,
+  DENSE_LEAST = 32,      /* pages: smaller blocks gain little */
+};
+
+static uint32_t get(const _Atomic uint32_t *value) {
+  return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void set(_Atomic uint32_t *value, uint32_t to) {
+  atomic_store_explicit(value, to, memory_order_relaxed);
+}
+
+static struct density *density_of(const struct arena *arena, size_t size) {
+  return &arena->densities[arena_bin(arena, size)];
+}
+
+uint32_t retain_prefix(const struct arena *arena, size_t size) {
+  return get(&density_of(arena, size)->prefix);
+}
+
+bool retain_is_dense(const struct arena *arena, size_t size) {
+  size_t pages = page_up(size) >> os_page_shift;
+  return pages >= DENSE_LEAST && retain_prefix(arena, size) >= pages - pages / 8;
+}
+
+/* Shrinking */
+
+static bool is_unwritten(const struct arena *arena, uintptr_t page) {
+  const char *bytes = (const char *)page;
+  return !memcmp(bytes, &arena->content.word, sizeof arena->content.word) &&
+         !memcmp(bytes, bytes + sizeof arena->content.word,
+                 os_page - sizeof arena->content.word);
+}
+
+bool retain_reaches_end(const struct arena *arena, uint32_t granule) {
+  return !is_unwritten(arena, block_end(granule) - os_page);
+}
+
+/* The last page of the prefix, or of three quarters of it, or of three quarters of that, ... that
+ * was written. */
+static uint32_t written_part(const struct arena *arena, uintptr_t start, uint32_t prefix) {
+  while (prefix && is_unwritten(arena, start + ((uintptr_t)(prefix - 1) << os_page_shift)))
+    prefix -= prefix / 4 + 1;
+  return prefix;
+}
+
+static uint32_t shrink(const struct arena *arena, struct density *density, uintptr_t start,
+                       uint32_t prefix) {
+  uint32_t written = written_part(arena, start, prefix);
+  if (written == prefix) {
+    set(&density->short_frees, 0);
+    return prefix;
+  }
+  uint32_t in_a_row = get(&density->short_frees) + 1;
+  set(&density->short_frees, in_a_row < SHORT_FREES ? in_a_row : 0);
+  if (in_a_row >= SHORT_FREES) set(&density->prefix, written);
+  return prefix;
+}
+
+/* Growing */
+
+struct look {
+  uintptr_t next; /* where the prefix would go on */
+  size_t leading, all;
+};
+
+static void look_at(void *context, uintptr_t from, uintptr_t to) {
+  struct look *look = context;
+  size_t pages = (to - from) >> os_page_shift;
+  look->all += pages;
+  if (from != look->next) return;
+  look->leading += pages;
+  look->next = to;
+}
+
+static bool scans(const struct arena *arena) {
+  return options_use(arena->options, OS_PAGEMAP_SCAN);
+}
+
+static uint32_t grow(const struct arena *arena, struct density *density, uintptr_t start,
+                     uint32_t prefix, uint32_t pages) {
+  struct look look = {.next = start + ((uintptr_t)prefix << os_page_shift)};
+  size_t rest = (size_t)(pages - prefix) << os_page_shift;
+  if (!os_dirty_ranges(look.next, rest, scans(arena), look_at, &look)) return prefix;
+  prefix += (uint32_t)look.leading;
+  set(&density->prefix, prefix);
+  set(&density->scattered, (uint32_t)(look.all - look.leading));
+  return prefix;
+}
+
+static uint32_t learn(const struct arena *arena, struct density *density, uintptr_t start,
+                      uint32_t pages) {
+  uint32_t frees = get(&density->frees), prefix = get(&density->prefix);
+  set(&density->frees, frees + 1);
+  if (prefix > pages) prefix = pages;
+  if (prefix) prefix = shrink(arena, density, start, prefix);
+  bool due = frees < FIRST_LOOKS || frees % LOOK_EVERY == 0;
+  if (!due || prefix == pages || !options_use(arena->options, OS_PROC)) return prefix;
+  return grow(arena, density, start, prefix, pages);
+}
+
+/* The budget: retain_size, and never so much that the heap takes more memory than it did at the
+ * program's own peak. */
+static bool take_budget(const struct arena *arena, size_t bytes) {
+  struct usage *usage = arena->usage;
+  uint64_t most = arena->options->retain_size, peak = usage->bytes_peak, live = usage->bytes;
+  uint64_t slack = os_page * 2; /* a block spans up to so much more than was requested */
+  if (most > peak + slack - live) most = peak + slack - live;
+  uint64_t before = atomic_load_explicit(&usage->retained, memory_order_relaxed);
+  do
+    if (before + bytes > most) return false;
+  while (!atomic_compare_exchange_weak_explicit(&usage->retained, &before, before + bytes,
+                                                memory_order_relaxed, memory_order_relaxed));
+  return true;
+}
+
+static void return_budget(const struct arena *arena, size_t bytes) {
+  atomic_fetch_sub_explicit(&arena->usage->retained, bytes, memory_order_relaxed);
+}
+
+/* Keeping */
+
+static void rewrite(void *context, uintptr_t from, uintptr_t to) {
+  const struct arena *arena = context;
+  fill_pattern(arena->content, (void *)from, to - from);
+}
+
+/* Pages that are written here and there, behind the prefix, if they are worth a scan. From time to
+ * time they are dropped, so that those that are no longer written go. Only where a reset brings the
+ * same content back as a rewrite does: what is kept then need not be known page by page. */
+static uint32_t scattered_pages(const struct arena *arena, const struct density *density) {
+  uint32_t pages = get(&density->scattered);
+  bool worth = pages >= SCATTERED_LEAST && get(&density->frees) % RELEARN_EVERY;
+  return worth && scans(arena) && arena->content.word == arena->refpage->pattern.word ? pages : 0;
+}
+
+static void clean(struct arena *arena, const struct run *run, uintptr_t start, size_t size,
+                  bool scattered) {
+  if (scattered && os_dirty_ranges(start, size, true, rewrite, arena))
+    stats_add(arena->stats, STAT_FREES_SCANNED, 1);
+  else
+    run_reset(run, start, size, arena->options);
+}
+
+static uint16_t find_place(struct arena *arena, uint32_t pages) {
+  size_t bytes = (size_t)pages << os_page_shift;
+  if (!pages || !take_budget(arena, bytes)) return 0;
+  uint16_t place = arena_keep(arena, pages);
+  if (!place) return_budget(arena, bytes);
+  return place;
+}
+
+uint16_t retain(struct arena *arena, uint32_t granule) {
+  const struct run *run = run_at(region.table[granule].run);
+  uintptr_t start = block_pages(granule);
+  size_t bytes = block_end(granule) - start, pages = bytes >> os_page_shift;
+  struct density *density = density_of(arena, region.table[granule].size);
+  uint32_t prefix = 0, scattered = 0;
+  if (arena->options->fill == FILL_AUTO && pages <= UINT32_MAX / 2) {
+    prefix = learn(arena, density, start, (uint32_t)pages);
+    scattered = prefix < pages ? scattered_pages(arena, density) : 0;
+  }
+  uint16_t place = find_place(arena, prefix + scattered);
+  size_t keep = place ? (size_t)prefix << os_page_shift : 0;
+  stats_add(arena->stats, place ? STAT_FREES_KEPT : STAT_FREES_RESET, 1);
+  fill_pattern(arena->content, (void *)start, keep);
+  if (keep < bytes) clean(arena, run, start + keep, bytes - keep, place && scattered);
+  return place;
+}
