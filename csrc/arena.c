@@ -468,7 +468,8 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
   *moved = run->arena == arena && options_use(arena->options, OS_MREMAP_DONTUNMAP);
   if (stage < run->stage) stage = run->stage;
   if (*moved && run_is_solo(run)) {
-    bool short_spans = size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
+    bool short_spans = run->refpage->kind != REFPAGE_ZERO &&
+                       size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
     *moved = !short_spans || stage == run->stage;
     stage = *moved ? run->stage : stage;
     phase = run->phase;

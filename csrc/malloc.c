@@ -325,23 +325,26 @@ static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t 
   return keep(heap, granule, before);
 }
 
-/* A growing block that is written up to its end goes on in memory that is filled beforehand. */
+/* A growing block that is written up to its end goes on in memory that is filled beforehand; one that
+ * is large by then stays where it is, as it would have to be copied. */
 static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granule) {
+  enum { COPY_MOST = 8 << 20 };
   struct arena *arena = run_at(region.table[granule].run)->arena;
   bool patterned = heap->options.fill == FILL_AUTO && arena->refpage == heap->refpage &&
                    heap->refpage != &refpage_zero;
-  return patterned && retain_reaches_end(arena, granule) ? &heap_shard(heap)->stored : arena;
+  bool moves = patterned && region.table[granule].size <= COPY_MOST;
+  return moves && retain_reaches_end(arena, granule) ? &heap_shard(heap)->stored : arena;
 }
 
 /* To a run with room to grow further, by moving pages where that is possible. */
-static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size) {
+static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size,
+                  struct arena *arena) {
   struct granule *record = &region.table[granule];
   struct run *run = run_at(record->run);
   uintptr_t address = block_address(granule), start = block_pages(granule),
             end = block_end(granule);
   size_t before = record->size;
   bool moved;
-  struct arena *arena = arena_for_growth(heap, granule);
   uint32_t target = arena_move(arena, granule, size, &moved);
   if (!target) return NULL;
   stats_add(stats_of(heap), moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
@@ -370,8 +373,10 @@ static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t siz
   void *moved = NULL;
   if (size <= have && is_large(heap, size)) return resize_within(heap, granule, size);
   if (size > have && size <= region_size()) {
-    moved = grow_in_place(heap, granule, size);
-    if (!moved) moved = move(heap, granule, size);
+    struct arena *arena = arena_for_growth(heap, granule);
+    if (arena == run_at(region.table[granule].run)->arena)
+      moved = grow_in_place(heap, granule, size);
+    if (!moved) moved = move(heap, granule, size, arena);
     if (moved) return moved;
   }
   moved = copy(heap, pointer, before, size);

@@ -78,6 +78,7 @@ void run_count_vmas(struct run *run) {
 }
 
 static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
+  if (run->refpage->kind == REFPAGE_ZERO) return os_map_zero(from, to - from);
   for (uintptr_t at = from; at < to;) {
     uintptr_t end = run_span_end(run, at);
     if (end > to) end = to;
