@@ -384,8 +384,7 @@ static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size
   if (!index) return 0;
   struct run *run = run_at(index);
   if (huge) os_use_huge_pages(run->start, run->end - run->start);
-  uintptr_t address =
-      alignment > os_page ? run->start : address_before(run->end, size, alignment);
+  uintptr_t address = alignment > os_page ? run->start : address_before(run->end, size, alignment);
   return finish_solo(arena, index, address, size);
 }
 

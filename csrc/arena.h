@@ -68,9 +68,10 @@ void arena_give(struct arena *arena, uint32_t granule, uint16_t kept);
 /* Drops pages that have been kept for at least so many milliseconds; returns how many bytes. */
 size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds);
 
-/* A larger block in this arena with the content of one in this or another, by moving its pages or by
- * copying (*moved says which), at the same place in a page, with room to grow further. The old block
- * stays BUSY, its pages to be reset. 0 where that can't be done: the old block is as it was. */
+/* A larger block in this arena with the content of one in this or another, by moving its pages or
+ * by copying (*moved says which), at the same place in a page, with room to grow further. The old
+ * block stays BUSY, its pages to be reset. 0 where that can't be done: the old block is as it was.
+ */
 uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *moved);
 
 /* Makes a live block larger without moving it. False where there is no room. */

@@ -21,9 +21,9 @@ static struct arena *arena_of(struct shard *shard, int i) {
   return arenas[i];
 }
 enum { ARENAS = 3 };
-#define EACH_ARENA(heap, arena)                                                                \
-  for (int shard_ = 0, i_; shard_ < SHARDS; shard_++)                                          \
-    for (i_ = 0; i_ < ARENAS; i_++)                                                            \
+#define EACH_ARENA(heap, arena)                                                                    \
+  for (int shard_ = 0, i_; shard_ < SHARDS; shard_++)                                              \
+    for (i_ = (heap)->shards[shard_].ready ? 0 : ARENAS; i_ < ARENAS; i_++)                                                                \
       for (struct arena *arena = arena_of(&(heap)->shards[shard_], i_); arena; arena = NULL)
 
 /* Locks are taken in this order, and only here more than one at a time. */
@@ -53,6 +53,7 @@ static void after_fork(void) {
 
 static void after_fork_in_child(void) {
   after_fork();
+  retain_restart();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
     usage_restart(&heap->usage);
     for (int i = 0; i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
@@ -84,13 +85,6 @@ void heap_start(struct patalloc_heap *heap) {
   lock_init(&heap->lock);
 }
 
-struct shard *heap_shard(struct patalloc_heap *heap) {
-  static _Atomic unsigned threads;
-  static _Thread_local unsigned mine __attribute__((tls_model("initial-exec"))); /* from 1 */
-  if (!mine) mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SHARDS;
-  return &heap->shards[mine - 1];
-}
-
 static void prepare_arena(struct patalloc_heap *heap, struct shard *shard, struct arena *arena,
                           struct refpage *refpage, struct pattern content) {
   arena_init(arena);
@@ -99,26 +93,41 @@ static void prepare_arena(struct patalloc_heap *heap, struct shard *shard, struc
   arena->options = &heap->options;
   arena->stats = &shard->stats;
   arena->usage = &heap->usage;
-  arena->densities =
-      arena == &shard->zeroed ? shard->zeroed_densities : shard->patterned_densities;
+  arena->densities = arena == &shard->zeroed ? shard->zeroed_densities : shard->patterned_densities;
 }
 
-static void prepare_shard(struct patalloc_heap *heap, struct shard *shard, size_t huge_page) {
+static void prepare_shard(struct patalloc_heap *heap, struct shard *shard) {
   struct pattern zero = refpage_zero.pattern;
   if (heap->refpage)
     prepare_arena(heap, shard, &shard->patterned, heap->refpage, heap->refpage->pattern);
   prepare_arena(heap, shard, &shard->stored, &refpage_zero, heap->options.pattern);
   prepare_arena(heap, shard, &shard->zeroed, &refpage_zero, zero);
-  shard->stored.huge_page = huge_page;
+  shard->stored.huge_page = heap->huge_page;
+  shard->ready = true;
+}
+
+/* Not before it is used: a shard has some pages of tables. */
+static void prepare_shard_once(struct patalloc_heap *heap, struct shard *shard) {
+  lock_take(&heap->lock);
+  if (!shard->ready) prepare_shard(heap, shard);
+  lock_drop(&heap->lock);
+}
+
+struct shard *heap_shard(struct patalloc_heap *heap) {
+  static _Atomic unsigned threads;
+  static _Thread_local unsigned mine __attribute__((tls_model("initial-exec"))); /* from 1 */
+  if (!mine) mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SHARDS;
+  struct shard *shard = &heap->shards[mine - 1];
+  if (heap->ready && !shard->ready) prepare_shard_once(heap, shard);
+  return shard;
 }
 
 static void prepare(struct patalloc_heap *heap) {
   const struct options *options = &heap->options;
   bool huge = options->fill == FILL_AUTO && options_use(options, OS_HUGE_PAGES);
-  size_t huge_page = huge ? os_huge_page() : 0;
+  if (huge) heap->huge_page = os_huge_page();
   if (options->fill != FILL_MEMSET || !options->pattern.size)
     heap->refpage = refpage_get(options, options->pattern);
-  for (int i = 0; i < SHARDS; i++) prepare_shard(heap, &heap->shards[i], huge_page);
   bool able = region_init(options->reserve);
   heap->hopeless = !able;
   heap->ready = able;

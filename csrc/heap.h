@@ -19,21 +19,23 @@ struct shard {
   struct arena zeroed;    /* anonymous memory for calloc */
   struct density patterned_densities[BINS_MOST], zeroed_densities[BINS_MOST];
   struct stats stats;
+  _Atomic bool ready; /* set up when a thread first takes a large block from it */
 } __attribute__((aligned(64)));
 
 struct patalloc_heap {
   struct options options;
-  struct refpage *refpage; /* NULL: blocks are filled with stores */
-  struct lock lock;        /* held while the heap is prepared */
-  _Atomic bool ready;      /* whether large blocks can be made */
-  _Atomic bool hopeless;   /* whether that was tried in vain */
-  _Atomic bool warned;     /* of blocks that stayed without their pattern */
+  struct refpage *refpage;    /* NULL: blocks are filled with stores */
+  size_t huge_page;           /* bytes; 0: none are used */
+  struct lock lock;           /* held while the heap is prepared */
+  _Atomic bool ready;         /* whether large blocks can be made */
+  _Atomic bool hopeless;      /* whether that was tried in vain */
+  _Atomic bool warned;        /* of blocks that stayed without their pattern */
   struct patalloc_heap *next; /* of all heaps, for fork */
   struct usage usage __attribute__((aligned(64)));
   struct shard shards[SHARDS];
 };
 
-/* The shard of the calling thread. */
+/* The shard of the calling thread; ready for large blocks once the heap is. */
 struct shard *heap_shard(struct patalloc_heap *heap);
 
 /* Starts a heap in zeroed memory, with its options set. Makes no system call: what large blocks

@@ -102,8 +102,8 @@ static enum block_fill fill_block(struct patalloc_heap *heap, uint32_t granule, 
 }
 
 /* A freed block before a new one: its guards are in place, and its pages may be kept. */
-static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t size,
-                     size_t alignment, uint32_t *kept) {
+static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t size, size_t alignment,
+                     uint32_t *kept) {
   uint32_t granule = arena_take_freed(arena, size, alignment, false, kept);
   if (granule && *kept) stats_add(arena->stats, STAT_BLOCKS_KEPT, 1);
   if (granule) return granule;
@@ -162,9 +162,8 @@ static void *hand_out(uint32_t granule, enum block_fill fill) {
 
 static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
   enum block_fill fill = BLOCK_ZERO;
-  uint32_t kept, granule =
-                     zero ? take(heap, &heap_shard(heap)->zeroed, size, alignment, &kept)
-                          : take_patterned(heap, size, alignment, &fill);
+  uint32_t kept, granule = zero ? take(heap, &heap_shard(heap)->zeroed, size, alignment, &kept)
+                                : take_patterned(heap, size, alignment, &fill);
   if (!granule) return NULL;
   count_block(heap, size, fill);
   return hand_out(granule, fill);
@@ -325,8 +324,8 @@ static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t 
   return keep(heap, granule, before);
 }
 
-/* A growing block that is written up to its end goes on in memory that is filled beforehand; one that
- * is large by then stays where it is, as it would have to be copied. */
+/* A growing block that is written up to its end goes on in memory that is filled beforehand; one
+ * that is large by then stays where it is, as it would have to be copied. */
 static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granule) {
   enum { COPY_MOST = 8 << 20 };
   struct arena *arena = run_at(region.table[granule].run)->arena;
@@ -337,8 +336,7 @@ static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granu
 }
 
 /* To a run with room to grow further, by moving pages where that is possible. */
-static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size,
-                  struct arena *arena) {
+static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, struct arena *arena) {
   struct granule *record = &region.table[granule];
   struct run *run = run_at(record->run);
   uintptr_t address = block_address(granule), start = block_pages(granule),

@@ -66,7 +66,8 @@ static const struct rule {
      (uint64_t)1 << 46,
      NULL},
     {{"retain_size", "64M", SIZE_ALLOWED ", 0 to 64T",
-      "memory of freed blocks that is kept, rewritten with the pattern, for the next ones (fill=auto)"},
+      "memory of freed blocks that is kept, rewritten with the pattern, for the next ones "
+      "(fill=auto)"},
      SIZE,
      offsetof(struct options, retain_size),
      0,

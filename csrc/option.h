@@ -33,7 +33,7 @@ struct options {
   size_t threshold;         /* bytes: larger requests are ours, smaller ones the primary's */
   size_t guard_pages;       /* on either side of a block */
   size_t cache_size;        /* bytes of idle spans that stay mapped */
-  size_t retain_size;   /* bytes of freed blocks' pages that are kept */
+  size_t retain_size;       /* bytes of freed blocks' pages that are kept */
   int64_t release_interval; /* milliseconds that they stay mapped; -1: until the cache is full */
   size_t reserve;           /* bytes of address space */
   long syscall_number;      /* of backend=syscall:NR */

@@ -114,8 +114,8 @@ bool os_map_private(uintptr_t address, size_t size, int descriptor) {
 }
 
 /* Page tables that a neighbour has made would be made again at every duplicate of the mapping, by
- * mremap(2), and walked at every reset: so the mapping shares none, and lies alone in the range that
- * one page of page table entries covers. */
+ * mremap(2), and walked at every reset: so the mapping shares none, and lies alone in the range
+ * that one page of page table entries covers. */
 void *os_map_template(size_t size, int descriptor) {
   size_t table = os_page / sizeof(uint64_t) * os_page;
   size_t room = (size + table - 1) / table * table;
@@ -337,8 +337,8 @@ static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_rang
 
 /* Bit 63: present; 62: swapped; 61: a file's page, or shared anonymous (pagemap.rst). A zero page
  * reads as neither file nor shared, so without PAGEMAP_SCAN reads of anonymous memory count too. */
-static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end,
-                             os_range_function *each, void *context) {
+static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end, os_range_function *each,
+                             void *context) {
   uint64_t entries[256];
   while (address < end) {
     size_t pages = (end - address) >> os_page_shift;
@@ -486,7 +486,7 @@ int os_process_id(void) {
 
 /* Probes: each tries what it asks about, on pages of its own. */
 
-enum { PROBE_PAGES = 2 };
+enum { PROBE_PAGES = 3 }; /* the last for what may stay inaccessible */
 
 /* Pages mapped as spans are; of zeros where there is no memfd, which *memfd tells. */
 static char *probe_mapping(bool *memfd) {
@@ -510,7 +510,8 @@ static bool probe_mremap(char *pages) {
 }
 
 static bool probe_guard(char *pages) {
-  return os_guard_install((uintptr_t)pages, os_page) && os_guard_remove((uintptr_t)pages, os_page);
+  uintptr_t last = (uintptr_t)pages + (PROBE_PAGES - 1) * os_page;
+  return os_guard_install(last, os_page) && os_guard_remove(last, os_page);
 }
 
 static bool probe_dontneed_locked(char *pages) {
@@ -523,10 +524,9 @@ static void count_pages(void *count, uintptr_t from, uintptr_t to) {
 
 static bool finds_the_dirty_page(char *pages, bool scan) {
   size_t count = 0;
-  os_reset((uintptr_t)pages, PROBE_PAGES * os_page);
+  os_reset((uintptr_t)pages, 2 * os_page);
   pages[0] = 1;
-  return os_dirty_ranges((uintptr_t)pages, PROBE_PAGES * os_page, scan, count_pages, &count) &&
-         count == 1;
+  return os_dirty_ranges((uintptr_t)pages, 2 * os_page, scan, count_pages, &count) && count == 1;
 }
 
 static bool probe_pagemap_scan(char *pages) {
@@ -569,14 +569,13 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
 enum { PROBED = 1 << 30 };
 
 static uint32_t probe_all(void) {
-  static bool (*const probes[OS_FEATURES])(char *) = {
-      [OS_MREMAP_DONTUNMAP] = probe_mremap,
-      [OS_GUARD_REGIONS] = probe_guard,
-      [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
-      [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
-      [OS_PROC] = probe_proc,
-      [OS_POPULATE] = probe_populate,
-      [OS_HUGE_PAGES] = probe_huge_pages};
+  static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
+                                                      [OS_GUARD_REGIONS] = probe_guard,
+                                                      [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
+                                                      [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
+                                                      [OS_PROC] = probe_proc,
+                                                      [OS_POPULATE] = probe_populate,
+                                                      [OS_HUGE_PAGES] = probe_huge_pages};
   uint32_t found = PROBED;
   bool memfd;
   char *pages = probe_mapping(&memfd);

@@ -32,9 +32,9 @@ bool os_map_zero(uintptr_t address, size_t size); /* zero pages over reserved on
 bool os_map_private(uintptr_t address, size_t size, int descriptor); /* private, from offset 0 */
 void *os_map_template(size_t size, int descriptor); /* as above, at a place of its own */
 bool os_duplicate(void *template_, uintptr_t address, size_t size);
-bool os_move_pages(uintptr_t from, uintptr_t to, size_t size);  /* `from` stays mapped, reset */
-bool os_release(uintptr_t address, size_t size);                /* back to reserved */
-bool os_reset(uintptr_t address, size_t size);       /* drop private copies; not of locked pages */
+bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays mapped, reset */
+bool os_release(uintptr_t address, size_t size);               /* back to reserved */
+bool os_reset(uintptr_t address, size_t size);        /* drop private copies; not of locked pages */
 bool os_reset_locked(uintptr_t address, size_t size); /* of locked ones too */
 
 /* Hints: a page fault for each page is saved by making all of them at once, or by larger pages. */

@@ -28,8 +28,8 @@ size_t refpage_span(const struct refpage *refpage, unsigned stage) {
   return os_page * pages[stage]; /* 128 KiB, 2 MiB, 32 MiB, 512 MiB at 4 KiB pages */
 }
 
-/* Bytes up to which a stage is used: a span costs a VMA, and a part of a microsecond whenever a block
- * that it is a part of is reset; a file costs its memory, and 0.4 ms a MiB to fill. */
+/* Bytes up to which a stage is used: a span costs a VMA, and a part of a microsecond whenever a
+ * block that it is a part of is reset; a file costs its memory, and 0.4 ms a MiB to fill. */
 static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
   static const size_t spans[STAGES] = {16, 1024, 32768, SIZE_MAX};
   size_t capacity;
@@ -39,8 +39,8 @@ static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
 }
 
 unsigned refpage_stage(const struct refpage *refpage, size_t size) {
-  /* A block of very many spans is slow to reset: it is worth a file of the next stage, if that is not
-   * the last, which takes a fifth of a second. */
+  /* A block of very many spans is slow to reset: it is worth a file of the next stage, if that is
+   * not the last, which takes a fifth of a second. */
   enum { SPANS_MOST = 64, CHEAP_STAGES = 3 };
   size_t mapped = refpage->mapped + size, used = vmas_used, allowed = vmas_allowed();
   for (unsigned stage = 0; stage < STAGES; stage++) {

@@ -7,12 +7,12 @@
 #include <string.h>
 
 enum {
-  FIRST_LOOKS = 2,       /* frees of a class that are looked at */
-  LOOK_EVERY = 16,       /* and then one in so many */
-  RELEARN_EVERY = 64,    /* frees after which scattered pages are forgotten */
-  SCATTERED_LEAST = 8,   /* pages: with fewer a reset costs less than a scan */
+  FIRST_LOOKS = 2,     /* frees of a class that are looked at */
+  LOOK_EVERY = 16,     /* and then one in so many */
+  RELEARN_EVERY = 64,  /* frees after which scattered pages are forgotten */
+  SCATTERED_LEAST = 8, /* pages: with fewer a reset costs less than a scan */
   SHORT_FREES = 2,
-  DENSE_LEAST = 32,      /* pages: smaller blocks gain little */
+  DENSE_LEAST = 32, /* pages: smaller blocks gain little */
 };
 
 static uint32_t get(const _Atomic uint32_t *value) {
@@ -41,8 +41,7 @@ bool retain_is_dense(const struct arena *arena, size_t size) {
 static bool is_unwritten(const struct arena *arena, uintptr_t page) {
   const char *bytes = (const char *)page;
   return !memcmp(bytes, &arena->content.word, sizeof arena->content.word) &&
-         !memcmp(bytes, bytes + sizeof arena->content.word,
-                 os_page - sizeof arena->content.word);
+         !memcmp(bytes, bytes + sizeof arena->content.word, os_page - sizeof arena->content.word);
 }
 
 bool retain_reaches_end(const struct arena *arena, uint32_t granule) {
@@ -147,12 +146,50 @@ static uint32_t scattered_pages(const struct arena *arena, const struct density 
   return worth && scans(arena) && arena->content.word == arena->refpage->pattern.word ? pages : 0;
 }
 
+/* Where two threads reset pages at the same time, the kernel flushes the TLB of every processor
+ * that either runs on, if pages were mapped or not (mm_tlb_flush_nested in mm/mmu_gather.c): ten
+ * times the cost of one alone. So threads take turns; who has waited for as long as a reset usually
+ * takes looks first whether there is anything to reset. */
+static _Atomic bool resetting;
+
+static bool take_turn(void) {
+  enum { TRIES = 64 };
+  for (int i = 0; i < TRIES; i++) {
+    if (!atomic_load_explicit(&resetting, memory_order_relaxed) &&
+        !atomic_exchange_explicit(&resetting, true, memory_order_acquire))
+      return true;
+#if defined __x86_64__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("isb");
+#endif
+  }
+  return false;
+}
+
+void retain_restart(void) {
+  atomic_store_explicit(&resetting, false, memory_order_release);
+}
+
+static bool is_clean(const struct arena *arena, uintptr_t start, size_t size) {
+  struct look look = {.next = start};
+  return scans(arena) && os_dirty_ranges(start, size, true, look_at, &look) && !look.all;
+}
+
+static void reset_in_turn(const struct arena *arena, const struct run *run, uintptr_t start,
+                          size_t size) {
+  bool turn = take_turn();
+  if (!turn && is_clean(arena, start, size)) return;
+  run_reset(run, start, size, arena->options);
+  if (turn) retain_restart();
+}
+
 static void clean(struct arena *arena, const struct run *run, uintptr_t start, size_t size,
                   bool scattered) {
   if (scattered && os_dirty_ranges(start, size, true, rewrite, arena))
     stats_add(arena->stats, STAT_FREES_SCANNED, 1);
   else
-    run_reset(run, start, size, arena->options);
+    reset_in_turn(arena, run, start, size);
 }
 
 static uint16_t find_place(struct arena *arena, uint32_t pages) {

@@ -3,10 +3,10 @@
  * learnt by size class.
  *
  * A class is known by its prefix: the pages from the front that its blocks are written in. A sparse
- * block has a short one, a dense block one as long as itself. Rewriting a kept page costs a tenth of
- * a microsecond, the page fault that a reset page takes is some fifteen times that. The prefix grows
- * when a look at the page table (a sample of the frees) finds written pages behind it, and shrinks
- * when its last page comes back unwritten. */
+ * block has a short one, a dense block one as long as itself. Rewriting a kept page costs a tenth
+ * of a microsecond, the page fault that a reset page takes is some fifteen times that. The prefix
+ * grows when a look at the page table (a sample of the frees) finds written pages behind it, and
+ * shrinks when its last page comes back unwritten. */
 #ifndef PATALLOC_RETAIN_H
 #define PATALLOC_RETAIN_H
 
@@ -15,14 +15,17 @@
 /* Read and written without a lock: a lost update costs time only. */
 struct density {
   _Atomic uint32_t frees;
-  _Atomic uint32_t prefix;    /* pages */
-  _Atomic uint32_t scattered; /* pages written behind it, at the last look */
+  _Atomic uint32_t prefix;      /* pages */
+  _Atomic uint32_t scattered;   /* pages written behind it, at the last look */
   _Atomic uint32_t short_frees; /* in a row, of blocks not written up to the prefix */
 };
 
-/* Makes a BUSY block ready to be given back: all its pages read as the arena's content, or are reset.
- * Returns its place in the arena's table of kept blocks. */
+/* Makes a BUSY block ready to be given back: all its pages read as the arena's content, or are
+ * reset. Returns its place in the arena's table of kept blocks. */
 uint16_t retain(struct arena *arena, uint32_t granule);
+
+/* For the child of a fork, whose other threads are gone. */
+void retain_restart(void);
 
 /* The pages from the front that a block of this size will be written in, as far as is known. */
 uint32_t retain_prefix(const struct arena *arena, size_t size);

@@ -27,7 +27,9 @@ FALLBACKS = [
     "without=pagemap_scan",
     "without=proc",
     "without=mremap_dontunmap,guard_regions,pagemap_scan",
+    "without=populate,huge_pages",
     "backend=none",
+    "fill=refpage",
     "fill=memset",
 ]
 

@@ -98,9 +98,10 @@ def test_frozen() -> None:
     pattern=st.integers(0, 2**64 - 1) | st.sampled_from(["none", "zero"]),
     threshold=st.integers(4096, 1 << 40),
     guard_pages=st.integers(0, 64),
-    fill=st.sampled_from(["refpage", "memset"]),
+    fill=st.sampled_from(["auto", "refpage", "memset"]),
     small_fill=st.booleans(),
     cache_size=st.integers(0, 1 << 46),
+    retain_size=st.integers(0, 1 << 46),
     release_interval=st.integers(-1, 86400000),
     backend=st.sampled_from(["auto", "memfd", "device", "none"])
     | st.integers(0, 10**6).map(lambda number: f"syscall:{number}"),

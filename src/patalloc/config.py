@@ -70,6 +70,7 @@ class Config:
     fill: str = _option("fill")
     small_fill: bool = _option("small_fill")
     cache_size: int = _option("cache_size")
+    retain_size: int = _option("retain_size")
     release_interval: int = _option("release_interval")
     backend: str = _option("backend")
     without: str = _option("without")

@@ -20,8 +20,11 @@ class Stats:
         blocks: all so far; of them blocks_refpage, blocks_memset and blocks_zero (calloc) by how
             they got their content, and blocks_unpatterned, which hold zeros instead.
         bytes_refpage: the bytes patterned by refpages; bytes_memset: by stores.
-        blocks_reused: how many took the place of a freed one.
-        frees: blocks freed.
+        bytes_retained: bytes of pages kept in freed blocks now.
+        blocks_reused: those in the place of a freed one; blocks_kept: of these, with pages kept;
+            blocks_dense: those memset as blocks of their size are written throughout.
+        frees: blocks freed: frees_reset with all pages dropped, frees_kept with pages kept and
+            rewritten; frees_scanned: of these, the ones whose written pages were searched for.
         reallocs_in_place: blocks resized where they were; reallocs_moved: by moving their pages;
             reallocs_copied: by copying.
         fallback_no_refpage: blocks memset for want of a refpage; fallback_no_span: as no span could
@@ -43,6 +46,7 @@ class Stats:
     blocks_peak: int
     bytes_live: int
     bytes_peak: int
+    bytes_retained: int
     blocks: int
     blocks_refpage: int
     blocks_memset: int
@@ -51,7 +55,12 @@ class Stats:
     bytes_refpage: int
     bytes_memset: int
     blocks_reused: int
+    blocks_kept: int
+    blocks_dense: int
     frees: int
+    frees_reset: int
+    frees_kept: int
+    frees_scanned: int
     reallocs_in_place: int
     reallocs_moved: int
     reallocs_copied: int

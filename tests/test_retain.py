@@ -1,0 +1,161 @@
+"""fill=auto: which pages free keeps, and what the next block gets."""
+
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from patalloc import Block, Config, Heap
+
+PAGE = 4096
+PAGES = 1000
+SIZE = PAGES * PAGE
+
+
+def write(block: Block, pages: Iterable[int]) -> None:
+    with memoryview(block) as view:
+        for page in pages:
+            view[page * PAGE] = 1
+
+
+def cycles(heap: Heap, count: int, pages: Iterable[int], size: int = SIZE) -> None:
+    pages = list(pages)
+    for _ in range(count):
+        with heap.malloc(size) as block:
+            assert bytes(block) == b"\xab" * size
+            write(block, pages)
+
+
+def dirty_when_fresh(heap: Heap) -> int:
+    with heap.malloc(SIZE) as block:
+        info = block.info
+        assert info is not None
+        assert info.dirty_pages is not None
+        dirty = info.dirty_pages
+        write(block, range(dirty))  # as before, so that nothing new is learnt
+        return dirty
+
+
+@pytest.mark.parametrize("written", [1, 10, 500, 1000])
+def test_the_pages_that_are_written_are_kept(written: int) -> None:
+    with Heap() as heap:
+        cycles(heap, 5, range(written))
+        assert dirty_when_fresh(heap) == written
+        stats = heap.stats()
+        assert stats.frees_kept >= 5
+        assert stats.blocks_kept >= 4
+        assert stats.bytes_retained == written * PAGE
+
+
+def test_scattered_pages_are_found_and_rewritten() -> None:
+    with Heap() as heap:
+        cycles(heap, 10, range(5, PAGES, 20))
+        assert dirty_when_fresh(heap) == len(range(5, PAGES, 20))
+        assert heap.stats().frees_scanned >= 5
+
+
+@pytest.mark.parametrize("without", ["proc", "pagemap_scan"])
+def test_without_what_finds_pages(without: str) -> None:
+    with Heap(without=without) as heap:
+        cycles(heap, 10, range(5, PAGES, 20))
+        cycles(heap, 10, range(500))
+        stats = heap.stats()
+        assert stats.frees_scanned == 0
+        if without == "proc":
+            assert stats.frees_reset == stats.frees == 20
+
+
+def test_it_adapts_when_the_program_changes() -> None:
+    with Heap() as heap:
+        cycles(heap, 5, range(PAGES))
+        assert dirty_when_fresh(heap) == PAGES
+        cycles(heap, 20, range(10))
+        assert dirty_when_fresh(heap) < PAGES // 4
+        cycles(heap, 40, range(PAGES))
+        assert dirty_when_fresh(heap) == PAGES
+
+
+@pytest.mark.parametrize("without", ["none", "populate", "huge_pages", "populate,huge_pages"])
+def test_dense_blocks_on_fresh_memory_are_filled_beforehand(without: str) -> None:
+    with Heap(without=without, retain_size=0) as heap:
+        cycles(heap, 3, range(PAGES))
+        with heap.malloc(SIZE) as block:
+            assert block.info is not None
+            assert (block.info.fill, block.info.dirty_pages) == ("memset", PAGES)
+            assert bytes(block) == b"\xab" * SIZE
+            assert block.address % 16 == 0
+        stats = heap.stats()
+        assert stats.blocks_dense >= 1
+        assert stats.bytes_retained == 0
+
+
+def test_reset_is_what_refpage_fill_does() -> None:
+    with Heap(fill="refpage") as heap:
+        cycles(heap, 5, range(500))
+        assert dirty_when_fresh(heap) == 0
+        assert heap.stats().frees_reset == 6
+
+
+def test_the_budget() -> None:
+    with Heap(retain_size=100 * PAGE) as heap:
+        cycles(heap, 5, range(500))
+        assert heap.stats().bytes_retained == 0
+        cycles(heap, 5, range(50), size=SIZE // 2)
+        assert heap.stats().bytes_retained == 50 * PAGE
+
+
+def test_no_more_is_kept_than_the_program_once_used() -> None:
+    """Memory kept for one size makes way when blocks of another would add to it."""
+    with Heap() as heap:
+        cycles(heap, 5, range(PAGES))
+        assert heap.stats().bytes_retained == SIZE
+        with heap.malloc(SIZE * 2 // 3) as other:
+            assert heap.stats().bytes_retained == 0
+            write(other, [0])
+
+
+@pytest.mark.parametrize("frees", ["small", "large"])
+def test_kept_memory_is_let_go_of(frees: str) -> None:
+    with Heap(release_interval=50) as heap:
+        cycles(heap, 5, range(PAGES))
+        assert heap.stats().bytes_retained == SIZE
+        time.sleep(0.2)
+        for _ in range(600):
+            heap.malloc(100 if frees == "small" else 200_000).free()
+        assert heap.stats().bytes_retained <= 49 * PAGE
+
+
+def test_release_lets_go_at_once() -> None:
+    with Heap() as heap:
+        cycles(heap, 5, range(PAGES))
+        heap.release()
+        assert heap.stats().bytes_retained == 0
+        cycles(heap, 1, range(PAGES))
+
+
+def test_growing_dense_blocks() -> None:
+    with Heap() as heap:
+        block, size = heap.malloc(1 << 20), 1 << 20
+        while size < 40 << 20:
+            with memoryview(block) as view:
+                view[-1] = 1
+            block, before, size = heap.realloc(block, size + (1 << 20)), size, size + (1 << 20)
+            with memoryview(block) as view:
+                assert view[before - 1] == 1
+                assert bytes(view[before:]) == b"\xab" * (1 << 20)
+        stats = heap.stats()
+        assert stats.reallocs_in_place > 30
+        assert stats.reallocs_copied <= 2
+
+
+def test_zeroed_blocks_are_kept_too() -> None:
+    with Heap() as heap:
+        for _ in range(5):
+            with heap.calloc(1, SIZE) as block:
+                assert bytes(block) == bytes(SIZE)
+                write(block, range(300))
+        assert heap.stats().bytes_retained == 300 * PAGE
+
+
+def test_config_presets_auto() -> None:
+    assert Config().fill == "auto"
