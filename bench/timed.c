@@ -1,0 +1,32 @@
+/* Runs a command with its output thrown away; prints one JSON line: its time in microseconds, and
+ * the peak RSS in KiB of the largest of its processes. In C, so that the command is forked from a
+ * small process: a maximum is inherited through exec(2). */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec * 1e6 + (double)time.tv_nsec * 1e-3;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2) return 2;
+  double start = now();
+  pid_t child = fork();
+  if (child == 0) {
+    dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+    execvp(argv[1], argv + 1);
+    _exit(127);
+  }
+  int status;
+  struct rusage usage;
+  if (child < 0 || wait4(child, &status, 0, &usage) != child || status) return 1;
+  printf("{\"us\": %.1f, \"rss_kib\": %ld}\n", now() - start, usage.ru_maxrss);
+  return 0;
+}
