@@ -5,14 +5,16 @@ BIN = $(VENV)/bin
 SOURCES = $(shell git ls-files csrc src 2>/dev/null) meson.build meson.options pyproject.toml
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 TEST_PACKAGES = binutils g++ git libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 xz-utils
+BENCH_PACKAGES = libclang-rt-dev fp-docs
+BENCHMARKS = proposal peers scaling programs pdfium
 CHECK_PACKAGES = clang clang-format
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check programs clean
+.PHONY: help run test check bench bench-short programs clean
 .DELETE_ON_ERROR:
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 run: $(VENV)/run ## set up, and run a real program under the pattern heap, with a summary
 	$(BIN)/patalloc run --summary -- $(BIN)/python -c 'import lzma; print(len(lzma.compress(open("/bin/sh", "rb").read(), preset=9)), "bytes compressed")'
@@ -29,6 +31,12 @@ check: $(VENV)/check ## lint, types, format, and the warnings of gcc and clang
 	  PATH="$(CURDIR)/$(BIN):$$PATH" CC=$$compiler meson setup --wipe -Ddev=true build/$$compiler >build/$$compiler.log && \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" meson compile -C build/$$compiler || exit 1; \
 	done
+
+bench: $(VENV)/bench ## every benchmark, in full: an hour
+	for each in $(BENCHMARKS); do $(BIN)/python bench/$$each.py --output build/$$each.json || exit 1; done
+
+bench-short: $(VENV)/bench ## one quick pass of each, to see that it works
+	for each in $(BENCHMARKS); do $(BIN)/python bench/$$each.py --short || exit 1; done
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 20 minutes
 	$(BIN)/pytest -n auto -m full tests/programs
@@ -48,6 +56,12 @@ $(VENV)/run: $(BIN)/python $(SOURCES)
 $(VENV)/test: $(BIN)/python $(SOURCES)
 	tools/debian-packages $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet '.[test]'
+	touch $@ $(VENV)/run
+
+$(VENV)/bench: $(BIN)/python $(SOURCES)
+	tools/debian-packages $(TEST_PACKAGES) $(BENCH_PACKAGES)
+	$(BIN)/pip install --quiet '.[bench]'
+	mkdir -p build
 	touch $@ $(VENV)/run
 
 $(VENV)/check: $(BIN)/python $(SOURCES)

@@ -132,10 +132,9 @@ def improvement(result: Result, reference: Result) -> tuple[float, float, float]
 
 def machine() -> str:
     """The machine and kernel, for the foot of a table."""
-    model = next(
-        (line.partition(": ")[2].strip() for line in open("/proc/cpuinfo") if "model name" in line),
-        platform.machine(),
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(": ")[2].strip() for line in lines if "model name" in line]
+    model = models[0] if models else platform.machine()
     return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {platform.libc_ver()[1]}"
 
 

@@ -71,7 +71,7 @@ def main() -> None:
                     )
                 )
             rows.append(("published: refpage", "", published, published_rss))
-            title = f"{kind}: first {touch:,} of {SIZE:,} bytes written, {cycles} cycles, {rounds} processes"
+            title = f"{kind}: first {touch:,} of {SIZE:,} bytes written"
             table(title, ("", "us a cycle", "less time than memset", "peak RSS, KiB"), rows)
     finish(options.output, groups)
 
