@@ -46,8 +46,10 @@ static void *work(void *unused) {
     volatile char *block = take();
     if (!block) fail("allocate");
     for (size_t at = 0; at < touch; at += 4096) block[at] = 0;
-    if (*mode == 'm' && mode[1] == 'a') free((void *)block);
-    else munmap((void *)block, size);
+    if (*mode == 'm' && mode[1] == 'a')
+      free((void *)block);
+    else
+      munmap((void *)block, size);
   }
   return NULL;
 }

@@ -23,7 +23,7 @@ static struct arena *arena_of(struct shard *shard, int i) {
 enum { ARENAS = 3 };
 #define EACH_ARENA(heap, arena)                                                                    \
   for (int shard_ = 0, i_; shard_ < SHARDS; shard_++)                                              \
-    for (i_ = (heap)->shards[shard_].ready ? 0 : ARENAS; i_ < ARENAS; i_++)                                                                \
+    for (i_ = (heap)->shards[shard_].ready ? 0 : ARENAS; i_ < ARENAS; i_++)                        \
       for (struct arena *arena = arena_of(&(heap)->shards[shard_], i_); arena; arena = NULL)
 
 /* Locks are taken in this order, and only here more than one at a time. */
