@@ -129,7 +129,7 @@ def test_short(without: Outputs, program: str, pattern: str, fallback: str) -> N
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("program", "pattern", "fallback"), product(PROGRAMS, PATTERNS, ["", *FALLBACKS])
+    ("program", "pattern", "fallback"), list(product(PROGRAMS, PATTERNS, ["", *FALLBACKS]))
 )
 def test_full(without: Outputs, program: str, pattern: str, fallback: str) -> None:
     check(without, program, pattern, fallback)
