@@ -32,13 +32,13 @@ check: $(VENV)/check ## lint, types, format, and the warnings of gcc and clang
 	  PATH="$(CURDIR)/$(BIN):$$PATH" meson compile -C build/$$compiler || exit 1; \
 	done
 
-bench: $(VENV)/bench ## every benchmark, in full: an hour
+bench: $(VENV)/bench ## every benchmark, in full: half an hour
 	for each in $(BENCHMARKS); do $(BIN)/python bench/$$each.py --output build/$$each.json || exit 1; done
 
 bench-short: $(VENV)/bench ## one quick pass of each, to see that it works
 	for each in $(BENCHMARKS); do $(BIN)/python bench/$$each.py --short || exit 1; done
 
-programs: $(VENV)/test ## every real program with every pattern and every fallback: some 20 minutes
+programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
 	$(BIN)/pytest -n auto -m full tests/programs
 
 clean: ## remove all that was made
