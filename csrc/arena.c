@@ -411,7 +411,7 @@ uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bo
   if (!granule) return 0;
   uintptr_t start = block_pages(granule);
   granule = fit(arena, granule, size, alignment);
-  if (granule && block_pages(granule) != start) *kept = 0;
+  if (!granule || block_pages(granule) != start) *kept = 0;
   return granule;
 }
 

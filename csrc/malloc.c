@@ -169,7 +169,8 @@ static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignmen
   return hand_out(granule, fill);
 }
 
-/* A large request that no arena can serve goes to the primary, and is filled if that fits. */
+/* A large request that no arena can serve goes to the primary, and is filled if that fits: to its
+ * usable size, which realloc may hand out. */
 static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment,
                                 bool zero) {
   if (size > PTRDIFF_MAX || (!zero && !fill_fits(size))) return errno = ENOMEM, NULL;
@@ -178,7 +179,8 @@ static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t 
                               : primary_malloc(size);
   if (!pointer) return NULL;
   stats_add(stats_of(heap), STAT_FALLBACK_PRIMARY, 1);
-  if (!zero) fill_pattern(heap->options.pattern, pointer, size);
+  size_t from = zero ? size : 0;
+  fill_pattern(heap->options.pattern, (char *)pointer + from, primary_usable_size(pointer) - from);
   return pointer;
 }
 

@@ -73,10 +73,27 @@ static void scenario(void) {
   patalloc_release(heap);
 }
 
+/* Two blocks of a size that is written throughout, then two that are a page smaller: the second
+ * of each comes from memory that is filled beforehand and kept. */
+static void dense_scenario(void) {
+  size_t size = 3 << 20;
+  for (int round = 0; round < 8; round++) {
+    size_t now = round > 4 && round % 2 ? size - 4096 : size;
+    unsigned char *first = malloc(now), *second = malloc(now);
+    check_fresh(first, now);
+    check_fresh(second, now);
+    fill(first, now);
+    fill(second, now);
+    free(second);
+    free(first);
+  }
+}
+
 static int run(const char *options) {
   heap = patalloc_heap_create(options, NULL, 0);
   if (!heap) return 0;
   scenario();
+  dense_scenario();
   patalloc_heap_destroy(heap);
   return 0;
 }
