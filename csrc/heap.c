@@ -62,8 +62,11 @@ static void after_fork_in_child(void) {
 
 static void enlist(struct patalloc_heap *heap) {
   lock_take(&heaps_lock);
-  heap->next = heaps;
-  heaps = heap;
+  if (!heap->listed) {
+    heap->listed = true;
+    heap->next = heaps;
+    heaps = heap;
+  }
   bool set = handlers_set;
   handlers_set = true;
   lock_drop(&heaps_lock);
@@ -97,10 +100,11 @@ static void prepare_arena(struct patalloc_heap *heap, struct shard *shard, struc
 }
 
 static void prepare_shard(struct patalloc_heap *heap, struct shard *shard) {
-  struct pattern zero = refpage_zero.pattern;
+  struct pattern zero = refpage_zero.pattern, pattern = heap->options.pattern;
   if (heap->refpage)
     prepare_arena(heap, shard, &shard->patterned, heap->refpage, heap->refpage->pattern);
-  prepare_arena(heap, shard, &shard->stored, &refpage_zero, heap->options.pattern);
+  /* With pattern=none kept pages must be rewritten all the same: with zeros. */
+  prepare_arena(heap, shard, &shard->stored, &refpage_zero, pattern.size ? pattern : zero);
   prepare_arena(heap, shard, &shard->zeroed, &refpage_zero, zero);
   shard->stored.huge_page = heap->huge_page;
   shard->ready = true;
@@ -136,11 +140,10 @@ static void prepare(struct patalloc_heap *heap) {
 /* Enlisted before its lock is taken: fork takes the list's lock first. */
 bool heap_prepare(struct patalloc_heap *heap) {
   if (heap->ready || heap->hopeless) return heap->ready;
+  enlist(heap);
   lock_take(&heap->lock);
-  bool first = !heap->ready && !heap->hopeless;
-  if (first) prepare(heap);
+  if (!heap->ready && !heap->hopeless) prepare(heap);
   lock_drop(&heap->lock);
-  if (first && heap->ready) enlist(heap);
   return heap->ready;
 }
 
@@ -161,10 +164,8 @@ patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t
 
 void patalloc_heap_destroy(patalloc_heap *heap) {
   heap_write_stats(heap);
-  if (heap->ready) {
-    delist(heap);
-    EACH_ARENA(heap, arena) run_release_all(arena);
-  }
+  delist(heap);
+  if (heap->ready) EACH_ARENA(heap, arena) run_release_all(arena);
   os_unmap(heap, page_up(sizeof *heap));
 }
 

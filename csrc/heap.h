@@ -31,6 +31,7 @@ struct patalloc_heap {
   _Atomic bool hopeless;      /* whether that was tried in vain */
   _Atomic bool warned;        /* of blocks that stayed without their pattern */
   struct patalloc_heap *next; /* of all heaps, for fork */
+  bool listed;                /* among them */
   struct usage usage __attribute__((aligned(64)));
   struct shard shards[SHARDS];
 };

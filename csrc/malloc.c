@@ -14,9 +14,12 @@ static bool is_large(const struct patalloc_heap *heap, size_t size) {
   return size >= heap->options.threshold;
 }
 
-/* Where the old content ends and the slack or growth begins; content up to there is kept. */
 static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
+}
+
+static struct stats *stats_of(struct patalloc_heap *heap) {
+  return &heap_shard(heap)->stats;
 }
 
 /* Small requests */
@@ -32,7 +35,7 @@ static void *fill_small(struct patalloc_heap *heap, void *pointer, size_t from) 
 
 static void count_small(struct patalloc_heap *heap, size_t size) {
   if (!heap->options.count) return;
-  struct stats *stats = &heap_shard(heap)->stats;
+  struct stats *stats = stats_of(heap);
   stats_add(stats, STAT_SMALL_REQUESTS, 1);
   stats_add(stats, STAT_SMALL_BYTES, size);
 }
@@ -48,10 +51,6 @@ static void *small_calloc(struct patalloc_heap *heap, size_t size) {
 }
 
 /* Large blocks */
-
-static struct stats *stats_of(struct patalloc_heap *heap) {
-  return &heap_shard(heap)->stats;
-}
 
 static void count_block(struct patalloc_heap *heap, size_t size, enum block_fill fill) {
   static const enum stat by_fill[] = {[BLOCK_REFPAGE] = STAT_BLOCKS_REFPAGE,
