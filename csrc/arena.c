@@ -8,10 +8,6 @@
 
 enum { LEAST_ALIGNMENT = 16, VICTIMS = 16 };
 
-void arena_init(struct arena *arena) {
-  lock_init(&arena->lock);
-}
-
 static size_t guard_bytes(const struct arena *arena) {
   return arena->options->guard_pages << os_page_shift;
 }

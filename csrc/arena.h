@@ -24,6 +24,7 @@ struct kept {
   uint32_t next;  /* of the unused ones */
 };
 
+/* Starts as zeroed memory, of which the heap sets what comes before the tables. */
 struct arena {
   struct lock lock; /* guards the lists and tables below, and blocks in the state FREE */
   struct refpage *refpage;
@@ -32,18 +33,15 @@ struct arena {
   const struct options *options;
   struct stats *stats;
   struct usage *usage;
-  struct density *densities;       /* by bin */
-  uint32_t bins[BINS_MOST];        /* freed blocks, the last one first */
-  uint32_t fresh[SHARED_MOST + 1]; /* runs with slots that never held a block, by slot size */
-  uint32_t idle_first, idle_last;  /* idle runs, the longest idle first */
+  struct density *densities; /* by bin */
+  _Atomic bool ready;        /* all above is set, when a thread first takes a block from it */
   size_t idle_bytes;
-  struct kept kept[KEPT_MOST + 1];
+  uint32_t idle_first, idle_last; /* idle runs, the longest idle first */
   uint32_t kept_unused, kept_made;
+  uint32_t bins[BINS_MOST]; /* freed blocks, the last one first */
+  struct kept kept[KEPT_MOST + 1];
+  uint32_t fresh[SHARED_MOST + 1]; /* runs with slots that never held a block, by slot size */
 };
-
-/* To be called once, in zeroed memory. The rest of the fields is the heap's to set before the first
- * block is taken. */
-void arena_init(struct arena *arena);
 
 /* The bin of blocks of this size: what is learnt of them is kept by it. */
 unsigned arena_bin(const struct arena *arena, size_t size);

@@ -5,26 +5,27 @@
 #include "report.h"
 
 #include <errno.h>
-#include <string.h>
+#include <pthread.h>
 #include <unistd.h>
 
 /* All heaps, for fork */
 
-static struct lock heaps_lock = LOCK_INITIAL; /* guards the two below */
+static struct lock heaps_lock; /* guards the two below */
 static struct patalloc_heap *heaps;
 static bool handlers_set;
 
-_Atomic pthread_t lock_fork_owner;
+_Thread_local bool lock_forking;
 
-static struct arena *arena_of(struct shard *shard, int i) {
-  struct arena *const arenas[] = {&shard->patterned, &shard->stored, &shard->zeroed};
-  return arenas[i];
+/* Of those that are ready the one after `arena`, or the first. */
+static struct arena *next_arena(const struct patalloc_heap *heap, const struct arena *arena) {
+  for (int i = 0; heap->shards && i < SHARDS * ARENAS; i++) {
+    struct arena *next = &heap->shards[i / ARENAS].arenas[i % ARENAS];
+    if (next > arena && next->ready) return next;
+  }
+  return NULL;
 }
-enum { ARENAS = 3 };
 #define EACH_ARENA(heap, arena)                                                                    \
-  for (int shard_ = 0, i_; shard_ < SHARDS; shard_++)                                              \
-    for (i_ = (heap)->shards[shard_].ready ? 0 : ARENAS; i_ < ARENAS; i_++)                        \
-      for (struct arena *arena = arena_of(&(heap)->shards[shard_], i_); arena; arena = NULL)
+  for (struct arena *arena = next_arena(heap, NULL); arena; arena = next_arena(heap, arena))
 
 /* Locks are taken in this order, and only here more than one at a time. */
 static void before_fork(void) {
@@ -36,11 +37,11 @@ static void before_fork(void) {
   refpage_lock_all();
   run_lock();
   region_lock();
-  lock_fork_owner = pthread_self();
+  lock_forking = true;
 }
 
 static void after_fork(void) {
-  lock_fork_owner = 0;
+  lock_forking = false;
   region_unlock();
   run_unlock();
   refpage_unlock_all();
@@ -56,7 +57,8 @@ static void after_fork_in_child(void) {
   retain_restart();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
     usage_restart(&heap->usage);
-    for (int i = 0; i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
+    stats_restart(&heap->stats);
+    for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
   }
 }
 
@@ -83,47 +85,44 @@ static void delist(struct patalloc_heap *heap) {
 
 /* Start and end */
 
-void heap_start(struct patalloc_heap *heap) {
-  os_init();
-  lock_init(&heap->lock);
-}
-
-static void prepare_arena(struct patalloc_heap *heap, struct shard *shard, struct arena *arena,
-                          struct refpage *refpage, struct pattern content) {
-  arena_init(arena);
-  arena->refpage = refpage;
-  arena->content = content;
-  arena->options = &heap->options;
-  arena->stats = &shard->stats;
-  arena->usage = &heap->usage;
-  arena->densities = arena == &shard->zeroed ? shard->zeroed_densities : shard->patterned_densities;
-}
-
-static void prepare_shard(struct patalloc_heap *heap, struct shard *shard) {
-  struct pattern zero = refpage_zero.pattern, pattern = heap->options.pattern;
-  if (heap->refpage)
-    prepare_arena(heap, shard, &shard->patterned, heap->refpage, heap->refpage->pattern);
-  /* With pattern=none kept pages must be rewritten all the same: with zeros. */
-  prepare_arena(heap, shard, &shard->stored, &refpage_zero, pattern.size ? pattern : zero);
-  prepare_arena(heap, shard, &shard->zeroed, &refpage_zero, zero);
-  shard->stored.huge_page = heap->huge_page;
-  shard->ready = true;
-}
-
-/* Not before it is used: a shard has some pages of tables. */
-static void prepare_shard_once(struct patalloc_heap *heap, struct shard *shard) {
-  lock_take(&heap->lock);
-  if (!shard->ready) prepare_shard(heap, shard);
-  lock_drop(&heap->lock);
-}
-
-struct shard *heap_shard(struct patalloc_heap *heap) {
+static struct shard *shard_of_thread(struct patalloc_heap *heap) {
   static _Atomic unsigned threads;
   static _Thread_local unsigned mine __attribute__((tls_model("initial-exec"))); /* from 1 */
   if (!mine) mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SHARDS;
-  struct shard *shard = &heap->shards[mine - 1];
-  if (heap->ready && !shard->ready) prepare_shard_once(heap, shard);
-  return shard;
+  return &heap->shards[mine - 1];
+}
+
+struct stats *heap_stats(struct patalloc_heap *heap) {
+  return heap->ready ? &shard_of_thread(heap)->stats : &heap->stats;
+}
+
+static void prepare_arena(struct patalloc_heap *heap, struct shard *shard, enum arena_kind kind) {
+  struct arena *arena = &shard->arenas[kind];
+  struct pattern zero = refpage_zero.pattern, pattern = heap->options.pattern;
+  arena->refpage = kind == PATTERNED ? heap->refpage : &refpage_zero;
+  /* With pattern=none kept pages must be rewritten all the same: with zeros. */
+  arena->content = kind == ZEROED || !pattern.size ? zero : pattern;
+  arena->huge_page = kind == STORED ? heap->huge_page : 0;
+  arena->options = &heap->options;
+  arena->stats = &shard->stats;
+  arena->usage = &heap->usage;
+  arena->densities = kind == ZEROED ? shard->zeroed_densities : shard->patterned_densities;
+  arena->ready = true;
+}
+
+/* Not before it is used: an arena has some pages of tables. */
+struct arena *heap_arena(struct patalloc_heap *heap, enum arena_kind kind) {
+  struct shard *shard = shard_of_thread(heap);
+  struct arena *arena = &shard->arenas[kind];
+  if (arena->ready) return arena;
+  lock_take(&heap->lock);
+  if (!arena->ready) prepare_arena(heap, shard, kind);
+  lock_drop(&heap->lock);
+  return arena;
+}
+
+static size_t shards_size(void) {
+  return page_up(SHARDS * sizeof(struct shard));
 }
 
 static void prepare(struct patalloc_heap *heap) {
@@ -132,9 +131,10 @@ static void prepare(struct patalloc_heap *heap) {
   if (huge) heap->huge_page = os_huge_page();
   if (options->fill != FILL_MEMSET || !options->pattern.size)
     heap->refpage = refpage_get(options, options->pattern);
-  bool able = region_init(options->reserve);
-  heap->hopeless = !able;
-  heap->ready = able;
+  bool able = region_init(options->reserve) && run_init();
+  if (able) heap->shards = os_map(shards_size());
+  heap->hopeless = !heap->shards;
+  heap->ready = heap->shards;
 }
 
 /* Enlisted before its lock is taken: fork takes the list's lock first. */
@@ -158,20 +158,19 @@ patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t
     os_unmap(heap, page_up(sizeof *heap));
     return errno = EINVAL, NULL;
   }
-  heap_start(heap);
   return heap;
 }
 
 void patalloc_heap_destroy(patalloc_heap *heap) {
   heap_write_stats(heap);
   delist(heap);
-  if (heap->ready) EACH_ARENA(heap, arena) run_release_all(arena);
+  EACH_ARENA(heap, arena) run_release_all(arena);
+  if (heap->shards) os_unmap(heap->shards, shards_size());
   os_unmap(heap, page_up(sizeof *heap));
 }
 
 size_t patalloc_release(patalloc_heap *heap) {
   size_t bytes = 0;
-  if (!heap->ready) return 0;
   EACH_ARENA(heap, arena) {
     arena_drop_kept(arena, 0);
     bytes += arena_release(arena, true);
@@ -200,7 +199,7 @@ void heap_tick(struct patalloc_heap *heap) {
 
 bool heap_owns(const struct patalloc_heap *heap, uint32_t granule) {
   const struct arena *arena = run_at(region.table[granule].run)->arena;
-  return (uintptr_t)arena - (uintptr_t)heap->shards < sizeof heap->shards;
+  return (uintptr_t)arena - (uintptr_t)heap->shards < SHARDS * sizeof(struct shard);
 }
 
 /* Walks back to the granule where a block starts, and no further than its run. */
@@ -289,8 +288,8 @@ static const char *backend_name(const struct patalloc_heap *heap) {
 }
 
 static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
-  uint64_t total = 0;
-  for (int i = 0; i < SHARDS; i++) total += stats_get(&heap->shards[i].stats, stat);
+  uint64_t total = stats_get(&heap->stats, stat);
+  for (int i = 0; heap->shards && i < SHARDS; i++) total += stats_get(&heap->shards[i].stats, stat);
   return total;
 }
 
@@ -300,13 +299,13 @@ size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   struct text line = TEXT(options);
   const char *backend = backend_name(heap);
   write_options(&line, &heap->options, ":");
-  write_string(&text, "{\n  \"options\": ", options, strlen(options));
-  write_string(&text, ",\n  \"backend\": ", backend, strlen(backend));
+  write_string(&text, "{\n  \"options\": ", options, text_length(options));
+  write_string(&text, ",\n  \"backend\": ", backend, text_length(backend));
   text_string(&text, ",\n  \"features\": [");
   for (int i = 0, listed = 0; i < OS_FEATURES && heap->ready; i++) {
     const char *name = os_feature_texts[i].name;
     if (!options_use(&heap->options, i)) continue;
-    write_string(&text, listed++ ? ", " : "", name, strlen(name));
+    write_string(&text, listed++ ? ", " : "", name, text_length(name));
   }
   text_string(&text, "]");
   write_number(&text, "pid", (uint64_t)os_process_id());
@@ -332,9 +331,10 @@ size_t patalloc_heap_options(patalloc_heap *heap, char *text, size_t capacity) {
 static int open_destination(const char *destination) {
   char path[STATS_PATH + 32];
   struct text text = TEXT(path);
-  if (!strncmp(destination, "fd:", 3)) {
+  const char *number = text_past(destination, "fd:");
+  if (number) {
     int descriptor = 0;
-    for (const char *at = destination + 3; *at; at++) descriptor = descriptor * 10 + (*at - '0');
+    for (; *number; number++) descriptor = descriptor * 10 + (*number - '0');
     return descriptor;
   }
   for (const char *at = destination; *at; at++) {
@@ -357,7 +357,7 @@ void heap_write_stats(struct patalloc_heap *heap) {
     return;
   }
   os_write(descriptor, json, length < sizeof json ? length : sizeof json - 1);
-  if (strncmp(destination, "fd:", 3)) os_close(descriptor);
+  if (!text_past(destination, "fd:")) os_close(descriptor);
 }
 
 int patalloc_option(int index, struct patalloc_option *option) {

@@ -11,15 +11,19 @@ enum block_fill { BLOCK_REFPAGE, BLOCK_MEMSET, BLOCK_ZERO, BLOCK_NONE, BLOCK_UNP
 
 enum { SHARDS = 8 };
 
+enum arena_kind {
+  PATTERNED, /* blocks from the refpage, if there is one */
+  STORED,    /* anonymous memory that is filled with stores */
+  ZEROED,    /* anonymous memory for calloc */
+  ARENAS,
+};
+
 /* What a few threads share: a thread takes blocks from its own shard, and gives them back to the
  * one that they came from. */
 struct shard {
-  struct arena patterned; /* blocks from the refpage, if there is one */
-  struct arena stored;    /* anonymous memory that is filled with stores */
-  struct arena zeroed;    /* anonymous memory for calloc */
-  struct density patterned_densities[BINS_MOST], zeroed_densities[BINS_MOST];
   struct stats stats;
-  _Atomic bool ready; /* set up when a thread first takes a large block from it */
+  struct arena arenas[ARENAS];
+  struct density patterned_densities[BINS_MOST], zeroed_densities[BINS_MOST];
 } __attribute__((aligned(64)));
 
 struct patalloc_heap {
@@ -32,18 +36,19 @@ struct patalloc_heap {
   _Atomic bool warned;        /* of blocks that stayed without their pattern */
   struct patalloc_heap *next; /* of all heaps, for fork */
   bool listed;                /* among them */
+  struct shard *shards;       /* once it is ready */
+  struct stats stats;         /* what was counted before that */
   struct usage usage __attribute__((aligned(64)));
-  struct shard shards[SHARDS];
 };
 
-/* The shard of the calling thread; ready for large blocks once the heap is. */
-struct shard *heap_shard(struct patalloc_heap *heap);
+/* The arena of the calling thread's shard. The heap must be ready. */
+struct arena *heap_arena(struct patalloc_heap *heap, enum arena_kind kind);
 
-/* Starts a heap in zeroed memory, with its options set. Makes no system call: what large blocks
- * need is prepared with the first of them, so that most processes pay nothing. */
-void heap_start(struct patalloc_heap *heap);
+/* The calling thread's stats. */
+struct stats *heap_stats(struct patalloc_heap *heap);
 
-/* Whether large blocks can be made; prepares that with the first call. */
+/* Whether large blocks can be made. A heap is zeroed memory with its options set: what large blocks
+ * need is prepared with the first of them, by this, so that most processes pay nothing. */
 bool heap_prepare(struct patalloc_heap *heap);
 
 static inline enum granule_state block_state(uint32_t granule) {

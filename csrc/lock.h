@@ -1,37 +1,38 @@
-/* A mutex that lets the thread which forks through: fork's handlers hold every lock, and other
- * libraries' handlers may call malloc in between. Locks are held for short, without system calls
- * in between, and never two at a time but around fork. */
+/* A mutex of one word, free when zero (futex(2); the protocol is the third of Drepper's "Futexes
+ * Are Tricky"). pthread's would do, but its code lies in pages of the C library that a process may
+ * otherwise never read. It lets the thread which forks through: fork's handlers hold every lock,
+ * and other libraries' handlers may call malloc in between. Locks are held for short, without
+ * system calls in between, and never two at a time but around fork. */
 #ifndef PATALLOC_LOCK_H
 #define PATALLOC_LOCK_H
 
-#include <pthread.h>
+#include "os.h"
+
 #include <stdatomic.h>
-#include <stdbool.h>
+
+enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
 
 struct lock {
-  pthread_mutex_t mutex;
+  _Atomic uint32_t state;
 };
-#define LOCK_INITIAL                                                                               \
-  { PTHREAD_MUTEX_INITIALIZER }
 
-/* The thread that holds every lock while it forks; 0 for none (glibc's pthread_t is a pointer). */
-extern _Atomic pthread_t lock_fork_owner;
-
-static inline bool lock_is_held_by_fork(void) {
-  pthread_t owner = atomic_load_explicit(&lock_fork_owner, memory_order_relaxed);
-  return owner && pthread_equal(owner, pthread_self());
-}
-
-static inline void lock_init(struct lock *lock) {
-  pthread_mutex_init(&lock->mutex, NULL);
-}
+/* Whether this thread holds every lock, as it is forking. */
+extern _Thread_local bool lock_forking __attribute__((tls_model("initial-exec")));
 
 static inline void lock_take(struct lock *lock) {
-  if (!lock_is_held_by_fork()) pthread_mutex_lock(&lock->mutex);
+  if (lock_forking) return;
+  uint32_t state = LOCK_FREE;
+  if (atomic_compare_exchange_strong_explicit(&lock->state, &state, LOCK_HELD, memory_order_acquire,
+                                              memory_order_relaxed))
+    return;
+  while (atomic_exchange_explicit(&lock->state, LOCK_AWAITED, memory_order_acquire) != LOCK_FREE)
+    os_wait(&lock->state, LOCK_AWAITED);
 }
 
 static inline void lock_drop(struct lock *lock) {
-  if (!lock_is_held_by_fork()) pthread_mutex_unlock(&lock->mutex);
+  if (lock_forking) return;
+  if (atomic_exchange_explicit(&lock->state, LOCK_FREE, memory_order_release) == LOCK_AWAITED)
+    os_wake(&lock->state);
 }
 
 #endif

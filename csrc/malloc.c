@@ -18,10 +18,6 @@ static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-static struct stats *stats_of(struct patalloc_heap *heap) {
-  return &heap_shard(heap)->stats;
-}
-
 /* Small requests */
 
 static void *fill_small(struct patalloc_heap *heap, void *pointer, size_t from) {
@@ -35,7 +31,7 @@ static void *fill_small(struct patalloc_heap *heap, void *pointer, size_t from) 
 
 static void count_small(struct patalloc_heap *heap, size_t size) {
   if (!heap->options.count) return;
-  struct stats *stats = stats_of(heap);
+  struct stats *stats = heap_stats(heap);
   stats_add(stats, STAT_SMALL_REQUESTS, 1);
   stats_add(stats, STAT_SMALL_BYTES, size);
 }
@@ -58,7 +54,7 @@ static void count_block(struct patalloc_heap *heap, size_t size, enum block_fill
                                       [BLOCK_ZERO] = STAT_BLOCKS_ZERO,
                                       [BLOCK_NONE] = STAT_BLOCKS_UNPATTERNED,
                                       [BLOCK_UNPATTERNED] = STAT_BLOCKS_UNPATTERNED};
-  struct stats *stats = stats_of(heap);
+  struct stats *stats = heap_stats(heap);
   stats_add(stats, STAT_BLOCKS, 1);
   stats_add(stats, by_fill[fill], 1);
   if (fill == BLOCK_REFPAGE) stats_add(stats, STAT_BYTES_REFPAGE, size);
@@ -72,7 +68,7 @@ static void count_resized(struct patalloc_heap *heap, size_t before, size_t afte
 }
 
 static void warn_unpatterned(struct patalloc_heap *heap) {
-  stats_add(stats_of(heap), STAT_FALLBACK_NO_MEMORY, 1);
+  stats_add(heap_stats(heap), STAT_FALLBACK_NO_MEMORY, 1);
   if (!atomic_exchange(&heap->warned, true))
     report_line("a block holds zeros, not the pattern: no refpage could be mapped for it, and a "
                 "memset of it would not fit in memory (said once)");
@@ -112,15 +108,14 @@ static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t siz
 
 static uint32_t take_stored(struct patalloc_heap *heap, size_t size, size_t alignment,
                             enum block_fill *fill) {
-  uint32_t kept, granule = take(heap, &heap_shard(heap)->stored, size, alignment, &kept);
+  uint32_t kept, granule = take(heap, heap_arena(heap, STORED), size, alignment, &kept);
   if (granule) *fill = fill_block(heap, granule, kept);
   return granule;
 }
 
 /* Blocks of a size that is written throughout cost less in memory that is filled beforehand. */
-static uint32_t take_dense(struct patalloc_heap *heap, size_t size, size_t alignment,
-                           enum block_fill *fill) {
-  struct arena *patterned = &heap_shard(heap)->patterned;
+static uint32_t take_dense(struct patalloc_heap *heap, struct arena *patterned, size_t size,
+                           size_t alignment, enum block_fill *fill) {
   uint32_t kept, granule = arena_take_freed(patterned, size, alignment, true, &kept);
   if (granule) {
     stats_add(patterned->stats, STAT_BLOCKS_KEPT, 1);
@@ -134,21 +129,23 @@ static uint32_t take_dense(struct patalloc_heap *heap, size_t size, size_t align
 
 static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t alignment,
                                enum block_fill *fill) {
-  struct shard *shard = heap_shard(heap);
   const struct options *options = &heap->options;
   uint32_t granule = 0, kept;
   *fill = options->pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
-  if (heap->refpage && options->fill == FILL_AUTO && heap->refpage != &refpage_zero &&
-      retain_is_dense(&shard->patterned, size))
-    granule = take_dense(heap, size, alignment, fill);
-  if (!granule && heap->refpage) granule = take(heap, &shard->patterned, size, alignment, &kept);
-  if (granule) return granule;
+  if (heap->refpage) {
+    struct arena *patterned = heap_arena(heap, PATTERNED);
+    bool learns = options->fill == FILL_AUTO && heap->refpage != &refpage_zero;
+    if (learns && retain_is_dense(patterned, size))
+      granule = take_dense(heap, patterned, size, alignment, fill);
+    if (!granule) granule = take(heap, patterned, size, alignment, &kept);
+    if (granule) return granule;
+  }
   granule = take_stored(heap, size, alignment, fill);
   if (!granule) return 0;
   if (heap->refpage)
-    stats_add(&shard->stats, STAT_FALLBACK_NO_SPAN, 1);
+    stats_add(heap_stats(heap), STAT_FALLBACK_NO_SPAN, 1);
   else if (options->fill != FILL_MEMSET && options->backend != BACKEND_NONE)
-    stats_add(&shard->stats, STAT_FALLBACK_NO_REFPAGE, 1);
+    stats_add(heap_stats(heap), STAT_FALLBACK_NO_REFPAGE, 1);
   return granule;
 }
 
@@ -161,7 +158,7 @@ static void *hand_out(uint32_t granule, enum block_fill fill) {
 
 static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
   enum block_fill fill = BLOCK_ZERO;
-  uint32_t kept, granule = zero ? take(heap, &heap_shard(heap)->zeroed, size, alignment, &kept)
+  uint32_t kept, granule = zero ? take(heap, heap_arena(heap, ZEROED), size, alignment, &kept)
                                 : take_patterned(heap, size, alignment, &fill);
   if (!granule) return NULL;
   count_block(heap, size, fill);
@@ -177,7 +174,7 @@ static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t 
                   : alignment ? primary_aligned(alignment, size)
                               : primary_malloc(size);
   if (!pointer) return NULL;
-  stats_add(stats_of(heap), STAT_FALLBACK_PRIMARY, 1);
+  stats_add(heap_stats(heap), STAT_FALLBACK_PRIMARY, 1);
   size_t from = zero ? size : 0;
   fill_pattern(heap->options.pattern, (char *)pointer + from, primary_usable_size(pointer) - from);
   return pointer;
@@ -249,15 +246,15 @@ size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
 static void count_dirty(struct patalloc_heap *heap, uintptr_t start, size_t bytes) {
   long dirty = heap->options.count ? heap_dirty_pages(heap, start, bytes) : -1;
   if (dirty < 0) return;
-  stats_add(stats_of(heap), STAT_PAGES_COUNTED, bytes >> os_page_shift);
-  stats_add(stats_of(heap), STAT_PAGES_DIRTIED, (uint64_t)dirty);
+  stats_add(heap_stats(heap), STAT_PAGES_COUNTED, bytes >> os_page_shift);
+  stats_add(heap_stats(heap), STAT_PAGES_DIRTIED, (uint64_t)dirty);
 }
 
 static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   struct arena *arena = run_at(region.table[granule].run)->arena;
   count_dirty(heap, block_pages(granule), block_end(granule) - block_pages(granule));
   usage_subtract(&heap->usage, 1, region.table[granule].size);
-  stats_add(stats_of(heap), STAT_FREES, 1);
+  stats_add(heap_stats(heap), STAT_FREES, 1);
   arena_give(arena, granule, retain(arena, granule));
 }
 
@@ -287,7 +284,7 @@ void patalloc_free(patalloc_heap *heap, void *pointer) {
 
 static void *keep(struct patalloc_heap *heap, uint32_t granule, size_t before) {
   count_resized(heap, before, region.table[granule].size);
-  stats_add(stats_of(heap), STAT_REALLOCS_IN_PLACE, 1);
+  stats_add(heap_stats(heap), STAT_REALLOCS_IN_PLACE, 1);
   return hand_out(granule, (enum block_fill)region.table[granule].fill);
 }
 
@@ -333,7 +330,7 @@ static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granu
   bool patterned = heap->options.fill == FILL_AUTO && arena->refpage == heap->refpage &&
                    heap->refpage != &refpage_zero;
   bool moves = patterned && region.table[granule].size <= COPY_MOST;
-  return moves && retain_reaches_end(arena, granule) ? &heap_shard(heap)->stored : arena;
+  return moves && retain_reaches_end(arena, granule) ? heap_arena(heap, STORED) : arena;
 }
 
 /* To a run with room to grow further, by moving pages where that is possible. */
@@ -346,7 +343,7 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
   bool moved;
   uint32_t target = arena_move(arena, granule, size, &moved);
   if (!target) return NULL;
-  stats_add(stats_of(heap), moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
+  stats_add(heap_stats(heap), moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
   fill_growth(heap, target,
               block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
   count_resized(heap, before, size);
@@ -380,7 +377,7 @@ static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t siz
   }
   moved = copy(heap, pointer, before, size);
   if (moved) {
-    stats_add(stats_of(heap), STAT_REALLOCS_COPIED, 1);
+    stats_add(heap_stats(heap), STAT_REALLOCS_COPIED, 1);
     free_block(heap, granule);
     return moved;
   }

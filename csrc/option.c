@@ -14,7 +14,7 @@ static const char *const flags[] = {"no", "yes", NULL};
   "a byte (0xab, 171), a value of 2, 4 or 8 bytes in hex (0xdeadbeef), zero or none"
 #define FEATURES_ALLOWED                                                                           \
   "none, or names joined by commas, of: memfd, mremap_dontunmap, "                                 \
-  "guard_regions, dontneed_locked, pagemap_scan, proc, populate, huge_pages"
+  "guard_regions, dontneed_locked, pagemap_scan, proc, populate, huge_pages, device"
 #define SIZE_ALLOWED "a number of bytes, or with K, M, G or T"
 #define FLAG_ALLOWED "yes or no"
 
@@ -128,10 +128,6 @@ const struct option_text *option_text(int index) {
 
 /* Values */
 
-static bool equal(const char *name, const char *value, size_t length) {
-  return strlen(name) == length && !memcmp(name, value, length);
-}
-
 static int digit_of(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -159,8 +155,8 @@ static struct pattern pattern_of(uint64_t value, uint8_t size) {
 
 /* The number of hex digits, and for decimals the magnitude, says how wide the value is. */
 static bool parse_pattern(const char *value, size_t length, struct pattern *pattern) {
-  if (equal("none", value, length)) return *pattern = (struct pattern){0, 0}, true;
-  if (equal("zero", value, length)) return *pattern = (struct pattern){0, 1}, true;
+  if (text_is("none", value, length)) return *pattern = (struct pattern){0, 0}, true;
+  if (text_is("zero", value, length)) return *pattern = (struct pattern){0, 1}, true;
   const char *end = value + length, *at = value;
   bool hex = length > 1 && (value[1] | 32) == 'x';
   uint64_t number;
@@ -178,9 +174,9 @@ static bool parse_size(const char *value, size_t length, uint64_t *size) {
   const char *at = value, *end = value + length;
   if (!read_number(&at, end, size)) return false;
   if (at == end) return true;
-  const char *unit = strchr("KMGT", *at >= 'a' ? *at - 32 : *at);
-  if (!unit || !*at || at + 1 != end) return false;
-  unsigned shift = 10 * (unsigned)(1 + unit - strchr("KMGT", 'K'));
+  size_t unit = text_until("KMGT", 4, (char)(*at & ~0x20)); /* in upper case */
+  if (unit == 4 || at + 1 != end) return false;
+  unsigned shift = 10 * (unsigned)(1 + unit);
   if (*size > UINT64_MAX >> shift) return false;
   *size <<= shift;
   return true;
@@ -189,16 +185,13 @@ static bool parse_size(const char *value, size_t length, uint64_t *size) {
 static bool parse_choice(const char *value, size_t length, const char *const *choices,
                          int *choice) {
   for (int i = 0; choices[i]; i++)
-    if (equal(choices[i], value, length)) return *choice = i, true;
+    if (text_is(choices[i], value, length)) return *choice = i, true;
   return false;
 }
 
 static bool parse_backend(const char *value, size_t length, struct options *options) {
-  static const char prefix[] = "syscall:";
-  size_t skip = sizeof prefix - 1;
-  if (length <= skip || memcmp(value, prefix, skip))
-    return parse_choice(value, length, backends, &options->backend);
-  const char *at = value + skip;
+  const char *at = text_past(value, "syscall:");
+  if (!at) return parse_choice(value, length, backends, &options->backend);
   uint64_t number;
   if (!read_number(&at, value + length, &number) || at != value + length || number > INT32_MAX)
     return false;
@@ -209,12 +202,12 @@ static bool parse_backend(const char *value, size_t length, struct options *opti
 
 static bool parse_features(const char *value, size_t length, uint32_t *features) {
   uint32_t chosen = 0;
-  if (equal("none", value, length)) return *features = 0, true;
+  if (text_is("none", value, length)) return *features = 0, true;
   for (const char *end = value + length; value <= end;) {
-    const char *comma = memchr(value, ',', (size_t)(end - value));
-    size_t name = (size_t)((comma ? comma : end) - value);
+    size_t name = text_until(value, (size_t)(end - value), ',');
     int feature = 0;
-    while (feature < OS_FEATURES && !equal(os_feature_texts[feature].name, value, name)) feature++;
+    while (feature < OS_FEATURES && !text_is(os_feature_texts[feature].name, value, name))
+      feature++;
     if (feature == OS_FEATURES) return false;
     chosen |= 1u << feature;
     value += name + 1;
@@ -225,11 +218,10 @@ static bool parse_features(const char *value, size_t length, uint32_t *features)
 
 static bool parse_destination(const char *value, size_t length, char *destination) {
   uint64_t descriptor;
-  const char *at = value + 3;
+  const char *at = text_past(value, "fd:");
   if (length >= STATS_PATH) return false;
-  if (length >= 3 && !memcmp(value, "fd:", 3) &&
-      (!read_number(&at, value + length, &descriptor) || at != value + length ||
-       descriptor > INT32_MAX))
+  if (at && (!read_number(&at, value + length, &descriptor) || at != value + length ||
+             descriptor > INT32_MAX))
     return false;
   memcpy(destination, value, length);
   destination[length] = 0;
@@ -257,7 +249,7 @@ static bool parse_value(struct options *options, int index, const char *value, s
     *(bool *)field = choice;
     return true;
   case INTERVAL:
-    if (equal("-1", value, length)) return *(int64_t *)field = -1, true;
+    if (text_is("-1", value, length)) return *(int64_t *)field = -1, true;
     if (!read_number(&at, value + length, &number) || at != value + length ||
         number > rules[index].most)
       return false;
@@ -277,8 +269,9 @@ static bool parse_value(struct options *options, int index, const char *value, s
 /* The string */
 
 static bool starts_option(const char *text) {
-  size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
-  return name && text[name] == '=';
+  const char *at = text;
+  while ((*at >= 'a' && *at <= 'z') || *at == '_') at++;
+  return at > text && *at == '=';
 }
 
 static const char *end_of_option(const char *text) {
@@ -296,10 +289,10 @@ static void complain(struct text *complaint, const char *option, size_t length,
 
 static bool parse_option(struct options *options, const char *option, size_t length,
                          struct text *complaint) {
-  const char *equals = memchr(option, '=', length);
-  size_t name = equals ? (size_t)(equals - option) : length;
+  size_t name = text_until(option, length, '=');
+  bool equals = name < length;
   int index = 0;
-  while (index < OPTIONS && !equal(rules[index].text.name, option, name)) index++;
+  while (index < OPTIONS && !text_is(rules[index].text.name, option, name)) index++;
   if (!equals || index == OPTIONS) {
     complain(complaint, option, length,
              equals ? "no such option; allowed: " : "not key=value; allowed keys: ");
@@ -309,7 +302,7 @@ static bool parse_option(struct options *options, const char *option, size_t len
     }
     return false;
   }
-  if (parse_value(options, index, equals + 1, length - name - 1)) return true;
+  if (parse_value(options, index, option + name + 1, length - name - 1)) return true;
   complain(complaint, option, length, "bad value; allowed: ");
   text_string(complaint, rules[index].text.allowed);
   return false;
@@ -330,7 +323,7 @@ bool options_parse(struct options *options, const char *string, struct text *com
   if (options->backend != BACKEND_ZERO || (options->pattern.size && !options->pattern.word))
     return good;
   options->backend = BACKEND_AUTO;
-  complain(complaint, "backend=zero", strlen("backend=zero"),
+  complain(complaint, "backend=zero", text_length("backend=zero"),
            "bad value; allowed with pattern=zero only");
   return false;
 }
@@ -338,7 +331,7 @@ bool options_parse(struct options *options, const char *string, struct text *com
 void options_default(struct options *options) {
   memset(options, 0, sizeof *options);
   for (int i = 0; i < OPTIONS; i++)
-    parse_value(options, i, rules[i].text.preset, strlen(rules[i].text.preset));
+    parse_value(options, i, rules[i].text.preset, text_length(rules[i].text.preset));
 }
 
 bool options_use(const struct options *options, enum os_feature feature) {

@@ -1,14 +1,17 @@
-/* The kernel boundary (see os.h). */
+/* The kernel boundary (see os.h). System calls go through syscall(2) where the C library's own
+ * functions are cancellation points, which malloc and free must not be (pthreads(7)); and the
+ * others too, so that few of the C library's pages are read. */
 #include "os.h"
+
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/ioctl.h>
 #include <linux/types.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/auxv.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -143,8 +146,8 @@ static void restore_reservation(uintptr_t address, size_t size) {
  * that were copied; a template that was never written has none, so this duplicates it. */
 bool os_duplicate(void *template_, uintptr_t address, size_t size) {
   if (!refused("mremap") &&
-      mremap(template_, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-             (void *)address) != MAP_FAILED)
+      syscall(SYS_mremap, template_, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+              address) != -1)
     return true;
   restore_reservation(address, size);
   return false;
@@ -185,16 +188,21 @@ bool os_protect(uintptr_t address, size_t size, bool accessible) {
 
 /* Descriptors */
 
+void os_close(int descriptor) {
+  syscall(SYS_close, descriptor);
+}
+
 int os_memfd(const char *name) {
   if (refused("memfd_create")) return -1;
   unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  int descriptor = memfd_create(name, flags | MFD_NOEXEC_SEAL);
-  return descriptor < 0 && errno == EINVAL ? memfd_create(name, flags) : descriptor;
+  long descriptor = syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
+  if (descriptor < 0 && errno == EINVAL) descriptor = syscall(SYS_memfd_create, name, flags);
+  return (int)descriptor;
 }
 
 bool os_write_at(int descriptor, const void *data, size_t size, size_t offset) {
   if (refused("pwrite")) return false;
-  ssize_t written = pwrite(descriptor, data, size, (off_t)offset);
+  ssize_t written = syscall(SYS_pwrite64, descriptor, data, size, offset);
   if (written >= 0 && (size_t)written != size) errno = ENOSPC;
   return written >= 0 && (size_t)written == size;
 }
@@ -207,7 +215,7 @@ bool os_fill(int descriptor, const void *page, size_t size) {
   for (size_t done = 0; done < size;) {
     size_t left = (size - done) >> os_page_shift;
     if (refused("pwrite")) return false;
-    ssize_t written = pwritev(descriptor, pages, left < BATCH ? (int)left : BATCH, (off_t)done);
+    ssize_t written = syscall(SYS_pwritev, descriptor, pages, left < BATCH ? left : BATCH, done, 0);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return false;
     done += page_down((size_t)written); /* a short write goes on at the page it broke off in */
@@ -218,43 +226,43 @@ bool os_fill(int descriptor, const void *page, size_t size) {
 
 bool os_seal(int descriptor) {
   if (refused("fcntl")) return false;
-  return fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) ==
-         0;
+  return syscall(SYS_fcntl, descriptor, F_ADD_SEALS,
+                 F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
 }
 
-static char *append_decimal(char *end, unsigned long value) {
-  char digits[24];
-  int count = 0;
-  do digits[count++] = (char)('0' + value % 10);
-  while (value /= 10);
-  while (count) *end++ = digits[--count];
-  *end = 0;
-  return end;
+static int open_file(const char *path, int flags) {
+  return refused("open") ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0666);
 }
 
 int os_read_only(int descriptor) {
-  char path[48] = "/proc/self/fd/";
-  append_decimal(path + strlen(path), (unsigned long)descriptor);
-  int twin = refused("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  char path[48];
+  struct text text = TEXT(path);
+  text_string(&text, "/proc/self/fd/");
+  text_decimal(&text, (uint64_t)descriptor);
+  int twin = open_file(path, O_RDONLY);
   if (twin < 0) return descriptor;
-  close(descriptor);
+  os_close(descriptor);
   return twin;
+}
+
+static bool get_limit(int resource, struct rlimit *limit) {
+  return syscall(SYS_prlimit64, 0, resource, NULL, limit) == 0;
 }
 
 int os_hide_descriptor(int descriptor) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit)) return descriptor;
+  if (!get_limit(RLIMIT_NOFILE, &limit)) return descriptor;
   rlim_t place = limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur;
-  int hidden =
-      refused("fcntl") ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, (int)(place - place / 16));
+  if (refused("fcntl")) return descriptor;
+  long hidden = syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, place - place / 16);
   if (hidden < 0) return descriptor;
-  close(descriptor);
-  return hidden;
+  os_close(descriptor);
+  return (int)hidden;
 }
 
 bool os_identify(int descriptor, struct os_identity *identity, size_t *size) {
   struct stat status;
-  if (refused("fstat") || fstat(descriptor, &status)) return false;
+  if (refused("fstat") || syscall(SYS_fstat, descriptor, &status)) return false;
   *identity = (struct os_identity){status.st_dev, status.st_ino};
   if (size) *size = (size_t)status.st_size;
   return true;
@@ -266,23 +274,19 @@ int os_refpage_syscall(long number, const void *content, unsigned size, unsigned
 }
 
 int os_refpage_device(const void *content, unsigned size, unsigned long flags) {
-  int device = refused("open") ? -1 : open(REFPAGE_DEVICE, O_RDWR | O_CLOEXEC);
+  int device = open_file(REFPAGE_DEVICE, O_RDWR);
   if (device < 0) return -1;
   struct refpage_request request = {(uintptr_t)content, size, (__u32)flags};
-  int descriptor = ioctl(device, REFPAGE_CREATE, &request);
+  long descriptor = syscall(SYS_ioctl, device, REFPAGE_CREATE, &request);
   int error = errno;
-  close(device);
+  os_close(device);
   errno = error;
-  return descriptor;
-}
-
-void os_close(int descriptor) {
-  close(descriptor);
+  return (int)descriptor;
 }
 
 void os_write(int descriptor, const char *text, size_t length) {
   while (length) {
-    ssize_t written = write(descriptor, text, length);
+    ssize_t written = syscall(SYS_write, descriptor, text, length);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return;
     text += written;
@@ -291,20 +295,20 @@ void os_write(int descriptor, const char *text, size_t length) {
 }
 
 int os_create_file(const char *path) {
-  return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  return open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
 }
 
 size_t os_read_file(const char *path, char *text, size_t capacity) {
   size_t length = 0;
-  int descriptor = refused("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  int descriptor = open_file(path, O_RDONLY);
   if (descriptor >= 0) {
     while (length + 1 < capacity) {
-      ssize_t got = read(descriptor, text + length, capacity - 1 - length);
+      ssize_t got = syscall(SYS_read, descriptor, text + length, capacity - 1 - length);
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) break;
       length += (size_t)got;
     }
-    close(descriptor);
+    os_close(descriptor);
   }
   text[length] = 0;
   return length;
@@ -327,9 +331,9 @@ static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_rang
         .category_anyof_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
         .return_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
     };
-    int found = refused("ioctl") ? -1 : ioctl(pagemap, PAGEMAP_SCAN_IOCTL, &scan);
+    long found = refused("ioctl") ? -1 : syscall(SYS_ioctl, pagemap, PAGEMAP_SCAN_IOCTL, &scan);
     if (found < 0) return false;
-    for (int i = 0; i < found; i++) each(context, regions[i].start, regions[i].end);
+    for (long i = 0; i < found; i++) each(context, regions[i].start, regions[i].end);
     address = scan.walk_end;
   }
   return true;
@@ -343,9 +347,9 @@ static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end, os_r
   while (address < end) {
     size_t pages = (end - address) >> os_page_shift;
     if (pages > 256) pages = 256;
-    ssize_t got = refused("pread") ? -1
-                                   : pread(pagemap, entries, pages * sizeof *entries,
-                                           (off_t)((address >> os_page_shift) * sizeof *entries));
+    if (refused("pread")) return false;
+    ssize_t got = syscall(SYS_pread64, pagemap, entries, pages * sizeof *entries,
+                          (address >> os_page_shift) * sizeof *entries);
     if (got < (ssize_t)sizeof *entries) return false;
     pages = (size_t)got / sizeof *entries;
     for (size_t i = 0; i < pages; i++, address += os_page)
@@ -358,11 +362,11 @@ static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end, os_r
  * parent's memory after fork. */
 bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
                      void *context) {
-  int pagemap = refused("open") ? -1 : open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  int pagemap = open_file("/proc/self/pagemap", O_RDONLY);
   if (pagemap < 0) return false;
   bool told =
       (scan ? dirty_by_scan : dirty_by_entries)(pagemap, address, address + size, each, context);
-  close(pagemap);
+  os_close(pagemap);
   return told;
 }
 
@@ -378,6 +382,20 @@ bool os_use_huge_pages(uintptr_t address, size_t size) {
   return madvise((void *)address, size, MADV_HUGEPAGE) == 0;
 }
 
+/* Waiting */
+
+void os_wait(_Atomic uint32_t *word, uint32_t value) {
+  int error = errno;
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL);
+  errno = error;
+}
+
+void os_wake(_Atomic uint32_t *word) {
+  int error = errno;
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
+  errno = error;
+}
+
 /* Limits */
 
 uint32_t os_milliseconds(void) {
@@ -389,9 +407,8 @@ uint32_t os_milliseconds(void) {
 /* The decimal number after `key` in the text (or at its start, for an empty key); `otherwise`
  * where there is none. */
 static size_t number_after(const char *text, const char *key, size_t otherwise) {
-  const char *digit = strstr(text, key);
+  const char *digit = text_after(text, key);
   if (!digit) return otherwise;
-  digit += strlen(key);
   while (*digit == ' ') digit++;
   if (*digit < '0' || *digit > '9') return otherwise;
   size_t value = 0;
@@ -413,45 +430,50 @@ size_t os_max_map_count(void) {
 size_t os_huge_page(void) {
   char setting[64];
   os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", setting, sizeof setting);
-  if (!*setting || strstr(setting, "[never]")) return 0;
+  if (!*setting || text_after(setting, "[never]")) return 0;
   return number_in_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", 0);
 }
 
 size_t os_physical_memory(void) {
   struct sysinfo info;
-  return sysinfo(&info) ? 0 : (size_t)info.totalram * info.mem_unit;
+  return syscall(SYS_sysinfo, &info) ? 0 : (size_t)info.totalram * info.mem_unit;
 }
 
 size_t os_address_space_limit(void) {
   struct rlimit limit;
-  return getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX
-                                                                         : (size_t)limit.rlim_cur;
+  return get_limit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur
+                                                                         : SIZE_MAX;
 }
 
 struct cgroup_files {
   const char *line, *mount, *limit, *usage;
 };
 
+static size_t number_under(const char *directory, size_t length, const char *file,
+                           size_t otherwise) {
+  char path[512];
+  struct text text = TEXT(path);
+  text_span(&text, directory, length);
+  text_string(&text, file);
+  return text.length < sizeof path ? number_in_file(path, otherwise) : otherwise;
+}
+
 /* What one control group and all above it still allow: cgroups(7), cgroup-v2.rst. */
 static size_t cgroup_allowance(const char *membership, const struct cgroup_files *files) {
-  const char *line = strstr(membership, files->line);
-  size_t allowance = SIZE_MAX;
+  char group[512];
+  struct text text = TEXT(group);
+  const char *line = text_after(membership, files->line);
+  size_t allowance = SIZE_MAX, mount = text_length(files->mount);
   if (!line) return allowance;
-  line += strlen(files->line);
-  size_t length = strcspn(line, "\n"), mount = strlen(files->mount);
-  char path[512];
-  if (mount + length + 32 > sizeof path) return allowance;
-  memcpy(path, files->mount, mount);
-  memcpy(path + mount, line, length);
-  for (char *end = path + mount + length; end >= path + mount; end--) {
-    if (*end != '/' && end != path + mount + length && end != path + mount) continue;
-    strcpy(end, files->limit);
-    size_t limit = number_in_file(path, SIZE_MAX);
-    strcpy(end, files->usage);
-    size_t usage = number_in_file(path, 0);
+  text_string(&text, files->mount);
+  text_span(&text, line, text_until(line, text_length(line), '\n'));
+  if (text.length >= sizeof group) return allowance;
+  for (size_t end = text.length; end >= mount; end--) {
+    if (end != text.length && end != mount && group[end] != '/') continue;
+    size_t limit = number_under(group, end, files->limit, SIZE_MAX);
+    size_t usage = number_under(group, end, files->usage, 0);
     size_t left = limit > usage ? limit - usage : 0;
     if (left < allowance) allowance = left;
-    *end = 0;
   }
   return allowance;
 }
@@ -464,7 +486,8 @@ size_t os_available_memory(void) {
   char text[2048];
   struct sysinfo info;
   size_t available = SIZE_MAX;
-  if (!sysinfo(&info)) available = (size_t)(info.freeram + info.bufferram) * info.mem_unit;
+  if (!syscall(SYS_sysinfo, &info))
+    available = (size_t)(info.freeram + info.bufferram) * info.mem_unit;
   os_read_file("/proc/meminfo", text, sizeof text);
   size_t kib = number_after(text, "MemAvailable:", 0);
   if (kib) available = kib * 1024;
@@ -481,7 +504,7 @@ bool os_secure(void) {
 }
 
 int os_process_id(void) {
-  return getpid();
+  return (int)syscall(SYS_getpid);
 }
 
 /* Probes: each tries what it asks about, on pages of its own. */
@@ -494,9 +517,9 @@ static char *probe_mapping(bool *memfd) {
   char *mapped = NULL;
   *memfd = false;
   if (descriptor >= 0) {
-    if (ftruncate(descriptor, (off_t)(PROBE_PAGES * os_page)) == 0 && os_seal(descriptor))
+    if (syscall(SYS_ftruncate, descriptor, PROBE_PAGES * os_page) == 0 && os_seal(descriptor))
       mapped = os_map_template(PROBE_PAGES * os_page, descriptor);
-    close(descriptor);
+    os_close(descriptor);
     *memfd = mapped;
   }
   return mapped ? mapped : os_map(PROBE_PAGES * os_page);
@@ -546,6 +569,14 @@ static bool probe_huge_pages(char *pages) {
   return os_huge_page() != 0;
 }
 
+static bool probe_device(char *pages) {
+  (void)pages;
+  int device = open_file(REFPAGE_DEVICE, O_RDWR);
+  if (device < 0) return false;
+  os_close(device);
+  return true;
+}
+
 const struct os_feature_text os_feature_texts[OS_FEATURES] = {
     [OS_MEMFD] = {"memfd", "Linux 3.17", "refpages: a sealed file of pattern pages",
                   "memset of every block"},
@@ -564,6 +595,8 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
                      "a page fault for each page"},
     [OS_HUGE_PAGES] = {"huge_pages", "transparent_hugepage/enabled not never",
                        "large blocks that are written throughout", "pages of the ordinary size"},
+    [OS_DEVICE] = {"device", "a module that makes /dev/refpage",
+                   "refpages that need one VMA for any length", "memfd"},
 };
 
 enum { PROBED = 1 << 30 };
@@ -575,7 +608,8 @@ static uint32_t probe_all(void) {
                                                       [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
                                                       [OS_PROC] = probe_proc,
                                                       [OS_POPULATE] = probe_populate,
-                                                      [OS_HUGE_PAGES] = probe_huge_pages};
+                                                      [OS_HUGE_PAGES] = probe_huge_pages,
+                                                      [OS_DEVICE] = probe_device};
   uint32_t found = PROBED;
   bool memfd;
   char *pages = probe_mapping(&memfd);

@@ -72,6 +72,10 @@ typedef void os_range_function(void *context, uintptr_t from, uintptr_t to);
 bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
                      void *context);
 
+/* Sleeps while the word has this value (it may return early); wakes one that sleeps on it. */
+void os_wait(_Atomic uint32_t *word, uint32_t value);
+void os_wake(_Atomic uint32_t *word);
+
 uint32_t os_milliseconds(void);      /* a monotonic clock that wraps */
 size_t os_max_map_count(void);       /* VMAs that a process may have */
 size_t os_physical_memory(void);     /* bytes */
@@ -90,6 +94,7 @@ enum os_feature {
   OS_PROC,
   OS_POPULATE,
   OS_HUGE_PAGES,
+  OS_DEVICE,
   OS_FEATURES,
 };
 struct os_feature_text {

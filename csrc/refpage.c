@@ -9,7 +9,7 @@
 
 enum { DESCRIPTOR_SPAN_SHIFT = 30 }; /* a kernel's refpage has no length: 1 GiB a VMA */
 
-struct refpage refpage_zero = {.pattern = {0, 1}, .kind = REFPAGE_ZERO, .lock = LOCK_INITIAL};
+struct refpage refpage_zero = {.pattern = {0, 1}, .kind = REFPAGE_ZERO};
 
 _Atomic size_t vmas_used;
 
@@ -158,7 +158,7 @@ bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t addre
 
 /* The cache */
 
-static struct lock cache_lock = LOCK_INITIAL;
+static struct lock cache_lock;
 static struct refpage *cache; /* never shrinks: a process has few patterns, each a page */
 
 static bool same(const struct refpage *a, const struct refpage *b) {
@@ -181,7 +181,6 @@ static struct refpage *find_or_add(const struct refpage *wanted) {
   struct refpage *added = os_map(os_page); /* without the lock; another thread may be as far */
   if (!added) return NULL;
   *added = *wanted;
-  lock_init(&added->lock);
   for (int i = 0; i < STAGES; i++) added->stages[i].descriptor = -1;
   lock_take(&cache_lock);
   found = find(wanted);
@@ -198,6 +197,7 @@ static struct refpage *get(const struct options *options, struct pattern pattern
                            enum backend backend) {
   bool memfd = backend == BACKEND_MEMFD;
   if (memfd && !options_use(options, OS_MEMFD)) return NULL;
+  if (backend == BACKEND_DEVICE && !options_use(options, OS_DEVICE)) return NULL;
   struct refpage wanted = {
       .pattern = pattern,
       .kind = memfd ? REFPAGE_MEMFD : REFPAGE_DESCRIPTOR,

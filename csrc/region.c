@@ -10,7 +10,7 @@ enum { BINS = 32, PROBES = 16 };
 
 struct region region;
 
-static struct lock lock = LOCK_INITIAL; /* guards all below, and records in the state RANGE */
+static struct lock lock;  /* guards all below, and records in the state RANGE */
 static uint32_t limit;    /* the last granule: never handed out, so that all have a neighbour */
 static uint32_t frontier; /* granules from here on were never handed out */
 static _Atomic uint32_t committed; /* the table can be read and written below this granule */
@@ -45,7 +45,7 @@ static bool reserve(size_t size) {
 }
 
 bool region_init(size_t size) {
-  static struct lock once = LOCK_INITIAL;
+  static struct lock once;
   lock_take(&once);
   bool ready = region.end != region.base || reserve(size);
   lock_drop(&once);

@@ -59,6 +59,6 @@ void report_misuse(struct patalloc_heap *heap, const char *call, const void *poi
   text_string(&text, ", which ");
   say_why(&text, heap, (uintptr_t)pointer);
   report_line(buffer);
-  stats_add(&heap_shard(heap)->stats, STAT_ERRORS, 1);
+  stats_add(heap_stats(heap), STAT_ERRORS, 1);
   if (heap->options.on_error == ON_ERROR_ABORT) abort();
 }

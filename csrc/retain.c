@@ -4,8 +4,6 @@
 #include "fill.h"
 #include "stats.h"
 
-#include <string.h>
-
 enum {
   FIRST_LOOKS = 2,     /* frees of a class that are looked at */
   LOOK_EVERY = 16,     /* and then one in so many */
@@ -39,9 +37,10 @@ bool retain_is_dense(const struct arena *arena, size_t size) {
 /* Shrinking */
 
 static bool is_unwritten(const struct arena *arena, uintptr_t page) {
-  const char *bytes = (const char *)page;
-  return !memcmp(bytes, &arena->content.word, sizeof arena->content.word) &&
-         !memcmp(bytes, bytes + sizeof arena->content.word, os_page - sizeof arena->content.word);
+  const uint64_t *words = (const uint64_t *)page;
+  size_t count = os_page / sizeof *words, same = 0;
+  while (same < count && words[same] == arena->content.word) same++;
+  return same == count;
 }
 
 bool retain_reaches_end(const struct arena *arena, uint32_t granule) {

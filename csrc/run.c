@@ -1,4 +1,5 @@
-/* Runs (see run.h). Their records lie in chunks that are never moved or given back. */
+/* Runs (see run.h). Their records lie in a table of reserved address space that becomes usable step
+ * by step. */
 #include "run.h"
 
 #include "fill.h"
@@ -6,47 +7,54 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CHUNK = 256, CHUNKS = 1 << 16 };
+struct run *run_table;
 
-static struct lock lock = LOCK_INITIAL; /* guards the three below */
-static uint32_t unused;                 /* a list through fresh_next */
-static uint32_t made = 1;               /* records handed out at some time; 0 ends lists */
-static uint32_t capacity;
+static struct lock lock;    /* guards all below */
+static uint32_t unused;     /* a list through fresh_next */
+static uint32_t made = 1;   /* records handed out at some time; 0 ends lists */
+static uint32_t usable = 1; /* records that can be read and written */
+static uint32_t limit;      /* records that there is room for */
 
-static struct run *_Atomic chunks[CHUNKS];
-
-struct run *run_at(uint32_t index) {
-  return &chunks[index / CHUNK][index % CHUNK];
+bool run_init(void) {
+  enum { MOST = 1 << 24 };
+  static struct lock once;
+  lock_take(&once);
+  if (!run_table) {
+    size_t granules = region_size() >> region.shift; /* a run has one at least */
+    limit = granules < MOST ? (uint32_t)granules : MOST;
+    run_table = os_reserve(page_up(limit * sizeof *run_table));
+  }
+  lock_drop(&once);
+  return run_table;
 }
 
-static bool add_chunk(void) {
-  struct run *chunk = os_map(page_up(CHUNK * sizeof *chunk));
-  if (!chunk) return false;
+/* Without the lock, as two threads may do the same twice. */
+static bool extend(uint32_t from) {
+  enum { STEP = 1 << 12 };
+  uint32_t to = limit - from < STEP ? limit : from + STEP;
+  uintptr_t start = page_down((uintptr_t)(run_table + from));
+  if (to == from) return errno = ENOMEM, false;
+  if (!os_commit(start, page_up((uintptr_t)(run_table + to)) - start)) return false;
   lock_take(&lock);
-  if (capacity < CHUNKS * CHUNK) {
-    chunks[capacity / CHUNK] = chunk;
-    capacity += CHUNK;
-    chunk = NULL;
-  }
+  if (usable < to) usable = to;
   lock_drop(&lock);
-  if (chunk) os_unmap(chunk, page_up(CHUNK * sizeof *chunk)), errno = ENOMEM;
-  return !chunk;
+  return true;
 }
 
 static uint32_t new_record(void) {
   for (;;) {
     lock_take(&lock);
-    uint32_t index = unused;
+    uint32_t index = unused, known = usable;
     if (index)
       unused = run_at(index)->fresh_next;
-    else if (made < capacity)
+    else if (made < usable)
       index = made++;
     lock_drop(&lock);
     if (index) {
-      memset(run_at(index), 0, sizeof(struct run));
+      *run_at(index) = (struct run){0};
       return index;
     }
-    if (!add_chunk()) return 0;
+    if (!extend(known)) return 0;
   }
 }
 

@@ -35,7 +35,13 @@ struct run {
   uint8_t stage;
 };
 
-struct run *run_at(uint32_t index);
+extern struct run *run_table;
+static inline struct run *run_at(uint32_t index) {
+  return &run_table[index];
+}
+
+/* Reserves the table of runs, once there is a region. Idempotent and thread-safe. */
+bool run_init(void);
 
 /* A run of one span of this stage, of slots of `slot` granules. 0 with errno where there is none.
  */

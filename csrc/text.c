@@ -1,8 +1,6 @@
 /* Text in a buffer of fixed size (see text.h). */
 #include "text.h"
 
-#include <string.h>
-
 void text_span(struct text *text, const char *start, size_t length) {
   for (size_t i = 0; i < length; i++, text->length++) {
     if (text->length + 1 >= text->capacity) continue;
@@ -12,7 +10,7 @@ void text_span(struct text *text, const char *start, size_t length) {
 }
 
 void text_string(struct text *text, const char *string) {
-  text_span(text, string, strlen(string));
+  text_span(text, string, text_length(string));
 }
 
 static void text_number(struct text *text, uint64_t value, unsigned base, unsigned digits) {
@@ -31,4 +29,32 @@ void text_decimal(struct text *text, uint64_t value) {
 void text_hex(struct text *text, uint64_t value, unsigned digits) {
   text_string(text, "0x");
   text_number(text, value, 16, digits);
+}
+
+size_t text_length(const char *string) {
+  size_t length = 0;
+  while (string[length]) length++;
+  return length;
+}
+
+const char *text_past(const char *string, const char *prefix) {
+  while (*prefix && *string == *prefix) string++, prefix++;
+  return *prefix ? NULL : string;
+}
+
+bool text_is(const char *string, const char *span, size_t length) {
+  for (; length && *string && *string == *span; length--) string++, span++;
+  return !length && !*string;
+}
+
+const char *text_after(const char *string, const char *key) {
+  const char *past = text_past(string, key);
+  for (; !past && *string; string++) past = text_past(string + 1, key);
+  return past;
+}
+
+size_t text_until(const char *string, size_t length, char stop) {
+  size_t at = 0;
+  while (at < length && string[at] != stop) at++;
+  return at;
 }

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 static struct patalloc_heap process_heap;
@@ -17,7 +16,7 @@ static _Atomic bool begun, started;
 static void complain_by_line(char *complaint) {
   char buffer[1024];
   for (char *end; *complaint; complaint = *end ? end + 1 : end) {
-    end = complaint + strcspn(complaint, "\n");
+    end = complaint + text_until(complaint, text_length(complaint), '\n');
     struct text line = TEXT(buffer);
     text_string(&line, "PATALLOC_OPTIONS: ");
     text_span(&line, complaint, (size_t)(end - complaint));
@@ -27,22 +26,20 @@ static void complain_by_line(char *complaint) {
 }
 
 static const char *option_string(void) {
-  static const char name[] = "PATALLOC_OPTIONS=";
-  if (os_secure()) return "";
-  for (char **at = environ; *at; at++)
-    if (!strncmp(*at, name, sizeof name - 1)) return *at + sizeof name - 1;
-  return "";
+  const char *options = NULL;
+  for (char **at = environ; *at && !options; at++) options = text_past(*at, "PATALLOC_OPTIONS=");
+  return options && !os_secure() ? options : "";
 }
 
 /* Not before the environment is there; nothing in here allocates. */
 static bool start(void) {
   if (!environ || atomic_exchange(&begun, true)) return false;
-  char complaint[2048] = "";
+  char complaint[2048];
   struct text text = TEXT(complaint);
+  complaint[0] = 0;
   os_init();
   options_default(&process_heap.options);
   options_parse(&process_heap.options, option_string(), &text);
-  heap_start(&process_heap);
   complain_by_line(complaint);
   atomic_store_explicit(&started, true, memory_order_release);
   return true;

@@ -1,9 +1,10 @@
 /* The primary of the preloaded library: the next malloc in the search order, which may be another
  * preloaded allocator's. dlsym(3) may call malloc itself: until it has answered, requests are
- * served from a small static buffer, whose memory is never reused. */
+ * served from a small buffer, whose memory is never reused. */
 #include "primary.h"
 
 #include "next.h"
+#include "os.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -24,14 +25,24 @@ void *next_symbol(const char *name) {
   return dlsym(RTLD_NEXT, name);
 }
 
-/* The static buffer: each piece is preceded by its size. */
+/* The buffer: each piece is preceded by its size. */
 
-enum { LEAST_ALIGNMENT = 16 };
-static _Alignas(LEAST_ALIGNMENT) char early[1 << 16];
+enum { LEAST_ALIGNMENT = 16, EARLY_SIZE = 1 << 16 };
+static char *_Atomic early; /* NULL until used */
 static _Atomic size_t early_used;
 
 static bool is_early(const void *pointer) {
-  return (uintptr_t)pointer - (uintptr_t)early < sizeof early;
+  const char *start = atomic_load_explicit(&early, memory_order_relaxed);
+  return start && (uintptr_t)pointer - (uintptr_t)start < EARLY_SIZE;
+}
+
+static char *early_start(void) {
+  char *start = early;
+  if (start) return start;
+  char *mapped = os_map(EARLY_SIZE);
+  if (!mapped || atomic_compare_exchange_strong(&early, &start, mapped)) return mapped;
+  os_unmap(mapped, EARLY_SIZE);
+  return start;
 }
 
 static size_t early_size(const void *pointer) {
@@ -40,10 +51,11 @@ static size_t early_size(const void *pointer) {
 
 static void *early_allocate(size_t alignment, size_t size) {
   if (alignment < LEAST_ALIGNMENT) alignment = LEAST_ALIGNMENT;
-  if (size > sizeof early || alignment > sizeof early) return errno = ENOMEM, NULL;
+  char *first = early_start();
+  if (!first || size > EARLY_SIZE || alignment > EARLY_SIZE) return errno = ENOMEM, NULL;
   size_t at = atomic_fetch_add(&early_used, size + alignment + LEAST_ALIGNMENT);
-  uintptr_t start = ((uintptr_t)early + at + LEAST_ALIGNMENT + alignment - 1) & ~(alignment - 1);
-  if (start + size > (uintptr_t)early + sizeof early) return errno = ENOMEM, NULL;
+  uintptr_t start = ((uintptr_t)first + at + LEAST_ALIGNMENT + alignment - 1) & ~(alignment - 1);
+  if (start + size > (uintptr_t)first + EARLY_SIZE) return errno = ENOMEM, NULL;
   ((size_t *)start)[-1] = size;
   return (void *)start;
 }
