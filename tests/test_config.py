@@ -42,7 +42,7 @@ def test_patterns(given_as: int | str, canonical: str) -> None:
     [
         *(
             {"pattern": value}
-            for value in (-1, 1 << 64, "", "0x", "256", "ab", "0x1g", "0x" + 17 * "1")
+            for value in (None, -1, 1 << 64, "", "0x", "256", "ab", "0x1g", "0x" + 17 * "1")
         ),
         *({"threshold": value} for value in (0, 4095, "2T", "1KK", "K", "99999999999999999999")),
         {"guard_pages": 65},

@@ -1,12 +1,15 @@
 """What is installed, for C programs too."""
 
 import os
+import shutil
 import subprocess
+import venv
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from patalloc.preload import library
 
 PROGRAM = """
@@ -94,6 +97,33 @@ def test_the_core_needs_only_libc() -> None:
     )
     needed = [line for line in listed.stdout.splitlines() if "NEEDED" in line]
     assert all("libc.so" in line or "ld-linux" in line for line in needed)
+
+
+@pytest.mark.parametrize(
+    "install",
+    [
+        ["pip install --quiet build", "python -m build --outdir . {tree}", "pip install *.whl"],
+        [
+            "pip install --quiet meson-python meson ninja cffi",
+            "pip install --quiet --no-build-isolation -e {tree}",
+        ],
+    ],
+    ids=["sdist and wheel", "editable"],
+)
+def test_other_ways_to_install(tmp_path: Path, install: list[str]) -> None:
+    tree, environment = tmp_path / "tree", tmp_path / "venv"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".venv", "build"))
+    venv.create(environment, with_pip=True)
+    path = f"{environment}/bin:{os.environ['PATH']}"
+    use = "patalloc run -- python -c 'import patalloc; patalloc.Heap().malloc(200000)'"
+    for command in [*install, use]:
+        subprocess.run(
+            command.format(tree=tree),
+            shell=True,  # noqa: S602
+            cwd=tmp_path,
+            env=dict(os.environ) | {"PATH": path},
+            check=True,
+        )
 
 
 def test_version() -> None:

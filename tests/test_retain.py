@@ -157,5 +157,14 @@ def test_zeroed_blocks_are_kept_too() -> None:
         assert heap.stats().bytes_retained == 300 * PAGE
 
 
+@pytest.mark.parametrize("retain_size", [0, 64 << 20])
+def test_without_a_pattern_freed_data_does_not_come_back(retain_size: int) -> None:
+    with Heap(pattern="none", retain_size=retain_size) as heap:
+        for _ in range(20):
+            with heap.malloc(SIZE) as block, memoryview(block) as view:
+                assert bytes(view) == bytes(SIZE)
+                view[:] = b"\x11" * SIZE
+
+
 def test_config_presets_auto() -> None:
     assert Config().fill == "auto"

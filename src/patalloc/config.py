@@ -37,8 +37,8 @@ def _as_text(value: object) -> str:
 
 def _pattern_text(pattern: int | str) -> str:
     """A number in hex, with the digits that a value of 1, 2, 4 or 8 bytes has."""
-    if isinstance(pattern, str):
-        return pattern
+    if not isinstance(pattern, int):
+        return str(pattern)
     width = next((w for w in (1, 2, 4, 8) if 0 <= pattern < 1 << 8 * w), None)
     return str(pattern) if width is None else f"0x{pattern:0{2 * width}x}"
 
