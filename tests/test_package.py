@@ -118,8 +118,7 @@ def test_other_ways_to_install(tmp_path: Path, install: list[str]) -> None:
     use = "patalloc run -- python -c 'import patalloc; patalloc.Heap().malloc(200000)'"
     for command in [*install, use]:
         subprocess.run(
-            command.format(tree=tree),
-            shell=True,  # noqa: S602
+            ["sh", "-c", command.format(tree=tree)],
             cwd=tmp_path,
             env=dict(os.environ) | {"PATH": path},
             check=True,
