@@ -255,6 +255,7 @@ static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   count_dirty(heap, block_pages(granule), block_end(granule) - block_pages(granule));
   usage_subtract(&heap->usage, 1, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_FREES, 1);
+  primary_large_freed(region.table[granule].size);
   arena_give(arena, granule, retain(arena, granule));
 }
 

@@ -13,4 +13,8 @@ void *primary_aligned(size_t alignment, size_t size); /* any power of two */
 void primary_free(void *pointer);
 size_t primary_usable_size(void *pointer);
 
+/* Tells the primary that a large block was freed, which it would have seen without us. Safe where
+ * free(3) is. */
+void primary_large_freed(size_t size);
+
 #endif

@@ -225,3 +225,24 @@ def test_peak_memory_is_that_of_the_bare_program(build: Build) -> None:
 
     without = median(peak(under_the_library=False) for _ in range(31))
     assert median(peak(under_the_library=True) for _ in range(31)) <= without + 256
+
+
+TUNED = {"MALLOC_TRIM_THRESHOLD_": "131072"}
+TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "trims"),
+    [([], {}, False), (["set"], {}, True), ([], TUNED, True), ([], TUNABLES, True)],
+    ids=["by default", "by mallopt", "by a variable", "by a tunable"],
+)
+def test_glibc_trims_when_it_does_alone(
+    build: Build, arguments: list[str], variables: dict[str, str], *, trims: bool
+) -> None:
+    command = [build("trim"), *arguments]
+    alone = subprocess.run(
+        command, env=dict(os.environ) | variables, capture_output=True, text=True, check=True
+    )
+    under = preloaded(command, **variables)
+    assert_passes(under)
+    assert [int(run.stdout) > 10_000 for run in (alone, under)] == [trims, trims]

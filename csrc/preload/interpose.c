@@ -170,9 +170,3 @@ EXPORT int malloc_info(int options, FILE *stream) {
   *(void **)&others = next_symbol("malloc_info");
   return others ? others(options, stream) : (errno = ENOSYS, -1);
 }
-
-EXPORT int mallopt(int parameter, int value) {
-  int (*others)(int, int);
-  *(void **)&others = next_symbol("mallopt");
-  return others ? others(parameter, value) : 0;
-}
