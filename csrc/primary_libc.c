@@ -33,7 +33,8 @@ size_t primary_usable_size(void *pointer) {
   return malloc_usable_size(pointer);
 }
 
-/* Nothing is taken from it here: it sees the frees of all blocks but those that were asked of us. */
+/* Nothing is taken from it here: it sees the frees of all blocks but those that were asked of us.
+ */
 void primary_large_freed(size_t size) {
   (void)size;
 }

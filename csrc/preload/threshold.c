@@ -1,7 +1,7 @@
-/* The thresholds of the malloc underneath. glibc's gives the top of its heap back to the kernel once
- * that is twice as large as the largest block it had mapped and saw freed, 128 KiB at first
- * (M_MMAP_THRESHOLD in mallopt(3)). As it never sees those blocks here, it would go on trimming, and
- * programs fault the same pages in again and again: so it is told. Not where the user or the
+/* The thresholds of the malloc underneath. glibc's gives the top of its heap back to the kernel
+ * once that is twice as large as the largest block it had mapped and saw freed, 128 KiB at first
+ * (M_MMAP_THRESHOLD in mallopt(3)). As it never sees those blocks here, it would go on trimming,
+ * and programs fault the same pages in again and again: so it is told. Not where the user or the
  * program has set a threshold, as glibc itself stops adapting then. */
 #include "next.h"
 #include "patalloc.h"
@@ -17,8 +17,8 @@ static _Atomic bool fixed;
 static bool is_tuning(const char *variable) {
   static const char *const variables[] = {"MALLOC_TRIM_THRESHOLD_=", "MALLOC_TOP_PAD_=",
                                           "MALLOC_MMAP_THRESHOLD_=", "MALLOC_MMAP_MAX_="};
-  static const char *const tunables[] = {"malloc.trim_threshold=", "malloc.top_pad=",
-                                         "malloc.mmap_threshold=", "malloc.mmap_max="};
+  static const char *const tunables[] = {
+      "malloc.trim_threshold=", "malloc.top_pad=", "malloc.mmap_threshold=", "malloc.mmap_max="};
   bool has_tunables = text_past(variable, "GLIBC_TUNABLES=");
   for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
     if (text_past(variable, variables[i]) || (has_tunables && text_after(variable, tunables[i])))
