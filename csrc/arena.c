@@ -375,6 +375,9 @@ static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size
   } else {
     solo.granules = granules_for(arena, solo.size);
     solo.offset = ((size_t)solo.granules << region.shift) - guard - solo.size;
+    solo.lead = 1;
+    solo.alignment = os_page_table();
+    solo.gap = (uint32_t)(os_page_table() >> region.shift) - 1;
   }
   uint32_t index = run_new_solo(arena, arena->refpage, &solo);
   if (!index) return 0;

@@ -35,6 +35,9 @@ struct arena {
   struct usage *usage;
   struct density *densities; /* by bin */
   _Atomic bool ready;        /* all above is set, when a thread first takes a block from it */
+  _Atomic uint32_t waiting;  /* freed blocks whose pages are yet to be reset: a list through next */
+  _Atomic uint32_t waiters;  /* how many, nearly */
+  _Atomic uint32_t patience; /* how many there are to be before that is done: see reset.c */
   size_t idle_bytes;
   uint32_t idle_first, idle_last; /* idle runs, the longest idle first */
   uint32_t kept_unused, kept_made;

@@ -3,6 +3,7 @@
 
 #include "patalloc.h"
 #include "report.h"
+#include "reset.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -54,12 +55,14 @@ static void after_fork(void) {
 
 static void after_fork_in_child(void) {
   after_fork();
-  retain_restart();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
     usage_restart(&heap->usage);
     stats_restart(&heap->stats);
     for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
   }
+  reset_restart();
+  for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)
+    EACH_ARENA(heap, arena) reset_settle(arena);
 }
 
 static void enlist(struct patalloc_heap *heap) {
@@ -172,6 +175,7 @@ void patalloc_heap_destroy(patalloc_heap *heap) {
 size_t patalloc_release(patalloc_heap *heap) {
   size_t bytes = 0;
   EACH_ARENA(heap, arena) {
+    reset_settle(arena);
     arena_drop_kept(arena, 0);
     bytes += arena_release(arena, true);
   }
@@ -188,8 +192,10 @@ void heap_make_room(struct patalloc_heap *heap, size_t size) {
 
 void heap_tick(struct patalloc_heap *heap) {
   int64_t interval = heap->options.release_interval;
-  if (!heap->ready || interval < 0) return;
+  if (!heap->ready) return;
   EACH_ARENA(heap, arena) {
+    reset_settle(arena);
+    if (interval < 0) continue;
     arena_drop_kept(arena, (uint32_t)interval);
     arena_release(arena, false);
   }

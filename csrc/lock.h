@@ -19,12 +19,29 @@ struct lock {
 /* Whether this thread holds every lock, as it is forking. */
 extern _Thread_local bool lock_forking __attribute__((tls_model("initial-exec")));
 
-static inline void lock_take(struct lock *lock) {
-  if (lock_forking) return;
+/* Tells the processor that this is a loop which waits for another thread. */
+static inline void lock_pause(void) {
+#if defined __x86_64__
+  __builtin_ia32_pause();
+#elif defined __aarch64__
+  __asm__ volatile("isb");
+#endif
+}
+
+static inline bool lock_try(struct lock *lock) {
   uint32_t state = LOCK_FREE;
-  if (atomic_compare_exchange_strong_explicit(&lock->state, &state, LOCK_HELD, memory_order_acquire,
-                                              memory_order_relaxed))
-    return;
+  return atomic_compare_exchange_strong_explicit(&lock->state, &state, LOCK_HELD,
+                                                 memory_order_acquire, memory_order_relaxed);
+}
+
+/* To sleep and be woken costs more than what is done under a lock. */
+static inline void lock_take(struct lock *lock) {
+  enum { TRIES = 100 };
+  if (lock_forking) return;
+  for (int i = 0; i < TRIES; i++) {
+    if (lock_try(lock)) return;
+    lock_pause();
+  }
   while (atomic_exchange_explicit(&lock->state, LOCK_AWAITED, memory_order_acquire) != LOCK_FREE)
     os_wait(&lock->state, LOCK_AWAITED);
 }

@@ -256,7 +256,7 @@ static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   usage_subtract(&heap->usage, 1, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_FREES, 1);
   primary_large_freed(region.table[granule].size);
-  arena_give(arena, granule, retain(arena, granule));
+  retain(arena, granule);
 }
 
 /* Memory that is idle is let go of by the frees that come after, small ones too. */

@@ -14,7 +14,8 @@ static const char *const flags[] = {"no", "yes", NULL};
   "a byte (0xab, 171), a value of 2, 4 or 8 bytes in hex (0xdeadbeef), zero or none"
 #define FEATURES_ALLOWED                                                                           \
   "none, or names joined by commas, of: memfd, mremap_dontunmap, "                                 \
-  "guard_regions, dontneed_locked, pagemap_scan, proc, populate, huge_pages, device"
+  "guard_regions, dontneed_locked, process_madvise, pagemap_scan, proc, populate, huge_pages, "    \
+  "device"
 #define SIZE_ALLOWED "a number of bytes, or with K, M, G or T"
 #define FLAG_ALLOWED "yes or no"
 

@@ -35,6 +35,10 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
+#ifndef PIDFD_SELF
+#define PIDFD_SELF (-10000) /* Linux 6.15; process_madvise(2) takes any advice for it since 6.13   \
+                             */
+#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u /* Linux 6.3; demanded where vm.memfd_noexec is 2 */
 #endif
@@ -120,7 +124,7 @@ bool os_map_private(uintptr_t address, size_t size, int descriptor) {
  * mremap(2), and walked at every reset: so the mapping shares none, and lies alone in the range
  * that one page of page table entries covers. */
 void *os_map_template(size_t size, int descriptor) {
-  size_t table = os_page / sizeof(uint64_t) * os_page;
+  size_t table = os_page_table();
   size_t room = (size + table - 1) / table * table;
   char *reserved = os_reserve(room + table);
   if (!reserved) return NULL;
@@ -184,6 +188,25 @@ bool os_guard_remove(uintptr_t address, size_t size) {
 bool os_protect(uintptr_t address, size_t size, bool accessible) {
   if (refused("mprotect")) return false;
   return mprotect((void *)address, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+}
+
+static bool advise_all(const struct os_range *ranges, unsigned count, int advice) {
+  struct iovec vector[OS_RANGES_MOST];
+  size_t sum = 0;
+  for (unsigned i = 0; i < count; i++) {
+    vector[i] = (struct iovec){(void *)ranges[i].start, ranges[i].size};
+    sum += ranges[i].size;
+  }
+  if (refused("process_madvise")) return false;
+  return syscall(SYS_process_madvise, PIDFD_SELF, vector, count, advice, 0) == (ssize_t)sum;
+}
+
+bool os_reset_all(const struct os_range *ranges, unsigned count) {
+  return advise_all(ranges, count, MADV_DONTNEED);
+}
+
+bool os_guard_install_all(const struct os_range *ranges, unsigned count) {
+  return advise_all(ranges, count, MADV_GUARD_INSTALL);
 }
 
 /* Descriptors */
@@ -396,6 +419,10 @@ void os_wake(_Atomic uint32_t *word) {
   errno = error;
 }
 
+void os_yield(void) {
+  syscall(SYS_sched_yield);
+}
+
 /* Limits */
 
 uint32_t os_milliseconds(void) {
@@ -541,6 +568,11 @@ static bool probe_dontneed_locked(char *pages) {
   return os_reset_locked((uintptr_t)pages, os_page);
 }
 
+static bool probe_process_madvise(char *pages) {
+  struct os_range ranges[] = {{(uintptr_t)pages, os_page}, {(uintptr_t)pages + os_page, os_page}};
+  return os_reset_all(ranges, 2);
+}
+
 static void count_pages(void *count, uintptr_t from, uintptr_t to) {
   *(size_t *)count += (to - from) >> os_page_shift;
 }
@@ -587,6 +619,8 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
                           "guards are PROT_NONE pages, two VMAs a block"},
     [OS_DONTNEED_LOCKED] = {"dontneed_locked", "Linux 5.18", "reset of memory that is locked",
                             "locked memory is rewritten on free"},
+    [OS_PROCESS_MADVISE] = {"process_madvise", "Linux 6.15",
+                            "guards and resets of many blocks by one call", "a call for each"},
     [OS_PAGEMAP_SCAN] = {"pagemap_scan", "Linux 6.7", "finding the pages that were written",
                          "the entries of /proc/self/pagemap, read one by one"},
     [OS_PROC] = {"proc", "a mounted /proc", "finding the pages that were written",
@@ -605,6 +639,7 @@ static uint32_t probe_all(void) {
   static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
                                                       [OS_GUARD_REGIONS] = probe_guard,
                                                       [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
+                                                      [OS_PROCESS_MADVISE] = probe_process_madvise,
                                                       [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
                                                       [OS_PROC] = probe_proc,
                                                       [OS_POPULATE] = probe_populate,

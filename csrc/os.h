@@ -23,6 +23,11 @@ static inline uintptr_t page_up(uintptr_t address) {
   return page_down(address + os_page - 1);
 }
 
+/* Bytes that one page of page table entries covers. */
+static inline size_t os_page_table(void) {
+  return os_page / sizeof(uint64_t) * os_page;
+}
+
 /* Address space. `address` and `size` are whole pages. */
 void *os_reserve(size_t size);                    /* inaccessible, costs nothing */
 void *os_map(size_t size);                        /* zero pages anywhere: metadata */
@@ -36,6 +41,15 @@ bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays m
 bool os_release(uintptr_t address, size_t size);               /* back to reserved */
 bool os_reset(uintptr_t address, size_t size);        /* drop private copies; not of locked pages */
 bool os_reset_locked(uintptr_t address, size_t size); /* of locked ones too */
+
+/* Many ranges by one call. On failure some may have been done: each must be done again. */
+struct os_range {
+  uintptr_t start;
+  size_t size;
+};
+enum { OS_RANGES_MOST = 17 };
+bool os_reset_all(const struct os_range *ranges, unsigned count);
+bool os_guard_install_all(const struct os_range *ranges, unsigned count);
 
 /* Hints: a page fault for each page is saved by making all of them at once, or by larger pages. */
 bool os_populate(uintptr_t address, size_t size); /* as if every page were written */
@@ -72,6 +86,8 @@ typedef void os_range_function(void *context, uintptr_t from, uintptr_t to);
 bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
                      void *context);
 
+void os_yield(void);
+
 /* Sleeps while the word has this value (it may return early); wakes one that sleeps on it. */
 void os_wait(_Atomic uint32_t *word, uint32_t value);
 void os_wake(_Atomic uint32_t *word);
@@ -90,6 +106,7 @@ enum os_feature {
   OS_MREMAP_DONTUNMAP,
   OS_GUARD_REGIONS,
   OS_DONTNEED_LOCKED,
+  OS_PROCESS_MADVISE,
   OS_PAGEMAP_SCAN,
   OS_PROC,
   OS_POPULATE,

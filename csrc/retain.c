@@ -2,13 +2,16 @@
 #include "retain.h"
 
 #include "fill.h"
+#include "reset.h"
 #include "stats.h"
 
 enum {
-  FIRST_LOOKS = 2,     /* frees of a class that are looked at */
-  LOOK_EVERY = 16,     /* and then one in so many */
+  FIRST_LOOKS = 2,     /* frees of a class that are looked at, and then */
+  LOOK_EVERY = 16,     /* one in so many */
+  LOOK_RARELY = 64,    /* after so many frees: one in so many */
   RELEARN_EVERY = 64,  /* frees after which scattered pages are forgotten */
   SCATTERED_LEAST = 8, /* pages: with fewer a reset costs less than a scan */
+  FEW_KEPT = 16,       /* pages: of so many some more blocks cost little memory */
   SHORT_FREES = 2,
   DENSE_LEAST = 32, /* pages: smaller blocks gain little */
 };
@@ -105,7 +108,7 @@ static uint32_t learn(const struct arena *arena, struct density *density, uintpt
   set(&density->frees, frees + 1);
   if (prefix > pages) prefix = pages;
   if (prefix) prefix = shrink(arena, density, start, prefix);
-  bool due = frees < FIRST_LOOKS || frees % LOOK_EVERY == 0;
+  bool due = frees < FIRST_LOOKS || frees % (frees < LOOK_RARELY ? LOOK_EVERY : LOOK_RARELY) == 0;
   if (!due || prefix == pages || !options_use(arena->options, OS_PROC)) return prefix;
   return grow(arena, density, start, prefix, pages);
 }
@@ -145,50 +148,18 @@ static uint32_t scattered_pages(const struct arena *arena, const struct density 
   return worth && scans(arena) && arena->content.word == arena->refpage->pattern.word ? pages : 0;
 }
 
-/* Where two threads reset pages at the same time, the kernel flushes the TLB of every processor
- * that either runs on, if pages were mapped or not (mm_tlb_flush_nested in mm/mmu_gather.c): ten
- * times the cost of one alone. So threads take turns; who has waited for as long as a reset usually
- * takes looks first whether there is anything to reset. */
-static _Atomic bool resetting;
-
-static bool take_turn(void) {
-  enum { TRIES = 64 };
-  for (int i = 0; i < TRIES; i++) {
-    if (!atomic_load_explicit(&resetting, memory_order_relaxed) &&
-        !atomic_exchange_explicit(&resetting, true, memory_order_acquire))
-      return true;
-#if defined __x86_64__
-    __builtin_ia32_pause();
-#elif defined __aarch64__
-    __asm__ volatile("isb");
-#endif
-  }
-  return false;
+/* Whether all that is left to do is done: nothing, or rewriting the scattered pages. */
+static bool rewritten(struct arena *arena, uintptr_t start, size_t size, uint32_t scattered) {
+  if (!size) return true;
+  if (!scattered || !os_dirty_ranges(start, size, true, rewrite, arena)) return false;
+  stats_add(arena->stats, STAT_FREES_SCANNED, 1);
+  return true;
 }
 
-void retain_restart(void) {
-  atomic_store_explicit(&resetting, false, memory_order_release);
-}
-
-static bool is_clean(const struct arena *arena, uintptr_t start, size_t size) {
-  struct look look = {.next = start};
-  return scans(arena) && os_dirty_ranges(start, size, true, look_at, &look) && !look.all;
-}
-
-static void reset_in_turn(const struct arena *arena, const struct run *run, uintptr_t start,
-                          size_t size) {
-  bool turn = take_turn();
-  if (!turn && is_clean(arena, start, size)) return;
-  run_reset(run, start, size, arena->options);
-  if (turn) retain_restart();
-}
-
-static void clean(struct arena *arena, const struct run *run, uintptr_t start, size_t size,
-                  bool scattered) {
-  if (scattered && os_dirty_ranges(start, size, true, rewrite, arena))
-    stats_add(arena->stats, STAT_FREES_SCANNED, 1);
-  else
-    reset_in_turn(arena, run, start, size);
+static enum reset_extent extent_of(const struct density *density, uint16_t place) {
+  uint32_t prefix = get(&density->prefix), scattered = get(&density->scattered);
+  if (scattered + (place ? 0 : prefix) >= SCATTERED_LEAST) return RESET_MANY;
+  return prefix <= FEW_KEPT ? RESET_FEW : RESET_SOME;
 }
 
 static uint16_t find_place(struct arena *arena, uint32_t pages) {
@@ -199,13 +170,13 @@ static uint16_t find_place(struct arena *arena, uint32_t pages) {
   return place;
 }
 
-uint16_t retain(struct arena *arena, uint32_t granule) {
-  const struct run *run = run_at(region.table[granule].run);
+void retain(struct arena *arena, uint32_t granule) {
   uintptr_t start = block_pages(granule);
   size_t bytes = block_end(granule) - start, pages = bytes >> os_page_shift;
   struct density *density = density_of(arena, region.table[granule].size);
   uint32_t prefix = 0, scattered = 0;
-  if (arena->options->fill == FILL_AUTO && pages <= UINT32_MAX / 2) {
+  bool learns = arena->options->fill == FILL_AUTO && pages <= UINT32_MAX / 2;
+  if (learns) {
     prefix = learn(arena, density, start, (uint32_t)pages);
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;
   }
@@ -213,6 +184,8 @@ uint16_t retain(struct arena *arena, uint32_t granule) {
   size_t keep = place ? (size_t)prefix << os_page_shift : 0;
   stats_add(arena->stats, place ? STAT_FREES_KEPT : STAT_FREES_RESET, 1);
   fill_pattern(arena->content, (void *)start, keep);
-  if (keep < bytes) clean(arena, run, start + keep, bytes - keep, place && scattered);
-  return place;
+  if (place && rewritten(arena, start + keep, bytes - keep, scattered))
+    arena_give(arena, granule, place);
+  else
+    reset_and_give(granule, place, learns ? extent_of(density, place) : RESET_MANY);
 }

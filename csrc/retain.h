@@ -20,12 +20,8 @@ struct density {
   _Atomic uint32_t short_frees; /* in a row, of blocks not written up to the prefix */
 };
 
-/* Makes a BUSY block ready to be given back: all its pages read as the arena's content, or are
- * reset. Returns its place in the arena's table of kept blocks. */
-uint16_t retain(struct arena *arena, uint32_t granule);
-
-/* For the child of a fork, whose other threads are gone. */
-void retain_restart(void);
+/* Gives a BUSY block back: all its pages read as the arena's content, or are reset. */
+void retain(struct arena *arena, uint32_t granule);
 
 /* The pages from the front that a block of this size will be written in, as far as is known. */
 uint32_t retain_prefix(const struct arena *arena, size_t size);

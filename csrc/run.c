@@ -115,8 +115,10 @@ static uint32_t new_run(struct arena *arena, struct refpage *refpage, unsigned s
   uint32_t index = new_record();
   if (!index) return 0;
   struct run *run = run_at(index);
-  run->first = region_take(solo->granules, solo->lead, solo->alignment);
-  if (!run->first) return drop_record(index), 0;
+  uint32_t taken = region_take(solo->gap + solo->granules, solo->gap + solo->lead, solo->alignment);
+  if (!taken) return drop_record(index), 0;
+  if (solo->gap) region_give(taken, solo->gap);
+  run->first = taken + solo->gap;
   run->arena = arena;
   run->refpage = refpage;
   run->stage = (uint8_t)stage;

@@ -49,9 +49,10 @@ uint32_t run_new_shared(struct arena *arena, struct refpage *refpage, unsigned s
                         uint32_t slot);
 
 /* A run of `granules`, of which [offset, offset + size) bytes are mapped; the granule `lead` is
- * aligned. Where pages will be moved in, `phase` is what their first span has; else 0. */
+ * aligned, and none of the `gap` granules before the first is the end of another run. Where pages
+ * will be moved in, `phase` is what their first span has; else 0. */
 struct solo {
-  uint32_t granules, lead;
+  uint32_t granules, lead, gap;
   size_t alignment, offset, size, phase;
   unsigned stage;
 };

@@ -24,6 +24,7 @@ FALLBACKS = [
     "without=mremap_dontunmap",
     "without=guard_regions",
     "without=dontneed_locked",
+    "without=process_madvise",
     "without=pagemap_scan",
     "without=proc",
     "without=mremap_dontunmap,guard_regions,pagemap_scan",

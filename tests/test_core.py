@@ -34,6 +34,11 @@ def test_threads_under_sanitizers(build: Build, sanitizer: tuple[str, ...], opti
     run(program, "4", "300", "3", HEAP_OPTIONS=options)
 
 
+@pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])
+def test_frees_at_the_same_time_under_sanitizers(build: Build, sanitizer: tuple[str, ...]) -> None:
+    run(build("sparse", *sanitizer, core=True), "4", "2000", HEAP_OPTIONS="reserve=16G")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -24,6 +24,12 @@ def test_program(build: Build, program: str, options: str) -> None:
     assert_passes(preloaded([build(program), *arguments], options))
 
 
+@pytest.mark.parametrize("options", ["", "without=process_madvise", "release_interval=0"])
+@pytest.mark.parametrize("threads", ["2", "12"])
+def test_threads_that_free_at_the_same_time(build: Build, threads: str, options: str) -> None:
+    assert_passes(preloaded([build("sparse"), threads, "5000"], options))
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [("pattern=0", "0"), ("pattern=zero", "0"), ("pattern=0x5a", "0x5a"), ("pattern=none", "-1")],

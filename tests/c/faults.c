@@ -120,7 +120,7 @@ static void check_case(const char *call, int after, bool for_ever) {
 int main(void) {
   static const char *const calls[] = {"mmap",         "mprotect", "mremap", "madvise",
                                       "memfd_create", "pwrite",   "fcntl",  "open",
-                                      "fstat",        "ioctl",    "pread"};
+                                      "fstat",        "ioctl",    "pread",  "process_madvise"};
   for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
     for (int after = 0; after < 150; after += 1 + after / 4) {
       check_case(calls[c], after, false);

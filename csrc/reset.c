@@ -1,0 +1,85 @@
+/* Resetting freed blocks' pages in turn (see reset.h). */
+#include "reset.h"
+
+#include "stats.h"
+
+enum { BATCH = 16, WAITING_MOST = 32 };
+
+static _Atomic bool taken; /* whether a thread resets pages */
+
+static bool take_turn(void) {
+  return !atomic_load_explicit(&taken, memory_order_relaxed) &&
+         !atomic_exchange_explicit(&taken, true, memory_order_acquire);
+}
+
+static void end_turn(void) {
+  atomic_store_explicit(&taken, false, memory_order_release);
+}
+
+void reset_restart(void) {
+  end_turn();
+}
+
+static struct os_range range_of(struct arena *arena, uint32_t granule) {
+  uint32_t kept = region.table[granule].kept;
+  uintptr_t start = block_pages(granule);
+  if (kept) start += (uintptr_t)arena->kept[kept].pages << os_page_shift;
+  return (struct os_range){start, block_end(granule) - start};
+}
+
+static void reset_all(struct arena *arena, const uint32_t *granules, unsigned count) {
+  struct os_range ranges[BATCH];
+  const struct options *options = arena->options;
+  for (unsigned i = 0; i < count; i++) ranges[i] = range_of(arena, granules[i]);
+  bool done = count > 1 && options_use(options, OS_PROCESS_MADVISE) && os_reset_all(ranges, count);
+  for (unsigned i = 0; i < count; i++) {
+    struct granule *block = &region.table[granules[i]];
+    if (!done) run_reset(run_at(block->run), ranges[i].start, ranges[i].size, options);
+    arena_give(arena, granules[i], block->kept);
+  }
+}
+
+static void reset_waiting(struct arena *arena) {
+  uint32_t list = atomic_exchange_explicit(&arena->waiting, 0, memory_order_acquire);
+  while (list) {
+    uint32_t granules[BATCH];
+    unsigned count = 0;
+    for (; list && count < BATCH; list = region.table[list].next) granules[count++] = list;
+    arena->waiters -= count;
+    reset_all(arena, granules, count);
+  }
+}
+
+static void wait_for_turn(void) {
+  while (!take_turn()) os_yield();
+}
+
+void reset_settle(struct arena *arena) {
+  if (!arena->waiting) return;
+  wait_for_turn();
+  reset_waiting(arena);
+  end_turn();
+}
+
+static void enqueue(struct arena *arena, uint32_t granule) {
+  uint32_t first = arena->waiting;
+  do region.table[granule].next = first;
+  while (!atomic_compare_exchange_weak_explicit(&arena->waiting, &first, granule,
+                                                memory_order_release, memory_order_relaxed));
+  arena->waiters++;
+}
+
+void reset_and_give(uint32_t granule, uint16_t kept, enum reset_extent extent) {
+  struct arena *arena = run_at(region.table[granule].run)->arena;
+  region.table[granule].kept = kept;
+  if (extent == RESET_MANY) return reset_all(arena, &granule, 1);
+  enqueue(arena, granule);
+  bool may_wait = extent == RESET_FEW && arena->waiters < WAITING_MOST;
+  if (may_wait && arena->waiters < arena->patience) return;
+  bool alone = take_turn();
+  arena->patience = alone ? arena->patience / 2 : BATCH;
+  if (!alone && may_wait) return;
+  if (!alone) wait_for_turn();
+  reset_waiting(arena);
+  end_turn();
+}
