@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { LEAST_ALIGNMENT = 16, VICTIMS = 16 };
+enum { LEAST_ALIGNMENT = 16, VICTIMS = 16, SLOTS_AT_ONCE = OS_RANGES_MOST - 1 };
 
 static size_t guard_bytes(const struct arena *arena) {
   return arena->options->guard_pages << os_page_shift;
@@ -315,26 +315,47 @@ static uint32_t fit(struct arena *arena, uint32_t granule, size_t size, size_t a
 
 /* Taking a new one */
 
-static uint32_t prepare_slot(struct arena *arena, uint32_t index, uint32_t slot, size_t size,
-                             size_t alignment) {
+/* Guards for `count` blocks of this size, from `slot` on, by one call: where one block's end and
+ * the next one's start lie together, one range is the guard of both. Returns the first block; the
+ * others are freed ones from here on. */
+static uint32_t prepare_slots(struct arena *arena, uint32_t index, uint32_t slot, uint32_t count,
+                              size_t size, size_t alignment) {
+  struct os_range guards[SLOTS_AT_ONCE + 1];
   struct run *run = run_at(index);
-  uintptr_t slot_start = granule_address(run->first + slot * run->slot);
-  uintptr_t slot_end = granule_address(run->first + (slot + 1) * run->slot);
-  uintptr_t end = slot_end - guard_bytes(arena);
-  uintptr_t address = address_before(end, size, alignment);
-  install_guard(arena, run, slot_start, page_down(address));
-  install_guard(arena, run, end, slot_end);
-  return set_block(index, address, size);
+  uint32_t blocks[SLOTS_AT_ONCE];
+  uintptr_t from = granule_address(run->first + slot * run->slot);
+  for (uint32_t i = 0; i < count; i++) {
+    uintptr_t slot_end = granule_address(run->first + (slot + i + 1) * run->slot);
+    uintptr_t end = slot_end - guard_bytes(arena);
+    uintptr_t address = address_before(end, size, alignment);
+    guards[i] = (struct os_range){from, page_down(address) - from};
+    guards[i + 1] = (struct os_range){end, slot_end - end};
+    blocks[i] = set_block(index, address, size);
+    from = end;
+  }
+  unsigned missing = guard_install_all(run, guards, count + 1, arena->options);
+  if (missing && arena->options->guard_pages) stats_add(arena->stats, STAT_GUARDS_MISSING, missing);
+  if (count > 1) lock_take(&arena->lock);
+  for (uint32_t i = 1; i < count; i++) push(arena, blocks[i]);
+  if (count > 1) lock_drop(&arena->lock);
+  return blocks[0];
 }
 
-static bool take_fresh(struct arena *arena, uint32_t granules, uint32_t *index, uint32_t *slot) {
+/* Slots that never held a block: as many again as the run has used, so that a program which makes
+ * many blocks of a size pays few calls for their guards. */
+static uint32_t take_fresh(struct arena *arena, uint32_t granules, uint32_t *index,
+                           uint32_t *slot) {
   *index = arena->fresh[granules];
-  if (!*index) return false;
+  if (!*index) return 0;
   struct run *run = run_at(*index);
   block_taken(arena, *index);
-  *slot = run->used++;
+  uint32_t count = run->used, left = run->slots - run->used;
+  if (count > left) count = left;
+  if (count > SLOTS_AT_ONCE) count = SLOTS_AT_ONCE;
+  *slot = run->used;
+  run->used += count;
   if (run->used == run->slots) arena->fresh[granules] = run->fresh_next;
-  return true;
+  return count;
 }
 
 static uint32_t new_shared(struct arena *arena, unsigned stage, uint32_t granules) {
@@ -359,27 +380,50 @@ static uint32_t finish_solo(struct arena *arena, uint32_t index, uintptr_t addre
   return set_block(index, address, size);
 }
 
-/* The block ends at the trailing guard or, if aligned to more than a page, starts on a granule. Its
- * pages start on one too where huge pages are to back them. */
+/* A block that starts on a granule. */
+static struct solo aligned_shape(const struct arena *arena, size_t size, size_t alignment) {
+  size_t guard = guard_bytes(arena), granule = (size_t)1 << region.shift;
+  struct solo solo = {.size = page_up(size)};
+  solo.lead = (uint32_t)((guard + granule - 1) >> region.shift);
+  solo.offset = (size_t)solo.lead << region.shift;
+  solo.granules = (uint32_t)((solo.offset + solo.size + guard + granule - 1) >> region.shift);
+  solo.alignment = alignment > granule ? alignment : granule;
+  return solo;
+}
+
+/* A block that ends at the trailing guard. Its front is the end of what a page table covers, alone:
+ * a reset skips what no page table covers, and so most of a block of which the front was written.
+ */
+static struct solo ending_shape(const struct arena *arena, size_t size) {
+  size_t table = os_page_table(), granule = (size_t)1 << region.shift;
+  struct solo solo = {.size = page_up(size)};
+  solo.granules = granules_for(arena, solo.size);
+  solo.offset = ((size_t)solo.granules << region.shift) - guard_bytes(arena) - solo.size;
+  if (size < table / 2) return solo;
+  solo.lead = 1;
+  solo.alignment = size < table * (table / granule) ? table : table * (os_page / sizeof(uint64_t));
+  solo.gap = (uint32_t)(solo.alignment >> region.shift) - solo.lead;
+  return solo;
+}
+
+/* What is aligned needs more address space than there may be. */
+static uint32_t new_solo(struct arena *arena, struct solo *solo) {
+  uint32_t index = run_new_solo(arena, arena->refpage, solo);
+  if (index || !solo->gap) return index;
+  solo->lead = solo->gap = 0;
+  solo->alignment = 0;
+  return run_new_solo(arena, arena->refpage, solo);
+}
+
+/* Pages start on a granule, too, where huge pages are to back them. */
 static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size_t alignment) {
   bool huge = arena->huge_page && size >= arena->huge_page;
   size_t start_alignment = alignment > os_page ? alignment : 0;
   if (huge && start_alignment < arena->huge_page) start_alignment = arena->huge_page;
-  size_t guard = guard_bytes(arena), granule = (size_t)1 << region.shift;
-  struct solo solo = {.stage = stage, .size = page_up(size)};
-  if (start_alignment) {
-    solo.lead = (uint32_t)((guard + granule - 1) >> region.shift);
-    solo.offset = (size_t)solo.lead << region.shift;
-    solo.granules = (uint32_t)((solo.offset + solo.size + guard + granule - 1) >> region.shift);
-    solo.alignment = start_alignment > granule ? start_alignment : granule;
-  } else {
-    solo.granules = granules_for(arena, solo.size);
-    solo.offset = ((size_t)solo.granules << region.shift) - guard - solo.size;
-    solo.lead = 1;
-    solo.alignment = os_page_table();
-    solo.gap = (uint32_t)(os_page_table() >> region.shift) - 1;
-  }
-  uint32_t index = run_new_solo(arena, arena->refpage, &solo);
+  struct solo solo =
+      start_alignment ? aligned_shape(arena, size, start_alignment) : ending_shape(arena, size);
+  solo.stage = stage;
+  uint32_t index = new_solo(arena, &solo);
   if (!index) return 0;
   struct run *run = run_at(index);
   if (huge) os_use_huge_pages(run->start, run->end - run->start);
@@ -389,13 +433,14 @@ static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size
 
 static uint32_t take_from_new_run(struct arena *arena, uint32_t granules, size_t size,
                                   size_t alignment) {
-  unsigned stage = refpage_stage(arena->refpage, (size_t)granules << region.shift);
+  size_t bytes = (size_t)granules << region.shift;
+  unsigned stage = refpage_stage(arena->refpage, bytes);
   if (stage == STAGES) return errno = ENOMEM, 0;
   size_t span = refpage_span(arena->refpage, stage) >> region.shift;
   if (alignment > os_page || granules >= SHARED_MOST || granules * 2 > span)
-    return take_solo(arena, stage, size, alignment);
+    return take_solo(arena, refpage_stage_alone(arena->refpage, bytes), size, alignment);
   uint32_t index = new_shared(arena, stage, granules);
-  return index ? prepare_slot(arena, index, 0, size, alignment) : 0;
+  return index ? prepare_slots(arena, index, 0, 1, size, alignment) : 0;
 }
 
 uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bool kept_only,
@@ -403,6 +448,7 @@ uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bo
   *kept = 0;
   if (alignment > os_page) return 0;
   uint32_t granules = granules_for(arena, page_up(size));
+  arena->frees_in_a_row = 0;
   lock_take(&arena->lock);
   uint32_t granule = find_free(arena, granules, kept_only);
   if (granule) take_off(arena, granule, kept);
@@ -415,14 +461,13 @@ uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bo
 }
 
 uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment) {
-  uint32_t granules = granules_for(arena, page_up(size)), index = 0, slot = 0;
-  bool fresh = false;
+  uint32_t granules = granules_for(arena, page_up(size)), index = 0, slot = 0, count = 0;
   if (alignment <= os_page && granules < SHARED_MOST) {
     lock_take(&arena->lock);
-    fresh = take_fresh(arena, granules, &index, &slot);
+    count = take_fresh(arena, granules, &index, &slot);
     lock_drop(&arena->lock);
   }
-  return fresh ? prepare_slot(arena, index, slot, size, alignment)
+  return count ? prepare_slots(arena, index, slot, count, size, alignment)
                : take_from_new_run(arena, granules, size, alignment);
 }
 
@@ -438,7 +483,26 @@ void arena_give(struct arena *arena, uint32_t granule, uint16_t kept) {
   release_runs(arena, victims, count);
 }
 
+void arena_retire(struct arena *arena, uint32_t granule, uint16_t kept) {
+  uint32_t index = region.table[granule].run;
+  lock_take(&arena->lock);
+  enter_kept(arena, granule, kept);
+  leave_kept(arena, granule);
+  lock_drop(&arena->lock);
+  forget_block(granule);
+  release_runs(arena, &index, 1);
+}
+
 /* Growing and shrinking */
+
+/* Whether a growing block has got so many spans that fewer, longer ones are worth a copy of it: not
+ * where it is large by then. */
+static bool has_short_spans(const struct run *run, size_t size) {
+  enum { SPANS_MOST = 256, COPY_MOST = 1 << 28 };
+  unsigned stage = refpage_stage_alone(run->refpage, size);
+  return run->refpage->kind != REFPAGE_ZERO && stage > run->stage && stage < STAGES &&
+         size <= COPY_MOST && size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
+}
 
 /* A block with a run of its own, mapped in whole spans, and as much address space again to grow. */
 static uint32_t take_roomy(struct arena *arena, size_t size, size_t offset, size_t phase,
@@ -458,17 +522,14 @@ static uint32_t take_roomy(struct arena *arena, size_t size, size_t offset, size
 /* Pages are moved span by span, so the new run's spans must begin where the old one's do; but where
  * those are too short for the new size, the content is copied into longer ones. */
 uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *moved) {
-  enum { SPANS_MOST = 256 };
   struct run *run = run_of(granule);
   uintptr_t address = block_address(granule), start = block_pages(granule);
   size_t bytes = block_end(granule) - start, phase = bytes;
-  unsigned stage = refpage_stage(arena->refpage, size);
+  unsigned stage = refpage_stage_alone(arena->refpage, size);
   *moved = run->arena == arena && options_use(arena->options, OS_MREMAP_DONTUNMAP);
   if (stage < run->stage) stage = run->stage;
   if (*moved && run_is_solo(run)) {
-    bool short_spans = run->refpage->kind != REFPAGE_ZERO &&
-                       size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
-    *moved = !short_spans || stage == run->stage;
+    *moved = !has_short_spans(run, size);
     stage = *moved ? run->stage : stage;
     phase = run->phase;
   }
@@ -504,7 +565,7 @@ bool arena_grow(struct arena *arena, uint32_t granule, size_t size) {
   struct run *run = run_of(granule);
   uintptr_t old_end = block_end(granule), end = page_up(block_address(granule) + size);
   uintptr_t inside = end < run->end ? end : run->end;
-  if (!run_is_solo(run) || end < old_end) return false;
+  if (!run_is_solo(run) || end < old_end || has_short_spans(run, size)) return false;
   if (!guard_remove(run, old_end, inside)) return false;
   if (end > run->end && !extend(arena, run, end)) {
     install_guard(arena, run, old_end, inside);

@@ -38,6 +38,7 @@ struct arena {
   _Atomic uint32_t waiting;  /* freed blocks whose pages are yet to be reset: a list through next */
   _Atomic uint32_t waiters;  /* how many, nearly */
   _Atomic uint32_t patience; /* how many there are to be before that is done: see reset.c */
+  _Atomic uint32_t frees_in_a_row;
   size_t idle_bytes;
   uint32_t idle_first, idle_last; /* idle runs, the longest idle first */
   uint32_t kept_unused, kept_made;
@@ -65,6 +66,9 @@ uint16_t arena_keep(struct arena *arena, uint32_t pages);
 /* Gives a block back that is BUSY. Of its pages the first hold the arena's content, if `kept` is
  * its place in the table; the others, or with 0 all, are reset. */
 void arena_give(struct arena *arena, uint32_t granule, uint16_t kept);
+
+/* The same for a block that is not to be handed out again: its run is released. */
+void arena_retire(struct arena *arena, uint32_t granule, uint16_t kept);
 
 /* Drops pages that have been kept for at least so many milliseconds; returns how many bytes. */
 size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds);

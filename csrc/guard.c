@@ -22,6 +22,19 @@ bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct o
   return true;
 }
 
+unsigned guard_install_all(struct run *run, const struct os_range *ranges, unsigned count,
+                           const struct options *options) {
+  unsigned missing = 0;
+  if (count > 2 && options->guard_pages && options_use(options, OS_GUARD_REGIONS) &&
+      options_use(options, OS_PROCESS_MADVISE) && os_guard_install_all(ranges, count)) {
+    run->guards |= GUARD_MARKERS;
+    return 0;
+  }
+  for (unsigned i = 0; i < count; i++)
+    missing += !guard_install(run, ranges[i].start, ranges[i].start + ranges[i].size, options);
+  return missing;
+}
+
 bool guard_remove(struct run *run, uintptr_t from, uintptr_t to) {
   if (from >= to) return true;
   uint8_t kinds = run->guards;

@@ -10,6 +10,10 @@
  * VMAs, or is not asked for (guard_pages=0): the pages are reset, and stay accessible. */
 bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct options *options);
 
+/* The same for many ranges; returns how many could not be made inaccessible. */
+unsigned guard_install_all(struct run *run, const struct os_range *ranges, unsigned count,
+                           const struct options *options);
+
 /* Makes [from, to) accessible again. */
 bool guard_remove(struct run *run, uintptr_t from, uintptr_t to);
 

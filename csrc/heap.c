@@ -11,10 +11,10 @@
 
 /* All heaps, for fork */
 
-static struct lock heaps_lock; /* guards the two below */
+static struct lock heaps_lock; /* guards the list */
 static struct patalloc_heap *heaps;
-static bool handlers_set;
 
+_Atomic bool heap_handles_fork;
 _Thread_local bool lock_forking;
 
 /* Of those that are ready the one after `arena`, or the first. */
@@ -65,6 +65,11 @@ static void after_fork_in_child(void) {
     EACH_ARENA(heap, arena) reset_settle(arena);
 }
 
+void heap_handle_fork(void) {
+  if (!atomic_exchange(&heap_handles_fork, true))
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
 static void enlist(struct patalloc_heap *heap) {
   lock_take(&heaps_lock);
   if (!heap->listed) {
@@ -72,10 +77,8 @@ static void enlist(struct patalloc_heap *heap) {
     heap->next = heaps;
     heaps = heap;
   }
-  bool set = handlers_set;
-  handlers_set = true;
   lock_drop(&heaps_lock);
-  if (!set) pthread_atfork(before_fork, after_fork, after_fork_in_child);
+  if (*heap->options.stats) heap_handle_fork();
 }
 
 static void delist(struct patalloc_heap *heap) {
@@ -161,6 +164,7 @@ patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t
     os_unmap(heap, page_up(sizeof *heap));
     return errno = EINVAL, NULL;
   }
+  heap_handle_fork();
   return heap;
 }
 
@@ -193,6 +197,7 @@ void heap_make_room(struct patalloc_heap *heap, size_t size) {
 void heap_tick(struct patalloc_heap *heap) {
   int64_t interval = heap->options.release_interval;
   if (!heap->ready) return;
+  heap_expect_fork();
   EACH_ARENA(heap, arena) {
     reset_settle(arena);
     if (interval < 0) continue;

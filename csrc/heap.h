@@ -7,6 +7,13 @@
 #include "retain.h"
 #include "stats.h"
 
+#if __has_include(<sys/single_threaded.h>) /* glibc 2.32 */
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED __libc_single_threaded
+#else
+#define SINGLE_THREADED false
+#endif
+
 enum block_fill { BLOCK_REFPAGE, BLOCK_MEMSET, BLOCK_ZERO, BLOCK_NONE, BLOCK_UNPATTERNED };
 
 enum { SHARDS = 8 };
@@ -40,6 +47,15 @@ struct patalloc_heap {
   struct stats stats;         /* what was counted before that */
   struct usage usage __attribute__((aligned(64)));
 };
+
+/* Has fork(2) take all locks first, and a child count anew. Not before there are threads, or a need
+ * to count: the C library's part of it lies in pages that a process may never read otherwise. */
+void heap_handle_fork(void);
+extern _Atomic bool heap_handles_fork;
+static inline void heap_expect_fork(void) {
+  if (!atomic_load_explicit(&heap_handles_fork, memory_order_relaxed) && !SINGLE_THREADED)
+    heap_handle_fork();
+}
 
 /* The arena of the calling thread's shard. The heap must be ready. */
 struct arena *heap_arena(struct patalloc_heap *heap, enum arena_kind kind);

@@ -74,13 +74,17 @@ static void warn_unpatterned(struct patalloc_heap *heap) {
                 "memset of it would not fit in memory (said once)");
 }
 
+/* Whether page faults on so many bytes are better taken all at once. */
+static bool populates(const struct patalloc_heap *heap, size_t bytes) {
+  enum { LEAST = 16 };
+  return heap->options.fill == FILL_AUTO && bytes >> os_page_shift >= LEAST &&
+         options_use(&heap->options, OS_POPULATE);
+}
+
 /* Fills pages that hold zeros. Page faults are taken all at once where there are many. */
 static void store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end) {
-  enum { POPULATE_LEAST = 16 };
   uintptr_t first = page_up(from), last = page_down(end);
-  bool many = last > first && (last - first) >> os_page_shift >= POPULATE_LEAST;
-  if (many && heap->options.fill == FILL_AUTO && options_use(&heap->options, OS_POPULATE))
-    os_populate(first, last - first);
+  if (last > first && populates(heap, last - first)) os_populate(first, last - first);
   fill_pattern(heap->options.pattern, (void *)from, end - from);
 }
 
@@ -104,6 +108,19 @@ static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t siz
   if (granule) return granule;
   heap_make_room(heap, size);
   return arena_take_new(arena, size, alignment);
+}
+
+/* The same where pages that are not kept hold what they are to hold. Those that the program will
+ * write are made by one call, if there are many. */
+static uint32_t take_ready(struct patalloc_heap *heap, struct arena *arena, size_t size,
+                           size_t alignment) {
+  uint32_t kept, granule = take(heap, arena, size, alignment, &kept);
+  if (!granule || kept) return granule;
+  uintptr_t start = block_pages(granule);
+  size_t bytes =
+      least((size_t)retain_prefix(arena, size) << os_page_shift, block_end(granule) - start);
+  if (populates(heap, bytes) && fill_fits(bytes)) os_populate(start, bytes);
+  return granule;
 }
 
 static uint32_t take_stored(struct patalloc_heap *heap, size_t size, size_t alignment,
@@ -130,14 +147,14 @@ static uint32_t take_dense(struct patalloc_heap *heap, struct arena *patterned, 
 static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t alignment,
                                enum block_fill *fill) {
   const struct options *options = &heap->options;
-  uint32_t granule = 0, kept;
+  uint32_t granule = 0;
   *fill = options->pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
   if (heap->refpage) {
     struct arena *patterned = heap_arena(heap, PATTERNED);
     bool learns = options->fill == FILL_AUTO && heap->refpage != &refpage_zero;
     if (learns && retain_is_dense(patterned, size))
       granule = take_dense(heap, patterned, size, alignment, fill);
-    if (!granule) granule = take(heap, patterned, size, alignment, &kept);
+    if (!granule) granule = take_ready(heap, patterned, size, alignment);
     if (granule) return granule;
   }
   granule = take_stored(heap, size, alignment, fill);
@@ -158,8 +175,8 @@ static void *hand_out(uint32_t granule, enum block_fill fill) {
 
 static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
   enum block_fill fill = BLOCK_ZERO;
-  uint32_t kept, granule = zero ? take(heap, heap_arena(heap, ZEROED), size, alignment, &kept)
-                                : take_patterned(heap, size, alignment, &fill);
+  uint32_t granule = zero ? take_ready(heap, heap_arena(heap, ZEROED), size, alignment)
+                          : take_patterned(heap, size, alignment, &fill);
   if (!granule) return NULL;
   count_block(heap, size, fill);
   return hand_out(granule, fill);
@@ -181,6 +198,7 @@ static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t 
 }
 
 static void *allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+  heap_expect_fork();
   if (!heap_prepare(heap)) return large_from_primary(heap, size, alignment, zero);
   if (size > region_size() || alignment > region_size()) return errno = ENOMEM, NULL;
   int error = errno;
@@ -252,6 +270,7 @@ static void count_dirty(struct patalloc_heap *heap, uintptr_t start, size_t byte
 
 static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   struct arena *arena = run_at(region.table[granule].run)->arena;
+  heap_expect_fork();
   count_dirty(heap, block_pages(granule), block_end(granule) - block_pages(granule));
   usage_subtract(&heap->usage, 1, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_FREES, 1);
@@ -363,6 +382,7 @@ static void *copy(struct patalloc_heap *heap, const void *pointer, size_t have, 
 }
 
 static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t size) {
+  heap_expect_fork();
   uint32_t granule = claim(heap, "realloc", pointer);
   if (!granule) return errno = EINVAL, NULL;
   size_t have = block_end(granule) - (uintptr_t)pointer, before = region.table[granule].size;

@@ -66,7 +66,7 @@ static const struct rule {
      0,
      (uint64_t)1 << 46,
      NULL},
-    {{"retain_size", "64M", SIZE_ALLOWED ", 0 to 64T",
+    {{"retain_size", "512M", SIZE_ALLOWED ", 0 to 64T",
       "memory of freed blocks that is kept, rewritten with the pattern, for the next ones "
       "(fill=auto)"},
      SIZE,

@@ -36,8 +36,7 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 #ifndef PIDFD_SELF
-#define PIDFD_SELF (-10000) /* Linux 6.15; process_madvise(2) takes any advice for it since 6.13   \
-                             */
+#define PIDFD_SELF (-10000) /* Linux 6.15; in process_madvise(2) any advice goes */
 #endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u /* Linux 6.3; demanded where vm.memfd_noexec is 2 */

@@ -23,15 +23,14 @@ size_t vmas_allowed(void) {
 /* Stages */
 
 size_t refpage_span(const struct refpage *refpage, unsigned stage) {
+  enum { PAGES_SHIFT = 5, STEP_SHIFT = 2 }; /* 128 KiB, 512 KiB, ... 512 MiB at 4 KiB pages */
   if (refpage->kind == REFPAGE_DESCRIPTOR) return (size_t)1 << DESCRIPTOR_SPAN_SHIFT;
-  static const unsigned pages[STAGES] = {32, 512, 8192, 131072};
-  return os_page * pages[stage]; /* 128 KiB, 2 MiB, 32 MiB, 512 MiB at 4 KiB pages */
+  return os_page << (PAGES_SHIFT + STEP_SHIFT * stage);
 }
 
-/* Bytes up to which a stage is used: a span costs a VMA, and a part of a microsecond whenever a
- * block that it is a part of is reset; a file costs its memory, and 0.4 ms a MiB to fill. */
+/* Bytes up to which a stage is used. */
 static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
-  static const size_t spans[STAGES] = {16, 1024, 32768, SIZE_MAX};
+  static const size_t spans[STAGES] = {16, 32, 1024, 2048, 32768, 12288, SIZE_MAX};
   size_t capacity;
   if (__builtin_mul_overflow(refpage_span(refpage, stage), spans[stage], &capacity))
     return SIZE_MAX;
@@ -39,19 +38,20 @@ static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
 }
 
 unsigned refpage_stage(const struct refpage *refpage, size_t size) {
-  /* A block of very many spans is slow to reset: it is worth a file of the next stage, if that is
-   * not the last, which takes a fifth of a second. */
-  enum { SPANS_MOST = 64, CHEAP_STAGES = 3 };
   size_t mapped = refpage->mapped + size, used = vmas_used, allowed = vmas_allowed();
   for (unsigned stage = 0; stage < STAGES; stage++) {
     size_t span = refpage_span(refpage, stage);
     if (refpage->kind == REFPAGE_MEMFD && stage == STAGES - 1 && span > os_physical_memory() / 32)
       return STAGES;
     if (mapped > stage_capacity(refpage, stage)) continue;
-    if (stage + 1 < CHEAP_STAGES && size / span > SPANS_MOST) continue;
     if (used + size / span < allowed) return stage;
   }
   return refpage->kind == REFPAGE_ZERO ? STAGES - 1 : STAGES; /* zero pages share one VMA */
+}
+
+unsigned refpage_stage_alone(const struct refpage *refpage, size_t size) {
+  unsigned stage = refpage_stage(refpage, size);
+  return stage < refpage->paid ? refpage->paid : stage;
 }
 
 /* Names the file for its pattern, so that /proc/PID/maps reads well. */
@@ -156,6 +156,34 @@ bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t addre
   return ready && os_duplicate((void *)stage->template_, address, size);
 }
 
+/* Renting or buying (Karlin et al., "Competitive snoopy caching", 1988): a longer file is made when
+ * as much time has gone into walking VMAs, 0.13 us for each, as it takes to fill it, 1.4 us a page.
+ * So no program takes more than twice the time it would have with the better choice; and the file
+ * is at most half as long as the block that pays for it. */
+
+static bool pay(struct refpage *refpage, unsigned stage) {
+  size_t span = refpage_span(refpage, stage);
+  bool made = refpage->stages[stage].template_;
+  if (made || span > os_available_memory() / 16) return made;
+  lock_take(&refpage->lock);
+  made = refpage->stages[stage].template_ || make_stage(refpage, &refpage->stages[stage], span);
+  lock_drop(&refpage->lock);
+  return made;
+}
+
+bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans) {
+  enum { SPANS_LEAST = 8, WALKS_A_PAGE = 11, STAGES_PAID = STAGES - 1 };
+  unsigned next = stage + 1;
+  if (refpage->kind != REFPAGE_MEMFD || spans < SPANS_LEAST || next >= STAGES_PAID) return false;
+  if (refpage->paid >= next) return true;
+  size_t price = (refpage_span(refpage, next) >> os_page_shift) * WALKS_A_PAGE;
+  if ((refpage->stages[stage].walked += spans) < price) return false;
+  refpage->stages[stage].walked = 0;
+  if (!pay(refpage, next)) return false;
+  refpage->paid = next;
+  return true;
+}
+
 /* The cache */
 
 static struct lock cache_lock;
@@ -241,7 +269,7 @@ void refpage_unlock_all(void) {
 
 /* The public descriptor */
 
-enum { PUBLIC_STAGE = 1 };
+enum { PUBLIC_STAGE = 2 };
 
 int patalloc_refpage_create(const void *content, unsigned size, unsigned long flags) {
   os_init();

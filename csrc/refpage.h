@@ -2,10 +2,12 @@
  * made on first use and shared by all heaps of the process.
  *
  * A refpage of the memfd kind comes in stages. Each is a sealed file of pattern pages, as long as
- * the spans that are mapped from it; later stages are longer, so that a small process pays little
- * and a huge heap needs few VMAs. After a stage is made, its template, a private mapping that is
- * never written, is duplicated for each span, and the descriptor is closed. Where mremap(2) cannot
- * do that, the descriptor is kept, and its identity checked before and after each use. */
+ * the spans that are mapped from it, and four times as long as the stage's before. A process begins
+ * with the shortest, and pays little; a longer one is made when VMAs would become too many, or when
+ * as much time went into walking them as it takes to fill the file. After a stage is made, its
+ * template, a private mapping that is never written, is duplicated for each span, and the
+ * descriptor is closed. Where mremap(2) cannot do that, the descriptor is kept, and its identity
+ * checked before and after each use. */
 #ifndef PATALLOC_REFPAGE_H
 #define PATALLOC_REFPAGE_H
 
@@ -13,7 +15,7 @@
 #include "option.h"
 #include "os.h"
 
-enum { STAGES = 4 };
+enum { STAGES = 7 };
 
 enum refpage_kind {
   REFPAGE_ZERO,       /* anonymous memory: pattern 0, and the ground for memset */
@@ -25,6 +27,7 @@ struct stage {
   _Atomic uintptr_t template_; /* 0 until made */
   int descriptor;              /* kept open only where templates cannot be duplicated; else -1 */
   struct os_identity identity;
+  _Atomic size_t walked; /* VMAs that resets of larger blocks have walked */
 };
 
 struct refpage {
@@ -34,6 +37,7 @@ struct refpage {
   enum backend backend; /* as asked for */
   long syscall_number;
   bool duplicates;       /* whether templates are duplicated */
+  _Atomic unsigned paid; /* the last stage that was made as walks had taken as long as that takes */
   _Atomic size_t mapped; /* bytes mapped from it */
   struct lock lock;      /* held while a stage is made, so that it is made once */
   struct stage stages[STAGES];
@@ -48,8 +52,13 @@ extern struct refpage refpage_zero;
 /* Bytes in a span of this stage. */
 size_t refpage_span(const struct refpage *refpage, unsigned stage);
 
-/* The stage for another `size` bytes: the first whose spans keep the VMAs few; STAGES for none. */
+/* The stage for another `size` bytes: the first whose spans keep the VMAs few; STAGES for none. For
+ * a block with spans of its own, a later one that was paid for. */
 unsigned refpage_stage(const struct refpage *refpage, size_t size);
+unsigned refpage_stage_alone(const struct refpage *refpage, size_t size);
+
+/* Counts the walk of one block's `spans`. True where the block should have longer ones. */
+bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans);
 
 /* Maps one span, or the front of one, over reserved address space. False with errno. */
 bool refpage_map(struct refpage *refpage, unsigned stage, uintptr_t address, size_t size);

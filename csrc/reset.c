@@ -34,8 +34,12 @@ static void reset_all(struct arena *arena, const uint32_t *granules, unsigned co
   bool done = count > 1 && options_use(options, OS_PROCESS_MADVISE) && os_reset_all(ranges, count);
   for (unsigned i = 0; i < count; i++) {
     struct granule *block = &region.table[granules[i]];
-    if (!done) run_reset(run_at(block->run), ranges[i].start, ranges[i].size, options);
-    arena_give(arena, granules[i], block->kept);
+    const struct run *run = run_at(block->run);
+    if (!done) run_reset(run, ranges[i].start, ranges[i].size, options);
+    if (run_is_solo(run) && refpage_outgrows(run->refpage, run->stage, run->vmas))
+      arena_retire(arena, granules[i], block->kept);
+    else
+      arena_give(arena, granules[i], block->kept);
   }
 }
 
@@ -69,13 +73,21 @@ static void enqueue(struct arena *arena, uint32_t granule) {
   arena->waiters++;
 }
 
+/* Whether to leave what is waiting for now: until a batch is full, if there was no turn to be had
+ * the last time; and while the program does nothing but free small blocks. */
+static bool leaves_it(struct arena *arena, const struct run *run) {
+  bool nobody_asks = !run_is_solo(run) && arena->frees_in_a_row++ >= BATCH;
+  return arena->waiters < (nobody_asks ? BATCH : arena->patience);
+}
+
 void reset_and_give(uint32_t granule, uint16_t kept, enum reset_extent extent) {
-  struct arena *arena = run_at(region.table[granule].run)->arena;
+  const struct run *run = run_at(region.table[granule].run);
+  struct arena *arena = run->arena;
   region.table[granule].kept = kept;
   if (extent == RESET_MANY) return reset_all(arena, &granule, 1);
   enqueue(arena, granule);
   bool may_wait = extent == RESET_FEW && arena->waiters < WAITING_MOST;
-  if (may_wait && arena->waiters < arena->patience) return;
+  if (may_wait && leaves_it(arena, run)) return;
   bool alone = take_turn();
   arena->patience = alone ? arena->patience / 2 : BATCH;
   if (!alone && may_wait) return;

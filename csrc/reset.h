@@ -11,7 +11,7 @@
 
 /* How many pages a block may have that must be reset, or kept: as far as is known. */
 enum reset_extent {
-  RESET_FEW,  /* of either: it may wait for others */
+  RESET_FEW,  /* of either, and the block is not large: it may wait for others */
   RESET_SOME, /* few to reset */
   RESET_MANY, /* so many to reset that to wait for a turn does not pay */
 };

@@ -6,12 +6,14 @@
 #include "stats.h"
 
 enum {
-  FIRST_LOOKS = 2,     /* frees of a class that are looked at, and then */
-  LOOK_EVERY = 16,     /* one in so many */
-  LOOK_RARELY = 64,    /* after so many frees: one in so many */
-  RELEARN_EVERY = 64,  /* frees after which scattered pages are forgotten */
-  SCATTERED_LEAST = 8, /* pages: with fewer a reset costs less than a scan */
-  FEW_KEPT = 16,       /* pages: of so many some more blocks cost little memory */
+  FIRST_LOOKS = 2,      /* frees of a class that are looked at, and then */
+  LOOK_EVERY = 16,      /* one in so many */
+  LOOK_RARELY = 64,     /* after so many frees: one in so many */
+  RELEARN_EVERY = 64,   /* frees after which scattered pages are forgotten */
+  SCATTERED_LEAST = 8,  /* pages: with fewer a reset costs less than a scan */
+  FEW_KEPT = 16,        /* pages: of so many some more blocks cost little memory */
+  WAITING_PAGES = 2048, /* so that little memory waits even where all was written for once */
+  LARGE = 16384,        /* pages: what is freed once may have been freed for good */
   SHORT_FREES = 2,
   DENSE_LEAST = 32, /* pages: smaller blocks gain little */
 };
@@ -58,20 +60,19 @@ static uint32_t written_part(const struct arena *arena, uintptr_t start, uint32_
   return prefix;
 }
 
-static uint32_t shrink(const struct arena *arena, struct density *density, uintptr_t start,
-                       uint32_t prefix) {
+static void shrink(const struct arena *arena, struct density *density, uintptr_t start,
+                   uint32_t prefix) {
   uint32_t written = written_part(arena, start, prefix);
-  if (written == prefix) {
-    set(&density->short_frees, 0);
-    return prefix;
-  }
-  uint32_t in_a_row = get(&density->short_frees) + 1;
-  set(&density->short_frees, in_a_row < SHORT_FREES ? in_a_row : 0);
+  uint32_t in_a_row = written == prefix ? 0 : get(&density->short_frees) + 1;
   if (in_a_row >= SHORT_FREES) set(&density->prefix, written);
-  return prefix;
+  set(&density->short_frees, in_a_row < SHORT_FREES ? in_a_row : 0);
 }
 
 /* Growing */
+
+static bool is_due(uint32_t frees) {
+  return frees < FIRST_LOOKS || frees % (frees < LOOK_RARELY ? LOOK_EVERY : LOOK_RARELY) == 0;
+}
 
 struct look {
   uintptr_t next; /* where the prefix would go on */
@@ -102,14 +103,13 @@ static uint32_t grow(const struct arena *arena, struct density *density, uintptr
   return prefix;
 }
 
+/* The prefix of a block that is being freed, having looked at it if that is due. */
 static uint32_t learn(const struct arena *arena, struct density *density, uintptr_t start,
                       uint32_t pages) {
   uint32_t frees = get(&density->frees), prefix = get(&density->prefix);
   set(&density->frees, frees + 1);
   if (prefix > pages) prefix = pages;
-  if (prefix) prefix = shrink(arena, density, start, prefix);
-  bool due = frees < FIRST_LOOKS || frees % (frees < LOOK_RARELY ? LOOK_EVERY : LOOK_RARELY) == 0;
-  if (!due || prefix == pages || !options_use(arena->options, OS_PROC)) return prefix;
+  if (prefix == pages || !is_due(frees) || !options_use(arena->options, OS_PROC)) return prefix;
   return grow(arena, density, start, prefix, pages);
 }
 
@@ -148,18 +148,18 @@ static uint32_t scattered_pages(const struct arena *arena, const struct density 
   return worth && scans(arena) && arena->content.word == arena->refpage->pattern.word ? pages : 0;
 }
 
-/* Whether all that is left to do is done: nothing, or rewriting the scattered pages. */
-static bool rewritten(struct arena *arena, uintptr_t start, size_t size, uint32_t scattered) {
-  if (!size) return true;
-  if (!scattered || !os_dirty_ranges(start, size, true, rewrite, arena)) return false;
-  stats_add(arena->stats, STAT_FREES_SCANNED, 1);
-  return true;
+static void rewrite_scattered(struct arena *arena, const struct run *run, uintptr_t start,
+                              size_t size) {
+  if (os_dirty_ranges(start, size, true, rewrite, arena))
+    stats_add(arena->stats, STAT_FREES_SCANNED, 1);
+  else
+    run_reset(run, start, size, arena->options);
 }
 
-static enum reset_extent extent_of(const struct density *density, uint16_t place) {
+static enum reset_extent extent_of(const struct density *density, uint16_t place, size_t pages) {
   uint32_t prefix = get(&density->prefix), scattered = get(&density->scattered);
   if (scattered + (place ? 0 : prefix) >= SCATTERED_LEAST) return RESET_MANY;
-  return prefix <= FEW_KEPT ? RESET_FEW : RESET_SOME;
+  return prefix <= FEW_KEPT && pages <= WAITING_PAGES ? RESET_FEW : RESET_SOME;
 }
 
 static uint16_t find_place(struct arena *arena, uint32_t pages) {
@@ -180,12 +180,15 @@ void retain(struct arena *arena, uint32_t granule) {
     prefix = learn(arena, density, start, (uint32_t)pages);
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;
   }
-  uint16_t place = find_place(arena, prefix + scattered);
+  bool comes_back = pages < LARGE || get(&density->frees) > 1;
+  uint16_t place = comes_back ? find_place(arena, prefix + scattered) : 0;
   size_t keep = place ? (size_t)prefix << os_page_shift : 0;
   stats_add(arena->stats, place ? STAT_FREES_KEPT : STAT_FREES_RESET, 1);
+  if (prefix && (place || is_due(get(&density->frees)))) shrink(arena, density, start, prefix);
   fill_pattern(arena->content, (void *)start, keep);
-  if (place && rewritten(arena, start + keep, bytes - keep, scattered))
-    arena_give(arena, granule, place);
-  else
-    reset_and_give(granule, place, learns ? extent_of(density, place) : RESET_MANY);
+  if (place && scattered)
+    rewrite_scattered(arena, run_at(region.table[granule].run), start + keep, bytes - keep);
+  else if (keep < bytes)
+    return reset_and_give(granule, place, learns ? extent_of(density, place, pages) : RESET_MANY);
+  arena_give(arena, granule, place);
 }

@@ -60,6 +60,7 @@ __attribute__((destructor)) static void end(void) {
 }
 
 patalloc_heap *patalloc_process_heap(void) {
+  heap_handle_fork();
   return heap();
 }
 

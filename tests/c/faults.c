@@ -89,11 +89,32 @@ static void dense_scenario(void) {
   }
 }
 
+/* Blocks written here and there, whose pages are searched for; and then one page of a larger one.
+ */
+static void scattered_scenario(void) {
+  size_t size = 2 << 20, page = 4096;
+  for (int round = 0; round < 12; round++) {
+    unsigned char *block = malloc(size);
+    check_fresh(block, size);
+    for (size_t at = page; block && at < size; at += 16 * page) block[at] = 0x11;
+    free(block);
+  }
+  for (int round = 0; round < 4; round++) {
+    unsigned char *blocks[24];
+    for (int i = 0; i < 24; i++) {
+      check_fresh(blocks[i] = malloc(200000), 200000);
+      if (blocks[i]) blocks[i][0] = blocks[i][100000 + 4096 * round] = 0x11;
+    }
+    for (int i = 0; i < 24; i++) free(blocks[i]);
+  }
+}
+
 static int run(const char *options) {
   heap = patalloc_heap_create(options, NULL, 0);
   if (!heap) return 0;
   scenario();
   dense_scenario();
+  scattered_scenario();
   patalloc_heap_destroy(heap);
   return 0;
 }
