@@ -105,14 +105,14 @@ static uint32_t find_free(struct arena *arena, uint32_t granules, bool kept_only
 
 /* Kept pages */
 
-uint16_t arena_keep(struct arena *arena, uint32_t pages) {
+uint16_t arena_keep(struct arena *arena, uint32_t pages, bool reused) {
   lock_take(&arena->lock);
   uint32_t place = arena->kept_unused;
   if (place)
     arena->kept_unused = arena->kept[place].next;
   else if (arena->kept_made < KEPT_MOST)
     place = ++arena->kept_made;
-  if (place) arena->kept[place] = (struct kept){.pages = pages};
+  if (place) arena->kept[place] = (struct kept){.pages = pages, .reused = reused};
   lock_drop(&arena->lock);
   return (uint16_t)place;
 }
@@ -247,11 +247,12 @@ static uint32_t take_off(struct arena *arena, uint32_t granule, uint32_t *kept) 
 size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds) {
   size_t dropped = 0;
   uint32_t now = os_milliseconds();
-  for (uint32_t place = 1; place <= KEPT_MOST; place++) {
+  for (uint32_t place = 1; place <= arena->kept_made; place++) {
     uint32_t pages = 0;
     lock_take(&arena->lock);
-    uint32_t granule = place <= arena->kept_made ? arena->kept[place].granule : 0;
-    bool due = granule && now - arena->kept[place].since >= milliseconds;
+    const struct kept *kept = &arena->kept[place];
+    uint32_t granule = kept->granule;
+    bool due = granule && (!kept->reused || now - kept->since >= milliseconds);
     if (due) take_off(arena, granule, &pages);
     lock_drop(&arena->lock);
     if (!due) continue;

@@ -22,6 +22,7 @@ struct kept {
   uint32_t granule, pages;
   uint32_t since; /* milliseconds */
   uint32_t next;  /* of the unused ones */
+  bool reused;    /* whether blocks of its size are taken again */
 };
 
 /* Starts as zeroed memory, of which the heap sets what comes before the tables. */
@@ -41,7 +42,8 @@ struct arena {
   _Atomic uint32_t frees_in_a_row;
   size_t idle_bytes;
   uint32_t idle_first, idle_last; /* idle runs, the longest idle first */
-  uint32_t kept_unused, kept_made;
+  uint32_t kept_unused;
+  _Atomic uint32_t kept_made;
   uint32_t bins[BINS_MOST]; /* freed blocks, the last one first */
   struct kept kept[KEPT_MOST + 1];
   uint32_t fresh[SHARED_MOST + 1]; /* runs with slots that never held a block, by slot size */
@@ -61,7 +63,7 @@ uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bo
 uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment);
 
 /* A place in the table of kept blocks, for one with so many pages; 0 where it is full. */
-uint16_t arena_keep(struct arena *arena, uint32_t pages);
+uint16_t arena_keep(struct arena *arena, uint32_t pages, bool reused);
 
 /* Gives a block back that is BUSY. Of its pages the first hold the arena's content, if `kept` is
  * its place in the table; the others, or with 0 all, are reset. */
@@ -70,7 +72,8 @@ void arena_give(struct arena *arena, uint32_t granule, uint16_t kept);
 /* The same for a block that is not to be handed out again: its run is released. */
 void arena_retire(struct arena *arena, uint32_t granule, uint16_t kept);
 
-/* Drops pages that have been kept for at least so many milliseconds; returns how many bytes. */
+/* Drops pages that have been kept for at least so many milliseconds, and those of sizes of which no
+ * block was ever taken again; returns how many bytes. */
 size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds);
 
 /* A larger block in this arena with the content of one in this or another, by moving its pages or

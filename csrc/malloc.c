@@ -105,6 +105,7 @@ static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t siz
                      uint32_t *kept) {
   uint32_t granule = arena_take_freed(arena, size, alignment, false, kept);
   if (granule && *kept) stats_add(arena->stats, STAT_BLOCKS_KEPT, 1);
+  if (granule) retain_reused(arena, size);
   if (granule) return granule;
   heap_make_room(heap, size);
   return arena_take_new(arena, size, alignment);
@@ -136,6 +137,7 @@ static uint32_t take_dense(struct patalloc_heap *heap, struct arena *patterned, 
   uint32_t kept, granule = arena_take_freed(patterned, size, alignment, true, &kept);
   if (granule) {
     stats_add(patterned->stats, STAT_BLOCKS_KEPT, 1);
+    retain_reused(patterned, size);
     return granule;
   }
   if (!fill_fits(size)) return 0;

@@ -13,7 +13,7 @@ enum {
   SCATTERED_LEAST = 8,  /* pages: with fewer a reset costs less than a scan */
   FEW_KEPT = 16,        /* pages: of so many some more blocks cost little memory */
   WAITING_PAGES = 2048, /* so that little memory waits even where all was written for once */
-  LARGE = 16384,        /* pages: what is freed once may have been freed for good */
+  LARGE = 16384,        /* pages */
   SHORT_FREES = 2,
   DENSE_LEAST = 32, /* pages: smaller blocks gain little */
 };
@@ -63,9 +63,9 @@ static uint32_t written_part(const struct arena *arena, uintptr_t start, uint32_
 static void shrink(const struct arena *arena, struct density *density, uintptr_t start,
                    uint32_t prefix) {
   uint32_t written = written_part(arena, start, prefix);
-  uint32_t in_a_row = written == prefix ? 0 : get(&density->short_frees) + 1;
+  unsigned in_a_row = written == prefix ? 0 : density->short_frees + 1u;
   if (in_a_row >= SHORT_FREES) set(&density->prefix, written);
-  set(&density->short_frees, in_a_row < SHORT_FREES ? in_a_row : 0);
+  density->short_frees = in_a_row < SHORT_FREES ? (uint16_t)in_a_row : 0;
 }
 
 /* Growing */
@@ -162,12 +162,21 @@ static enum reset_extent extent_of(const struct density *density, uint16_t place
   return prefix <= FEW_KEPT && pages <= WAITING_PAGES ? RESET_FEW : RESET_SOME;
 }
 
-static uint16_t find_place(struct arena *arena, uint32_t pages) {
+static uint16_t find_place(struct arena *arena, const struct density *density, uint32_t pages) {
   size_t bytes = (size_t)pages << os_page_shift;
   if (!pages || !take_budget(arena, bytes)) return 0;
-  uint16_t place = arena_keep(arena, pages);
+  uint16_t place = arena_keep(arena, pages, density->reused);
   if (!place) return_budget(arena, bytes);
   return place;
+}
+
+/* A large block may have been freed for good, if none of its size was freed before. */
+static bool may_keep(const struct density *density, size_t pages) {
+  return pages < LARGE || get(&density->frees) > 1;
+}
+
+void retain_reused(const struct arena *arena, size_t size) {
+  atomic_store_explicit(&density_of(arena, size)->reused, true, memory_order_relaxed);
 }
 
 void retain(struct arena *arena, uint32_t granule) {
@@ -180,8 +189,7 @@ void retain(struct arena *arena, uint32_t granule) {
     prefix = learn(arena, density, start, (uint32_t)pages);
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;
   }
-  bool comes_back = pages < LARGE || get(&density->frees) > 1;
-  uint16_t place = comes_back ? find_place(arena, prefix + scattered) : 0;
+  uint16_t place = may_keep(density, pages) ? find_place(arena, density, prefix + scattered) : 0;
   size_t keep = place ? (size_t)prefix << os_page_shift : 0;
   stats_add(arena->stats, place ? STAT_FREES_KEPT : STAT_FREES_RESET, 1);
   if (prefix && (place || is_due(get(&density->frees)))) shrink(arena, density, start, prefix);

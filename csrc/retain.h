@@ -17,11 +17,15 @@ struct density {
   _Atomic uint32_t frees;
   _Atomic uint32_t prefix;      /* pages */
   _Atomic uint32_t scattered;   /* pages written behind it, at the last look */
-  _Atomic uint32_t short_frees; /* in a row, of blocks not written up to the prefix */
+  _Atomic uint16_t short_frees; /* in a row, of blocks not written up to the prefix */
+  _Atomic bool reused;          /* whether a freed block was taken again */
 };
 
 /* Gives a BUSY block back: all its pages read as the arena's content, or are reset. */
 void retain(struct arena *arena, uint32_t granule);
+
+/* Notes that a freed block of this size was taken again. */
+void retain_reused(const struct arena *arena, size_t size);
 
 /* The pages from the front that a block of this size will be written in, as far as is known. */
 uint32_t retain_prefix(const struct arena *arena, size_t size);
