@@ -4,15 +4,20 @@
  *   cycle malloc|anon|memset|refpage SIZE TOUCH CYCLES THREADS
  *   cycle live SIZE COUNT      blocks that all live at once, one page of each written
  *   cycle grow FROM TO STEP    a block that is written as it grows
+ *   cycle pairs SIZE FILL CYCLES    small malloc and free, with a memset in between if FILL is 1
+ *   cycle start 0 CYCLES       a process that does nothing
  *
  * anon, memset and refpage are bare mappings, as in the proposal; refpage needs libpatalloc.so. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static const char *mode;
 static size_t size, touch;
@@ -97,6 +102,28 @@ static double grow(size_t to, size_t step) {
   return now() - start;
 }
 
+static double pairs(int fill) {
+  double start = now();
+  for (long i = 0; i < cycles; i++) {
+    char *block = malloc(size);
+    if (!block) fail("malloc");
+    if (fill) memset(block, 0xab, size);
+    free(block);
+  }
+  return (now() - start) / (double)cycles;
+}
+
+static double starts(long count) {
+  char *command[] = {"/bin/true", NULL};
+  double start = now();
+  for (long i = 0; i < count; i++) {
+    pid_t child;
+    if (posix_spawn(&child, *command, NULL, NULL, command, environ)) fail("posix_spawn");
+    if (waitpid(child, NULL, 0) != child) fail("waitpid");
+  }
+  return (now() - start) / (double)count;
+}
+
 static long peak_rss(void) {
   char line[256];
   long peak = -1;
@@ -115,6 +142,11 @@ int main(int argc, char **argv) {
     microseconds = live(touch);
   } else if (!strcmp(mode, "grow")) {
     microseconds = grow(touch, strtoul(argv[4], NULL, 0));
+  } else if (!strcmp(mode, "start")) {
+    microseconds = starts(atol(argv[3]));
+  } else if (!strcmp(mode, "pairs")) {
+    cycles = atol(argv[4]);
+    microseconds = pairs(touch == 1);
   } else {
     cycles = atol(argv[4]);
     if (*mode == 'r') prepare_refpage();

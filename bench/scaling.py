@@ -20,23 +20,27 @@ def main() -> None:
             rows.append((point, *(with_spread(result) for result in results), f"{ratio:.2f}"))
         table(title, ("", *(name for name, _ in ALLOCATORS), "ratio"), rows)
 
-    def cycle(size: int, touch: int, threads: int = 1) -> list[str]:
-        wanted = 2 if short else max(30, min(5000, 2_000_000_000 // (touch + 400_000)))
+    def cycle(size: int, touch: int, threads: int = 1, most: int = 5000) -> list[str]:
+        wanted = 2 if short else max(30, min(most, 20 * most * 100_000 // (touch + 400_000)))
         return ["malloc", str(size), str(touch), str(wanted), str(threads)]
 
-    sizes = {f"{kib:,} KiB": cycle(kib << 10, 4096) for kib in (128, 512, 2048, 8192, 32768)}
-    sizes |= {f"{gib / 8:.3f} GiB": cycle(gib << 27, 4096) for gib in (1, 4, 8)}
-    curve("us a cycle by size, one page written", sizes)
+    sizes = {f"{kib:,} KiB": kib << 10 for kib in (128, 512, 2048, 8192, 32768)}
+    sizes |= {f"{gib / 8:.3f} GiB": gib << 27 for gib in (1, 4, 8)}
+    for most in (1000, 100_000):
+        curve(
+            f"us a cycle by size, one page written, {most:,} cycles",
+            {name: cycle(size, 4096, most=most) for name, size in sizes.items()},
+        )
     size = 4_096_000
     parts = (0, 1, 10, 25, 50, 75, 100)
     curve(
         "us a cycle of 4,096,000 bytes by the share written",
         {f"{part} %": cycle(size, size * part // 100) for part in parts},
     )
-    for part in (1, 50, 100):
+    for part in (0, 1, 50, 100):
         curve(
             f"us a cycle of each thread, 4,096,000 bytes, {part} % written",
-            {f"{n} threads": cycle(size, size * part // 100, n) for n in (1, 2, 4)},
+            {f"{n} threads": cycle(size, size * part // 100, n, 50_000) for n in (1, 2, 4)},
         )
     counts = (1000,) if short else (1000, 100_000, 1_000_000)
     curve(

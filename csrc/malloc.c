@@ -21,16 +21,17 @@ static size_t least(size_t a, size_t b) {
 /* Small requests */
 
 static void *fill_small(struct patalloc_heap *heap, void *pointer, size_t from) {
-  if (!pointer) return NULL;
-  if (heap->options.small_fill && heap->options.pattern.size) {
+  const struct options *options = &heap->options;
+  if (__builtin_expect(pointer && options->small_fill && options->pattern.size, true)) {
     size_t usable = primary_usable_size(pointer);
-    if (from < usable) fill_pattern(heap->options.pattern, (char *)pointer + from, usable - from);
+    if (__builtin_expect(from < usable, true))
+      fill_pattern(options->pattern, (char *)pointer + from, usable - from);
   }
   return pointer;
 }
 
 static void count_small(struct patalloc_heap *heap, size_t size) {
-  if (!heap->options.count) return;
+  if (__builtin_expect(!heap->options.count, true)) return;
   struct stats *stats = heap_stats(heap);
   stats_add(stats, STAT_SMALL_REQUESTS, 1);
   stats_add(stats, STAT_SMALL_BYTES, size);
@@ -228,10 +229,6 @@ void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size)
 
 /* Claiming */
 
-static bool is_ours(const patalloc_heap *heap, const void *pointer) {
-  return heap->ready && region_holds(pointer);
-}
-
 static bool starts_at(const patalloc_heap *heap, uint32_t granule, const void *pointer) {
   return block_address(granule) == (uintptr_t)pointer && heap_owns(heap, granule);
 }
@@ -252,7 +249,7 @@ static uint32_t claim(struct patalloc_heap *heap, const char *call, const void *
 
 size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
   if (!pointer) return 0;
-  if (!is_ours(heap, pointer)) return primary_usable_size(pointer);
+  if (!region_holds(pointer)) return primary_usable_size(pointer);
   uint32_t granule = granule_of((uintptr_t)pointer);
   if (region_known(granule) && block_state(granule) == GRANULE_LIVE &&
       starts_at(heap, granule, pointer))
@@ -280,26 +277,26 @@ static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   retain(arena, granule);
 }
 
+static void free_large(struct patalloc_heap *heap, void *pointer) {
+  int error = errno;
+  uint32_t granule = claim(heap, "free", pointer);
+  if (granule) free_block(heap, granule);
+  errno = error;
+}
+
 /* Memory that is idle is let go of by the frees that come after, small ones too. */
 static void tick(struct patalloc_heap *heap) {
   enum { FREES_A_TICK = 256 };
   static _Thread_local unsigned frees __attribute__((tls_model("initial-exec")));
   if (++frees % FREES_A_TICK) return;
+  int error = errno;
   heap_tick(heap);
+  errno = error;
 }
 
 void patalloc_free(patalloc_heap *heap, void *pointer) {
-  if (!pointer) return;
-  if (is_ours(heap, pointer)) {
-    int error = errno;
-    uint32_t granule = claim(heap, "free", pointer);
-    if (granule) free_block(heap, granule);
-    tick(heap);
-    errno = error;
-  } else {
-    primary_free(pointer);
-    if (heap->ready) tick(heap);
-  }
+  tick(heap);
+  (region_holds(pointer) ? free_large(heap, pointer) : primary_free(pointer));
 }
 
 /* Realloc */
@@ -422,5 +419,5 @@ static void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t siz
 
 void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size) {
   if (!pointer) return patalloc_malloc(heap, size);
-  return (is_ours(heap, pointer) ? realloc_large : realloc_small)(heap, pointer, size);
+  return (region_holds(pointer) ? realloc_large : realloc_small)(heap, pointer, size);
 }

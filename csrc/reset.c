@@ -54,15 +54,21 @@ static void reset_waiting(struct arena *arena) {
   }
 }
 
-static void wait_for_turn(void) {
-  while (!take_turn()) os_yield();
+/* Not for ever: a thread of a higher priority may keep the one whose turn it is from running. */
+static bool wait_for_turn(void) {
+  enum { TRIES = 200 };
+  for (int i = 0; i < TRIES; i++) {
+    if (take_turn()) return true;
+    os_yield();
+  }
+  return false;
 }
 
 void reset_settle(struct arena *arena) {
   if (!arena->waiting) return;
-  wait_for_turn();
+  bool in_turn = wait_for_turn();
   reset_waiting(arena);
-  end_turn();
+  if (in_turn) end_turn();
 }
 
 static void enqueue(struct arena *arena, uint32_t granule) {
@@ -88,10 +94,10 @@ void reset_and_give(uint32_t granule, uint16_t kept, enum reset_extent extent) {
   enqueue(arena, granule);
   bool may_wait = extent == RESET_FEW && arena->waiters < WAITING_MOST;
   if (may_wait && leaves_it(arena, run)) return;
-  bool alone = take_turn();
-  arena->patience = alone ? arena->patience / 2 : BATCH;
-  if (!alone && may_wait) return;
-  if (!alone) wait_for_turn();
+  bool in_turn = take_turn();
+  arena->patience = in_turn ? arena->patience / 2 : BATCH;
+  if (!in_turn && may_wait) return;
+  if (!in_turn) in_turn = wait_for_turn();
   reset_waiting(arena);
-  end_turn();
+  if (in_turn) end_turn();
 }

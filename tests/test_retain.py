@@ -168,3 +168,45 @@ def test_without_a_pattern_freed_data_does_not_come_back(retain_size: int) -> No
 
 def test_config_presets_auto() -> None:
     assert Config().fill == "auto"
+
+
+def small_frees(heap: Heap, count: int) -> None:
+    for _ in range(count):
+        heap.malloc(100).free()
+
+
+def test_memory_of_a_size_that_does_not_come_again_is_not_kept() -> None:
+    with Heap() as heap:
+        cycles(heap, 1, range(PAGES))
+        assert heap.stats().bytes_retained == SIZE
+        small_frees(heap, 512)
+        assert heap.stats().bytes_retained == 0
+        cycles(heap, 2, range(PAGES))
+        small_frees(heap, 512)
+        assert heap.stats().bytes_retained == SIZE
+
+
+def test_a_large_block_is_kept_when_its_size_comes_again() -> None:
+    with Heap() as heap:
+        for frees_kept in (0, 1, 2):
+            with heap.malloc(65 << 20) as block:
+                write(block, range(20))
+            assert heap.stats().frees_kept == frees_kept
+
+
+@pytest.mark.parametrize(("without", "dirty"), [("none", 500), ("populate", 0)])
+def test_pages_that_will_be_written_are_made_by_one_call(without: str, dirty: int) -> None:
+    with Heap(without=without, retain_size=0) as heap:
+        cycles(heap, 3, range(500))
+        assert dirty_when_fresh(heap) == dirty
+
+
+def test_a_longer_file_is_made_when_it_pays() -> None:
+    size, mappings = 8 << 20, []
+    with Heap() as heap:
+        for _ in range(1000):
+            with heap.malloc(size) as block, memoryview(block) as view:
+                assert (view[0], view[size // 2], view[-1]) == (0xAB, 0xAB, 0xAB)
+                view[0] = 1
+            mappings.append(heap.stats().vmas)
+        assert mappings[-1] < mappings[10] / 2

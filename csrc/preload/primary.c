@@ -113,5 +113,5 @@ void primary_free(void *pointer) {
 
 size_t primary_usable_size(void *pointer) {
   if (is_early(pointer)) return early_size(pointer);
-  return ready() ? next.malloc_usable_size(pointer) : 0;
+  return next.malloc_usable_size(pointer); /* which is there, as the pointer came from the next */
 }
