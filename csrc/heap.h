@@ -49,7 +49,9 @@ struct patalloc_heap {
 };
 
 /* Has fork(2) take all locks first, and a child count anew. Not before there are threads, or a need
- * to count: the C library's part of it lies in pages that a process may never read otherwise. */
+ * to count: the C library's part of it lies in pages that a process may never read otherwise. Of
+ * threads that the preloaded library did not see made, heap_expect_fork learns when they allocate.
+ */
 void heap_handle_fork(void);
 extern _Atomic bool heap_handles_fork;
 static inline void heap_expect_fork(void) {

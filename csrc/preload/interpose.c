@@ -1,4 +1,5 @@
-/* malloc(3) and its kin, in front of the C library's: each call goes to the process's heap. */
+/* malloc(3) and its kin, in front of the C library's: each call goes to the process's heap. And
+ * what makes threads, as fork has to be prepared for then. */
 #include "heap.h"
 #include "next.h"
 #include "patalloc.h"
@@ -7,7 +8,9 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <threads.h>
 #include <unistd.h>
 
 static struct patalloc_heap process_heap;
@@ -142,6 +145,24 @@ EXPORT void *pvalloc(size_t size) {
 EXPORT size_t malloc_usable_size(void *pointer) {
   struct patalloc_heap *ours = heap();
   return ours ? patalloc_usable_size(ours, pointer) : primary_usable_size(pointer);
+}
+
+/* Before there is a second thread fork must be known to take our locks: a thread that takes one
+ * while another is forking already would leave the child without. */
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*routine)(void *), void *argument) {
+  int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+  *(void **)&next = next_symbol("pthread_create");
+  heap_handle_fork();
+  return next ? next(thread, attributes, routine, argument) : EAGAIN;
+}
+
+EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument) {
+  int (*next)(thrd_t *, thrd_start_t, void *);
+  *(void **)&next = next_symbol("thrd_create");
+  heap_handle_fork();
+  return next ? next(thread, routine, argument) : thrd_error;
 }
 
 /* What concerns the primary too is passed on to it. */
