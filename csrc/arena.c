@@ -427,6 +427,7 @@ static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size
   uint32_t index = new_solo(arena, &solo);
   if (!index) return 0;
   struct run *run = run_at(index);
+  run_is_outgrown(run, true); /* so that the next one is not, if that was one too many */
   if (huge) os_use_huge_pages(run->start, run->end - run->start);
   uintptr_t address = alignment > os_page ? run->start : address_before(run->end, size, alignment);
   return finish_solo(arena, index, address, size);

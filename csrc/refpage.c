@@ -37,14 +37,18 @@ static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
   return capacity;
 }
 
+static bool is_too_long(const struct refpage *refpage, unsigned stage) {
+  static _Atomic size_t most;
+  if (!most) most = os_physical_memory() / 32;
+  return stage == STAGES || (refpage->kind == REFPAGE_MEMFD && refpage_span(refpage, stage) > most);
+}
+
 unsigned refpage_stage(const struct refpage *refpage, size_t size) {
   size_t mapped = refpage->mapped + size, used = vmas_used, allowed = vmas_allowed();
   for (unsigned stage = 0; stage < STAGES; stage++) {
-    size_t span = refpage_span(refpage, stage);
-    if (refpage->kind == REFPAGE_MEMFD && stage == STAGES - 1 && span > os_physical_memory() / 32)
-      return STAGES;
-    if (mapped > stage_capacity(refpage, stage)) continue;
-    if (used + size / span < allowed) return stage;
+    if (mapped > stage_capacity(refpage, stage) && !is_too_long(refpage, stage + 1)) continue;
+    if (used + size / refpage_span(refpage, stage) < allowed) return stage;
+    if (is_too_long(refpage, stage + 1)) break;
   }
   return refpage->kind == REFPAGE_ZERO ? STAGES - 1 : STAGES; /* zero pages share one VMA */
 }
@@ -157,7 +161,7 @@ bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t addre
 }
 
 /* Renting or buying (Karlin et al., "Competitive snoopy caching", 1988): a longer file is made when
- * as much time has gone into walking VMAs, 0.13 us for each, as it takes to fill it, 1.4 us a page.
+ * as much time has gone into VMAs, 0.13 us for each walk, as it takes to fill it, 1.4 us a page.
  * So no program takes more than twice the time it would have with the better choice; and the file
  * is at most half as long as the block that pays for it. */
 
@@ -171,13 +175,13 @@ static bool pay(struct refpage *refpage, unsigned stage) {
   return made;
 }
 
-bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans) {
+bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans, size_t walks) {
   enum { SPANS_LEAST = 8, WALKS_A_PAGE = 11, STAGES_PAID = STAGES - 1 };
   unsigned next = stage + 1;
   if (refpage->kind != REFPAGE_MEMFD || spans < SPANS_LEAST || next >= STAGES_PAID) return false;
   if (refpage->paid >= next) return true;
   size_t price = (refpage_span(refpage, next) >> os_page_shift) * WALKS_A_PAGE;
-  if ((refpage->stages[stage].walked += spans) < price) return false;
+  if ((refpage->stages[stage].walked += walks) < price) return false;
   refpage->stages[stage].walked = 0;
   if (!pay(refpage, next)) return false;
   refpage->paid = next;

@@ -27,7 +27,7 @@ struct stage {
   _Atomic uintptr_t template_; /* 0 until made */
   int descriptor;              /* kept open only where templates cannot be duplicated; else -1 */
   struct os_identity identity;
-  _Atomic size_t walked; /* VMAs that resets of larger blocks have walked */
+  _Atomic size_t walked; /* VMAs of larger blocks, by resets; one that was mapped counts for more */
 };
 
 struct refpage {
@@ -57,8 +57,10 @@ size_t refpage_span(const struct refpage *refpage, unsigned stage);
 unsigned refpage_stage(const struct refpage *refpage, size_t size);
 unsigned refpage_stage_alone(const struct refpage *refpage, size_t size);
 
-/* Counts the walk of one block's `spans`. True where the block should have longer ones. */
-bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans);
+/* Counts what a block's spans have cost, as so many walks of one. True where the block should have
+ * longer ones. */
+enum { WALKS_A_MAPPING = 25 };
+bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans, size_t walks);
 
 /* Maps one span, or the front of one, over reserved address space. False with errno. */
 bool refpage_map(struct refpage *refpage, unsigned stage, uintptr_t address, size_t size);

@@ -34,9 +34,9 @@ static void reset_all(struct arena *arena, const uint32_t *granules, unsigned co
   bool done = count > 1 && options_use(options, OS_PROCESS_MADVISE) && os_reset_all(ranges, count);
   for (unsigned i = 0; i < count; i++) {
     struct granule *block = &region.table[granules[i]];
-    const struct run *run = run_at(block->run);
+    struct run *run = run_at(block->run);
     if (!done) run_reset(run, ranges[i].start, ranges[i].size, options);
-    if (run_is_solo(run) && refpage_outgrows(run->refpage, run->stage, run->vmas))
+    if (run_is_outgrown(run, false))
       arena_retire(arena, granules[i], block->kept);
     else
       arena_give(arena, granules[i], block->kept);

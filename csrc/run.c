@@ -153,6 +153,12 @@ uint32_t run_new_solo(struct arena *arena, struct refpage *refpage, const struct
   return map_new(index);
 }
 
+bool run_is_outgrown(struct run *run, bool mapped) {
+  size_t spans = run->vmas;
+  return run_is_solo(run) && refpage_outgrows(run->refpage, run->stage, spans,
+                                              mapped ? spans * WALKS_A_MAPPING : spans);
+}
+
 /* The short first span shrinks or grows with the front. */
 static void move_start(struct run *run, uintptr_t start) {
   size_t span = refpage_span(run->refpage, run->stage);

@@ -58,6 +58,9 @@ struct solo {
 };
 uint32_t run_new_solo(struct arena *arena, struct refpage *refpage, const struct solo *solo);
 
+/* Whether a solo run's block should have longer spans, all of which were mapped or walked. */
+bool run_is_outgrown(struct run *run, bool mapped);
+
 /* Changes what a solo run maps to [start, end), which must lie in its address space and end where
  * a span ends. Pages in both keep their content. False where the kernel refuses: what was mapped
  * still is if `start` stayed the same; else the run is fit for run_release only. */

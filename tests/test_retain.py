@@ -202,11 +202,11 @@ def test_pages_that_will_be_written_are_made_by_one_call(without: str, dirty: in
 
 
 def test_a_longer_file_is_made_when_it_pays() -> None:
-    size, mappings = 8 << 20, []
+    size, mappings = 8 << 20, []  # of all heaps of this process
     with Heap() as heap:
         for _ in range(1000):
             with heap.malloc(size) as block, memoryview(block) as view:
                 assert (view[0], view[size // 2], view[-1]) == (0xAB, 0xAB, 0xAB)
                 view[0] = 1
             mappings.append(heap.stats().vmas)
-        assert mappings[-1] < mappings[10] / 2
+        assert mappings[-1] <= mappings[10] - 8
