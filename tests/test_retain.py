@@ -202,11 +202,11 @@ def test_pages_that_will_be_written_are_made_by_one_call(without: str, dirty: in
 
 
 def test_a_longer_file_is_made_when_it_pays() -> None:
-    size, mappings = 8 << 20, []  # of all heaps of this process
-    with Heap() as heap:
+    size, mappings = 8 << 20, []  # mappings of all heaps of this process
+    with Heap(pattern=0x77) as heap:  # whose files no other heap has paid for
         for _ in range(1000):
             with heap.malloc(size) as block, memoryview(block) as view:
-                assert (view[0], view[size // 2], view[-1]) == (0xAB, 0xAB, 0xAB)
+                assert (view[0], view[size // 2], view[-1]) == (0x77, 0x77, 0x77)
                 view[0] = 1
             mappings.append(heap.stats().vmas)
         assert mappings[-1] <= mappings[10] - 8
