@@ -21,7 +21,7 @@ def main() -> None:
         table(title, ("", *(name for name, _ in ALLOCATORS), "ratio"), rows)
 
     def cycle(size: int, touch: int, threads: int = 1, most: int = 5000) -> list[str]:
-        wanted = 2 if short else max(30, min(most, 20 * most * 100_000 // (touch + 400_000)))
+        wanted = 2 if short else max(30, min(most, 2_000_000_000 // (touch + 20_000)))
         return ["malloc", str(size), str(touch), str(wanted), str(threads)]
 
     sizes = {f"{kib:,} KiB": kib << 10 for kib in (128, 512, 2048, 8192, 32768)}

@@ -11,7 +11,8 @@ enum {
   LOOK_RARELY = 64,     /* after so many frees: one in so many */
   RELEARN_EVERY = 64,   /* frees after which scattered pages are forgotten */
   SCATTERED_LEAST = 8,  /* pages: with fewer a reset costs less than a scan */
-  FEW_KEPT = 16,        /* pages: of so many some more blocks cost little memory */
+  FEW = 16,             /* pages: of so many some more blocks cost little memory */
+  MANY = 128,           /* pages: to reset them takes as long as flushing a TLB elsewhere */
   WAITING_PAGES = 2048, /* so that little memory waits even where all was written for once */
   LARGE = 16384,        /* pages */
   SHORT_FREES = 2,
@@ -158,8 +159,8 @@ static void rewrite_scattered(struct arena *arena, const struct run *run, uintpt
 
 static enum reset_extent extent_of(const struct density *density, uint16_t place, size_t pages) {
   uint32_t prefix = get(&density->prefix), scattered = get(&density->scattered);
-  if (scattered + (place ? 0 : prefix) >= SCATTERED_LEAST) return RESET_MANY;
-  return prefix <= FEW_KEPT && pages <= WAITING_PAGES ? RESET_FEW : RESET_SOME;
+  if (scattered + (place ? 0 : prefix) >= MANY) return RESET_MANY;
+  return prefix + scattered <= FEW && pages <= WAITING_PAGES ? RESET_FEW : RESET_SOME;
 }
 
 static uint16_t find_place(struct arena *arena, const struct density *density, uint32_t pages) {

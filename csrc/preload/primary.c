@@ -12,14 +12,23 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Until they are known, functions that look the others up. */
+static void *first_malloc(size_t size);
+static void *first_calloc(size_t count, size_t size);
+static void *first_realloc(void *pointer, size_t size);
+static void first_free(void *pointer);
+static int first_aligned(void **pointer, size_t alignment, size_t size);
+static size_t first_usable_size(void *pointer);
+
 static struct {
-  void *(*malloc)(size_t);
-  void *(*calloc)(size_t, size_t);
-  void *(*realloc)(void *, size_t);
-  void (*free)(void *);
-  int (*posix_memalign)(void **, size_t, size_t);
-  size_t (*malloc_usable_size)(void *);
-} next;
+  void *(*_Atomic malloc)(size_t);
+  void *(*_Atomic calloc)(size_t, size_t);
+  void *(*_Atomic realloc)(void *, size_t);
+  void (*_Atomic free)(void *);
+  int (*_Atomic aligned)(void **, size_t, size_t);
+  size_t (*_Atomic usable_size)(void *);
+} next = {first_malloc, first_calloc, first_realloc, first_free, first_aligned, first_usable_size};
+#define NEXT(function) atomic_load_explicit(&next.function, memory_order_relaxed)
 
 void *next_symbol(const char *name) {
   return dlsym(RTLD_NEXT, name);
@@ -60,58 +69,78 @@ static void *early_allocate(size_t alignment, size_t size) {
   return (void *)start;
 }
 
-/* Resolving: false while another call of this thread's, or another thread, is at it. */
-
-static _Atomic bool begun, resolved;
-
+/* False while another call of this thread's, or another thread, is at it. */
 static bool resolve(void) {
+  static _Atomic bool begun;
   if (atomic_exchange(&begun, true)) return false;
-  *(void **)&next.malloc = next_symbol("malloc");
-  *(void **)&next.calloc = next_symbol("calloc");
-  *(void **)&next.realloc = next_symbol("realloc");
-  *(void **)&next.free = next_symbol("free");
-  *(void **)&next.posix_memalign = next_symbol("posix_memalign");
-  *(void **)&next.malloc_usable_size = next_symbol("malloc_usable_size");
-  atomic_store_explicit(&resolved, true, memory_order_release);
+  void *malloc = next_symbol("malloc"), *calloc = next_symbol("calloc"),
+       *realloc = next_symbol("realloc"), *free = next_symbol("free"),
+       *aligned = next_symbol("posix_memalign"), *usable_size = next_symbol("malloc_usable_size");
+  next.malloc = (void *(*)(size_t))malloc;
+  next.calloc = (void *(*)(size_t, size_t))calloc;
+  next.realloc = (void *(*)(void *, size_t))realloc;
+  next.free = (void (*)(void *))free;
+  next.aligned = (int (*)(void **, size_t, size_t))aligned;
+  next.usable_size = (size_t(*)(void *))usable_size;
   return true;
 }
 
-static inline bool ready(void) {
-  return atomic_load_explicit(&resolved, memory_order_acquire) || resolve();
+static void *first_malloc(size_t size) {
+  return resolve() ? NEXT(malloc)(size) : early_allocate(0, size);
 }
 
-void *primary_malloc(size_t size) {
-  return ready() ? next.malloc(size) : early_allocate(0, size);
-}
-
-void *primary_calloc(size_t count, size_t size) {
-  if (ready()) return next.calloc(count, size);
+static void *first_calloc(size_t count, size_t size) {
+  if (resolve()) return NEXT(calloc)(count, size);
   size_t total;
   if (__builtin_mul_overflow(count, size, &total)) return errno = ENOMEM, NULL;
   return early_allocate(0, total); /* zero: never reused */
 }
 
+static void *first_realloc(void *pointer, size_t size) {
+  return resolve() ? NEXT(realloc)(pointer, size) : early_allocate(0, size);
+}
+
+static void first_free(void *pointer) {
+  if (resolve()) NEXT(free)(pointer);
+}
+
+static int first_aligned(void **pointer, size_t alignment, size_t size) {
+  if (resolve()) return NEXT(aligned)(pointer, alignment, size);
+  *pointer = early_allocate(alignment, size);
+  return *pointer ? 0 : ENOMEM;
+}
+
+static size_t first_usable_size(void *pointer) {
+  return resolve() ? NEXT(usable_size)(pointer) : 0;
+}
+
+void *primary_malloc(size_t size) {
+  return NEXT(malloc)(size);
+}
+
+void *primary_calloc(size_t count, size_t size) {
+  return NEXT(calloc)(count, size);
+}
+
 void *primary_realloc(void *pointer, size_t size) {
-  if (!is_early(pointer)) return ready() ? next.realloc(pointer, size) : early_allocate(0, size);
+  if (!is_early(pointer)) return NEXT(realloc)(pointer, size);
   void *moved = primary_malloc(size);
   size_t have = early_size(pointer);
   return moved ? memcpy(moved, pointer, have < size ? have : size) : NULL;
 }
 
 void *primary_aligned(size_t alignment, size_t size) {
-  if (!ready()) return early_allocate(alignment, size);
   void *pointer = NULL;
   if (alignment < sizeof(void *)) alignment = sizeof(void *);
-  int error = next.posix_memalign(&pointer, alignment, size);
+  int error = NEXT(aligned)(&pointer, alignment, size);
   if (error) errno = error;
   return error ? NULL : pointer;
 }
 
 void primary_free(void *pointer) {
-  if (!is_early(pointer) && ready()) next.free(pointer);
+  if (!is_early(pointer)) NEXT(free)(pointer);
 }
 
 size_t primary_usable_size(void *pointer) {
-  if (is_early(pointer)) return early_size(pointer);
-  return next.malloc_usable_size(pointer); /* which is there, as the pointer came from the next */
+  return is_early(pointer) ? early_size(pointer) : NEXT(usable_size)(pointer);
 }
