@@ -277,7 +277,7 @@ static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   retain(arena, granule);
 }
 
-static void free_large(struct patalloc_heap *heap, void *pointer) {
+__attribute__((noinline)) static void free_large(struct patalloc_heap *heap, void *pointer) {
   int error = errno;
   uint32_t granule = claim(heap, "free", pointer);
   if (granule) free_block(heap, granule);
@@ -285,18 +285,19 @@ static void free_large(struct patalloc_heap *heap, void *pointer) {
 }
 
 /* Memory that is idle is let go of by the frees that come after, small ones too. */
-static void tick(struct patalloc_heap *heap) {
-  enum { FREES_A_TICK = 256 };
-  static _Thread_local unsigned frees __attribute__((tls_model("initial-exec")));
-  if (++frees % FREES_A_TICK) return;
+__attribute__((noinline)) static void free_and_tick(struct patalloc_heap *heap, void *pointer) {
   int error = errno;
   heap_tick(heap);
   errno = error;
+  region_holds(pointer) ? free_large(heap, pointer) : primary_free(pointer);
 }
 
+/* What is rare is out of line, so that this needs no registers saved. */
 void patalloc_free(patalloc_heap *heap, void *pointer) {
-  tick(heap);
-  (region_holds(pointer) ? free_large(heap, pointer) : primary_free(pointer));
+  enum { FREES_A_TICK = 256 };
+  static _Thread_local unsigned frees __attribute__((tls_model("initial-exec")));
+  if (++frees % FREES_A_TICK == 0) return free_and_tick(heap, pointer);
+  region_holds(pointer) ? free_large(heap, pointer) : primary_free(pointer);
 }
 
 /* Realloc */
