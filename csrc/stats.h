@@ -14,7 +14,7 @@ enum stat {
   STAT_BLOCKS_UNPATTERNED, /* pattern none, or zero pages where no pattern could be had */
   STAT_BYTES_REFPAGE,
   STAT_BYTES_MEMSET,
-  STAT_BLOCKS_REUSED, /* of all, those that were freed before */
+  STAT_BLOCKS_REUSED, /* of all, those in a place that was ready: freed, or set up with another */
   STAT_BLOCKS_KEPT,   /* of those, the ones whose pages had been kept */
   STAT_BLOCKS_DENSE,  /* memset, as blocks of their size are written throughout */
   STAT_FREES,         /* and the three ways in which their pages were dealt with */

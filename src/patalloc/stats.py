@@ -21,7 +21,8 @@ class Stats:
             they got their content, and blocks_unpatterned, which hold zeros instead.
         bytes_refpage: the bytes patterned by refpages; bytes_memset: by stores.
         bytes_retained: bytes of pages kept in freed blocks now.
-        blocks_reused: those in the place of a freed one; blocks_kept: of these, with pages kept;
+        blocks_reused: those in a place that was ready, left by a freed block or set up together
+            with another's; blocks_kept: of these, with pages kept;
             blocks_dense: those memset as blocks of their size are written throughout.
         frees: blocks freed: frees_reset with all pages dropped, frees_kept with pages kept and
             rewritten; frees_scanned: of these, the ones whose written pages were searched for.
