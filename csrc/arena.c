@@ -38,6 +38,7 @@ static uint32_t set_block(uint32_t run, uintptr_t address, size_t size) {
   uint32_t granule = granule_of(address);
   struct granule *block = &region.table[granule];
   block->run = run;
+  block->kept = 0;
   block->size = size;
   block->offset = (uint32_t)(address - granule_address(granule));
   atomic_store_explicit(&block->state, GRANULE_BUSY, memory_order_relaxed);

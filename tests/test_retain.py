@@ -210,3 +210,23 @@ def test_a_longer_file_is_made_when_it_pays() -> None:
                 view[0] = 1
             mappings.append(heap.stats().vmas)
         assert mappings[-1] <= mappings[10] - 8
+
+
+def test_what_a_heap_kept_is_forgotten_with_it() -> None:
+    """Later heaps have blocks in the same places, several of which are set up at a time."""
+    size, count = 300_000, 120
+    for _ in range(3):
+        with Heap(pattern=0x66) as heap:
+            for _ in range(4):
+                blocks = [heap.malloc(size) for _ in range(count)]
+                for block in blocks:
+                    write(block, [0])
+                for block in blocks:
+                    block.free()
+            assert heap.stats().bytes_retained > 0
+            heap.release()
+            assert heap.stats().bytes_retained == 0
+            blocks = [heap.malloc(size) for _ in range(count)]
+            for block in blocks:
+                write(block, [0])
+                block.free()
