@@ -181,8 +181,9 @@ bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans, siz
   if (refpage->kind != REFPAGE_MEMFD || spans < SPANS_LEAST || next >= STAGES_PAID) return false;
   if (refpage->paid >= next) return true;
   size_t price = (refpage_span(refpage, next) >> os_page_shift) * WALKS_A_PAGE;
-  if ((refpage->stages[stage].walked += walks) < price) return false;
-  refpage->stages[stage].walked = 0;
+  _Atomic size_t *walked = &refpage->stages[stage].walked;
+  if (atomic_fetch_add_explicit(walked, walks, memory_order_relaxed) + walks < price) return false;
+  *walked = 0;
   if (!pay(refpage, next)) return false;
   refpage->paid = next;
   return true;
