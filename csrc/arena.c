@@ -3,6 +3,7 @@
 
 #include "guard.h"
 #include "stats.h"
+#include "tag.h"
 
 #include <errno.h>
 
@@ -326,7 +327,8 @@ static uint32_t prepare_slots(struct arena *arena, uint32_t index, uint32_t slot
   struct run *run = run_at(index);
   uint32_t blocks[SLOTS_AT_ONCE];
   uintptr_t from = granule_address(run->first + slot * run->slot);
-  for (uint32_t i = 0; i < count; i++) {
+  uint32_t i = 0;
+  do {
     uintptr_t slot_end = granule_address(run->first + (slot + i + 1) * run->slot);
     uintptr_t end = slot_end - guard_bytes(arena);
     uintptr_t address = address_before(end, size, alignment);
@@ -334,11 +336,11 @@ static uint32_t prepare_slots(struct arena *arena, uint32_t index, uint32_t slot
     guards[i + 1] = (struct os_range){end, slot_end - end};
     blocks[i] = set_block(index, address, size);
     from = end;
-  }
+  } while (++i < count);
   unsigned missing = guard_install_all(run, guards, count + 1, arena->options);
   if (missing && arena->options->guard_pages) stats_add(arena->stats, STAT_GUARDS_MISSING, missing);
   if (count > 1) lock_take(&arena->lock);
-  for (uint32_t i = 1; i < count; i++) push(arena, blocks[i]);
+  for (i = 1; i < count; i++) push(arena, blocks[i]);
   if (count > 1) lock_drop(&arena->lock);
   return blocks[0];
 }
@@ -409,23 +411,24 @@ static struct solo ending_shape(const struct arena *arena, size_t size) {
 }
 
 /* What is aligned needs more address space than there may be. */
-static uint32_t new_solo(struct arena *arena, struct solo *solo) {
-  uint32_t index = run_new_solo(arena, arena->refpage, solo);
+static uint32_t new_solo(struct arena *arena, struct refpage *refpage, struct solo *solo) {
+  uint32_t index = run_new_solo(arena, refpage, solo);
   if (index || !solo->gap) return index;
   solo->lead = solo->gap = 0;
   solo->alignment = 0;
-  return run_new_solo(arena, arena->refpage, solo);
+  return run_new_solo(arena, refpage, solo);
 }
 
 /* Pages start on a granule, too, where huge pages are to back them. */
-static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size_t alignment) {
+static uint32_t take_solo(struct arena *arena, struct refpage *refpage, unsigned stage, size_t size,
+                          size_t alignment) {
   bool huge = arena->huge_page && size >= arena->huge_page;
   size_t start_alignment = alignment > os_page ? alignment : 0;
   if (huge && start_alignment < arena->huge_page) start_alignment = arena->huge_page;
   struct solo solo =
       start_alignment ? aligned_shape(arena, size, start_alignment) : ending_shape(arena, size);
   solo.stage = stage;
-  uint32_t index = new_solo(arena, &solo);
+  uint32_t index = new_solo(arena, refpage, &solo);
   if (!index) return 0;
   struct run *run = run_at(index);
   run_is_outgrown(run, true); /* so that the next one is not, if that was one too many */
@@ -434,14 +437,18 @@ static uint32_t take_solo(struct arena *arena, unsigned stage, size_t size, size
   return finish_solo(arena, index, address, size);
 }
 
+/* Where pages come tagged each block has a run of its own, as its neighbours have other tags. */
 static uint32_t take_from_new_run(struct arena *arena, uint32_t granules, size_t size,
                                   size_t alignment) {
   size_t bytes = (size_t)granules << region.shift;
-  unsigned stage = refpage_stage(arena->refpage, bytes);
+  bool tagged = refpage_comes_tagged(arena->refpage);
+  struct refpage *refpage =
+      tagged ? refpage_with_tag(arena->refpage, tag_choose(0)) : arena->refpage;
+  unsigned stage = refpage ? refpage_stage(refpage, bytes) : STAGES;
   if (stage == STAGES) return errno = ENOMEM, 0;
-  size_t span = refpage_span(arena->refpage, stage) >> region.shift;
-  if (alignment > os_page || granules >= SHARED_MOST || granules * 2 > span)
-    return take_solo(arena, refpage_stage_alone(arena->refpage, bytes), size, alignment);
+  size_t span = refpage_span(refpage, stage) >> region.shift;
+  if (tagged || alignment > os_page || granules >= SHARED_MOST || granules * 2 > span)
+    return take_solo(arena, refpage, refpage_stage_alone(refpage, bytes), size, alignment);
   uint32_t index = new_shared(arena, stage, granules);
   return index ? prepare_slots(arena, index, 0, 1, size, alignment) : 0;
 }
@@ -508,18 +515,26 @@ static bool has_short_spans(const struct run *run, size_t size) {
 }
 
 /* A block with a run of its own, mapped in whole spans, and as much address space again to grow. */
-static uint32_t take_roomy(struct arena *arena, size_t size, size_t offset, size_t phase,
-                           unsigned stage) {
-  size_t guard = guard_bytes(arena), span = refpage_span(arena->refpage, stage);
+static uint32_t take_roomy(struct arena *arena, struct refpage *refpage, size_t size, size_t offset,
+                           size_t phase, unsigned stage) {
+  size_t guard = guard_bytes(arena), span = refpage_span(refpage, stage);
   size_t pages = page_up(offset + size), first = phase ? phase : span;
   struct solo solo = {.stage = stage, .phase = first, .offset = guard, .size = first};
   if (pages > first) solo.size += (pages - first + span - 1) / span * span;
   solo.granules = granules_for(arena, 2 * solo.size);
-  uint32_t index = run_new_solo(arena, arena->refpage, &solo);
+  uint32_t index = run_new_solo(arena, refpage, &solo);
   if (!index) return 0;
   struct run *run = run_at(index);
   install_guard(arena, run, run->start + pages, run->end);
   return finish_solo(arena, index, run->start + offset, size);
+}
+
+/* The tag that pages have moves with them; not to where it is a neighbour's. */
+static bool may_have_tag(uint32_t target, uint32_t source) {
+  unsigned tag = region.table[source].tag;
+  if (run_of(source)->refpage->tagged && tag_clashes(target, tag)) return false;
+  region.table[target].tag = (uint8_t)tag;
+  return true;
 }
 
 /* Pages are moved span by span, so the new run's spans must begin where the old one's do; but where
@@ -528,7 +543,8 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
   struct run *run = run_of(granule);
   uintptr_t address = block_address(granule), start = block_pages(granule);
   size_t bytes = block_end(granule) - start, phase = bytes;
-  unsigned stage = refpage_stage_alone(arena->refpage, size);
+  struct refpage *refpage = run->arena == arena ? run->refpage : arena->refpage;
+  unsigned stage = refpage_stage_alone(refpage, size);
   *moved = run->arena == arena && options_use(arena->options, OS_MREMAP_DONTUNMAP);
   if (stage < run->stage) stage = run->stage;
   if (*moved && run_is_solo(run)) {
@@ -538,9 +554,11 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
   }
   if (!*moved) phase = 0;
   if (stage == STAGES) return 0;
-  uint32_t target = take_roomy(arena, size, address - start, phase, stage);
+  uint32_t target = take_roomy(arena, refpage, size, address - start, phase, stage);
   if (target && arena != run->arena) os_populate(block_pages(target), bytes);
-  if (!target || run_move(run, start, run_of(target), bytes, moved)) return target;
+  if (!target) return 0;
+  if (may_have_tag(target, granule) && run_move(run, start, run_of(target), bytes, moved))
+    return target;
   uint32_t index = region.table[target].run;
   forget_block(target);
   release_runs(arena, &index, 1);

@@ -1,9 +1,11 @@
 /* Heaps: start, end, fork, and what can be learnt of one (see heap.h and patalloc.h). */
 #include "heap.h"
 
+#include "fault.h"
 #include "patalloc.h"
 #include "report.h"
 #include "reset.h"
+#include "tag.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -105,7 +107,8 @@ struct stats *heap_stats(struct patalloc_heap *heap) {
 static void prepare_arena(struct patalloc_heap *heap, struct shard *shard, enum arena_kind kind) {
   struct arena *arena = &shard->arenas[kind];
   struct pattern zero = refpage_zero.pattern, pattern = heap->options.pattern;
-  arena->refpage = kind == PATTERNED ? heap->refpage : &refpage_zero;
+  struct refpage *stored = heap->tagged ? &refpage_zero_tagged : &refpage_zero;
+  arena->refpage = kind == PATTERNED ? heap->refpage : kind == ZEROED ? heap->zeros : stored;
   /* With pattern=none kept pages must be rewritten all the same: with zeros. */
   arena->content = kind == ZEROED || !pattern.size ? zero : pattern;
   arena->huge_page = kind == STORED ? heap->huge_page : 0;
@@ -131,12 +134,26 @@ static size_t shards_size(void) {
   return page_up(SHARDS * sizeof(struct shard));
 }
 
+static void choose_refpages(struct patalloc_heap *heap) {
+  const struct options *options = &heap->options;
+  bool patterned = options->fill != FILL_MEMSET || !options->pattern.size;
+  heap->tagged = options->tag != TAG_OFF && options_use(options, OS_MTE);
+  if (!heap->tagged) {
+    if (patterned) heap->refpage = refpage_get(options, options->pattern);
+    heap->zeros = &refpage_zero;
+    return;
+  }
+  if (patterned) heap->refpage = refpage_get_tagged(options, options->pattern);
+  heap->zeros = refpage_get_tagged(options, refpage_zero.pattern);
+  if (!heap->zeros) heap->zeros = &refpage_zero_tagged;
+  fault_watch();
+}
+
 static void prepare(struct patalloc_heap *heap) {
   const struct options *options = &heap->options;
   bool huge = options->fill == FILL_AUTO && options_use(options, OS_HUGE_PAGES);
   if (huge) heap->huge_page = os_huge_page();
-  if (options->fill != FILL_MEMSET || !options->pattern.size)
-    heap->refpage = refpage_get(options, options->pattern);
+  choose_refpages(heap);
   bool able = region_init(options->reserve) && run_init();
   if (able) heap->shards = os_map(shards_size());
   heap->hopeless = !heap->shards;
@@ -214,7 +231,8 @@ bool heap_owns(const struct patalloc_heap *heap, uint32_t granule) {
 }
 
 /* Walks back to the granule where a block starts, and no further than its run. */
-uint32_t heap_find(uintptr_t address) {
+uint32_t heap_find(uintptr_t pointer) {
+  uintptr_t address = mte_untag(pointer);
   if (!region_holds((void *)address)) return 0;
   for (uint32_t granule = granule_of(address); granule && region_known(granule); granule--) {
     enum granule_state state = block_state(granule);
@@ -241,20 +259,21 @@ long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t 
 int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_block *block) {
   uint32_t granule = heap->ready ? heap_find((uintptr_t)pointer) : 0;
   if (!granule || block_state(granule) != GRANULE_LIVE || !heap_owns(heap, granule) ||
-      (uintptr_t)pointer >= block_end(granule))
+      mte_untag((uintptr_t)pointer) >= block_end(granule))
     return errno = ENOENT, -1;
   const struct granule *record = &region.table[granule];
-  uintptr_t address = block_address(granule), start = block_pages(granule);
+  uintptr_t start = block_pages(granule);
   size_t guard = heap->options.guard_pages << os_page_shift, bytes = block_end(granule) - start;
   *block = (struct patalloc_block){
-      .address = address,
+      .address = (uintptr_t)block_pointer(granule),
       .size = record->size,
-      .usable_size = block_end(granule) - address,
+      .usable_size = tag_usable_size(granule),
       .guard_before = guard,
       .guard_after = guard,
       .pages = (int64_t)(bytes >> os_page_shift),
       .dirty_pages = heap_dirty_pages(heap, start, bytes),
       .fill = (enum patalloc_fill)record->fill,
+      .tag = heap->tagged ? record->tag : -1,
   };
   return 0;
 }

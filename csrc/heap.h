@@ -35,7 +35,9 @@ struct shard {
 
 struct patalloc_heap {
   struct options options;
+  bool tagged;                /* whether blocks have tags */
   struct refpage *refpage;    /* NULL: blocks are filled with stores */
+  struct refpage *zeros;      /* of calloc */
   size_t huge_page;           /* bytes; 0: none are used */
   struct lock lock;           /* held while the heap is prepared */
   _Atomic bool ready;         /* whether large blocks can be made */
@@ -73,9 +75,9 @@ static inline enum granule_state block_state(uint32_t granule) {
   return atomic_load_explicit(&region.table[granule].state, memory_order_acquire);
 }
 
-/* The block, live or freed, in whose pages or at whose address `address` lies, or that ends before
+/* The block, live or freed, in whose pages or at whose address `pointer` lies, or that ends before
  * it in the same slot; 0 for none. */
-uint32_t heap_find(uintptr_t address);
+uint32_t heap_find(uintptr_t pointer);
 
 /* Whether the block is this heap's. */
 bool heap_owns(const struct patalloc_heap *heap, uint32_t granule);

@@ -6,6 +6,7 @@
 #include "patalloc.h"
 #include "primary.h"
 #include "report.h"
+#include "tag.h"
 
 #include <errno.h>
 #include <string.h>
@@ -154,7 +155,7 @@ static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t a
   *fill = options->pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
   if (heap->refpage) {
     struct arena *patterned = heap_arena(heap, PATTERNED);
-    bool learns = options->fill == FILL_AUTO && heap->refpage != &refpage_zero;
+    bool learns = options->fill == FILL_AUTO && heap->refpage != &refpage_zero && !heap->tagged;
     if (learns && retain_is_dense(patterned, size))
       granule = take_dense(heap, patterned, size, alignment, fill);
     if (!granule) granule = take_ready(heap, patterned, size, alignment);
@@ -171,9 +172,13 @@ static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t a
 
 /* Publishes a block: from here on it is the program's. */
 static void *hand_out(uint32_t granule, enum block_fill fill) {
-  region.table[granule].fill = (uint16_t)fill;
+  region.table[granule].fill = (uint8_t)fill;
   atomic_store_explicit(&region.table[granule].state, GRANULE_LIVE, memory_order_release);
-  return (void *)block_address(granule);
+  return block_pointer(granule);
+}
+
+static struct arena *arena_of(uint32_t granule) {
+  return run_at(region.table[granule].run)->arena;
 }
 
 static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
@@ -181,8 +186,20 @@ static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignmen
   uint32_t granule = zero ? take_ready(heap, heap_arena(heap, ZEROED), size, alignment)
                           : take_patterned(heap, size, alignment, &fill);
   if (!granule) return NULL;
+  if (!tag_take(&heap->options, granule)) return arena_retire(arena_of(granule), granule, 0), NULL;
   count_block(heap, size, fill);
   return hand_out(granule, fill);
+}
+
+/* What the allocator itself does to blocks' memory is not checked: it has no tagged pointers. */
+static bool ignore_tags(const struct patalloc_heap *heap) {
+  if (!heap->tagged) return false;
+  tag_check_thread(&heap->options);
+  return mte_ignore(true);
+}
+
+static void heed_tags(const struct patalloc_heap *heap, bool before) {
+  if (heap->tagged) mte_ignore(before);
 }
 
 /* A large request that no arena can serve goes to the primary, and is filled if that fits: to its
@@ -205,7 +222,9 @@ static void *allocate(struct patalloc_heap *heap, size_t size, size_t alignment,
   if (!heap_prepare(heap)) return large_from_primary(heap, size, alignment, zero);
   if (size > region_size() || alignment > region_size()) return errno = ENOMEM, NULL;
   int error = errno;
+  bool ignored = ignore_tags(heap);
   void *pointer = take_block(heap, size, alignment, zero);
+  heed_tags(heap, ignored);
   if (!pointer) return errno = ENOMEM, NULL;
   errno = error;
   return pointer;
@@ -230,13 +249,13 @@ void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size)
 /* Claiming */
 
 static bool starts_at(const patalloc_heap *heap, uint32_t granule, const void *pointer) {
-  return block_address(granule) == (uintptr_t)pointer && heap_owns(heap, granule);
+  return block_pointer(granule) == pointer && heap_owns(heap, granule);
 }
 
 /* Makes the block that starts at `pointer` this thread's alone; 0 where that is no live block of
  * this heap, which has been reported then. */
 static uint32_t claim(struct patalloc_heap *heap, const char *call, const void *pointer) {
-  uint32_t granule = granule_of((uintptr_t)pointer), live = GRANULE_LIVE;
+  uint32_t granule = granule_of(mte_untag((uintptr_t)pointer)), live = GRANULE_LIVE;
   if (region_known(granule) &&
       atomic_compare_exchange_strong_explicit(&region.table[granule].state, &live, GRANULE_BUSY,
                                               memory_order_acquire, memory_order_relaxed)) {
@@ -250,10 +269,10 @@ static uint32_t claim(struct patalloc_heap *heap, const char *call, const void *
 size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
   if (!pointer) return 0;
   if (!region_holds(pointer)) return primary_usable_size(pointer);
-  uint32_t granule = granule_of((uintptr_t)pointer);
+  uint32_t granule = granule_of(mte_untag((uintptr_t)pointer));
   if (region_known(granule) && block_state(granule) == GRANULE_LIVE &&
       starts_at(heap, granule, pointer))
-    return block_end(granule) - (uintptr_t)pointer;
+    return tag_usable_size(granule);
   report_misuse(heap, "malloc_usable_size", pointer);
   return 0;
 }
@@ -267,20 +286,34 @@ static void count_dirty(struct patalloc_heap *heap, uintptr_t start, size_t byte
   stats_add(heap_stats(heap), STAT_PAGES_DIRTIED, (uint64_t)dirty);
 }
 
+/* With tags, to pages that stale pointers fault on. */
+static void give_retagged(struct arena *arena, uint32_t granule) {
+  stats_add(arena->stats, STAT_FREES_RESET, 1);
+  if (tag_drop(granule) && !run_is_outgrown(run_at(region.table[granule].run), true))
+    arena_give(arena, granule, 0);
+  else
+    arena_retire(arena, granule, 0);
+}
+
+static bool comes_tagged(uint32_t granule) {
+  return refpage_comes_tagged(run_at(region.table[granule].run)->refpage);
+}
+
 static void free_block(struct patalloc_heap *heap, uint32_t granule) {
-  struct arena *arena = run_at(region.table[granule].run)->arena;
   heap_expect_fork();
   count_dirty(heap, block_pages(granule), block_end(granule) - block_pages(granule));
   usage_subtract(&heap->usage, 1, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_FREES, 1);
   primary_large_freed(region.table[granule].size);
-  retain(arena, granule);
+  (comes_tagged(granule) ? give_retagged : retain)(arena_of(granule), granule);
 }
 
 __attribute__((noinline)) static void free_large(struct patalloc_heap *heap, void *pointer) {
   int error = errno;
+  bool ignored = ignore_tags(heap);
   uint32_t granule = claim(heap, "free", pointer);
   if (granule) free_block(heap, granule);
+  heed_tags(heap, ignored);
   errno = error;
 }
 
@@ -303,15 +336,21 @@ void patalloc_free(patalloc_heap *heap, void *pointer) {
 /* Realloc */
 
 static void *keep(struct patalloc_heap *heap, uint32_t granule, size_t before) {
+  tag_resized(granule, before);
   count_resized(heap, before, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_REALLOCS_IN_PLACE, 1);
   return hand_out(granule, (enum block_fill)region.table[granule].fill);
 }
 
+static bool holds_pattern(const struct patalloc_heap *heap, const struct refpage *refpage) {
+  return refpage == heap->refpage || (refpage_comes_tagged(refpage) && heap->refpage &&
+                                      refpage->pattern.word == heap->refpage->pattern.word);
+}
+
 /* Zero pages that a block has grown by get the pattern by stores; refpages hold it already. */
 static void fill_growth(struct patalloc_heap *heap, uint32_t granule, uintptr_t from) {
   uintptr_t end = block_end(granule);
-  if (run_at(region.table[granule].run)->refpage == heap->refpage || from >= end) return;
+  if (from >= end || holds_pattern(heap, run_at(region.table[granule].run)->refpage)) return;
   if (fill_fits(end - from))
     store(heap, from, end);
   else
@@ -348,7 +387,7 @@ static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granu
   enum { COPY_MOST = 8 << 20 };
   struct arena *arena = run_at(region.table[granule].run)->arena;
   bool patterned = heap->options.fill == FILL_AUTO && arena->refpage == heap->refpage &&
-                   heap->refpage != &refpage_zero;
+                   heap->refpage != &refpage_zero && !heap->tagged;
   bool moves = patterned && region.table[granule].size <= COPY_MOST;
   return moves && retain_reaches_end(arena, granule) ? heap_arena(heap, STORED) : arena;
 }
@@ -366,8 +405,10 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
   stats_add(heap_stats(heap), moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
   fill_growth(heap, target,
               block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
+  tag_resized(target, comes_tagged(target) ? before : 0); /* tags are not copied */
   count_resized(heap, before, size);
   void *pointer = hand_out(target, arena == run->arena ? record->fill : BLOCK_MEMSET);
+  if (comes_tagged(granule)) return give_retagged(arena, granule), pointer;
   run_reset(run, start, end - start, &heap->options);
   arena_give(run->arena, granule, 0);
   return pointer;
@@ -381,11 +422,9 @@ static void *copy(struct patalloc_heap *heap, const void *pointer, size_t have, 
   return target;
 }
 
-static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t size) {
-  heap_expect_fork();
-  uint32_t granule = claim(heap, "realloc", pointer);
-  if (!granule) return errno = EINVAL, NULL;
-  size_t have = block_end(granule) - (uintptr_t)pointer, before = region.table[granule].size;
+static void *realloc_claimed(struct patalloc_heap *heap, uint32_t granule, void *pointer,
+                             size_t size) {
+  size_t have = block_end(granule) - block_address(granule), before = region.table[granule].size;
   if (!size) return free_block(heap, granule), NULL;
   void *moved = NULL;
   if (size <= have && is_large(heap, size)) return resize_within(heap, granule, size);
@@ -405,6 +444,15 @@ static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t siz
   if (size <= have) return resize_within(heap, granule, size);
   hand_out(granule, region.table[granule].fill);
   return errno = ENOMEM, NULL;
+}
+
+static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t size) {
+  heap_expect_fork();
+  bool ignored = ignore_tags(heap);
+  uint32_t granule = claim(heap, "realloc", pointer);
+  void *moved = granule ? realloc_claimed(heap, granule, pointer, size) : (errno = EINVAL, NULL);
+  heed_tags(heap, ignored);
+  return moved;
 }
 
 static void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {

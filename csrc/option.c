@@ -3,11 +3,12 @@
 
 #include <string.h>
 
-enum type { PATTERN, SIZE, COUNT, INTERVAL, FLAG, CHOICE, BACKEND, FEATURES, DESTINATION };
+enum type { PATTERN, SIZE, COUNT, INTERVAL, FLAG, CHOICE, BACKEND, FEATURES, TAG, DESTINATION };
 
 static const char *const fills[] = {"auto", "refpage", "memset", NULL};
 static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", NULL};
 static const char *const errors[] = {"abort", "continue", NULL};
+static const char *const tag_checks[] = {"sync", "async", "asymm", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
 
 #define PATTERN_ALLOWED                                                                            \
@@ -15,7 +16,7 @@ static const char *const flags[] = {"no", "yes", NULL};
 #define FEATURES_ALLOWED                                                                           \
   "none, or names joined by commas, of: memfd, mremap_dontunmap, "                                 \
   "guard_regions, dontneed_locked, process_madvise, pagemap_scan, proc, populate, huge_pages, "    \
-  "device"
+  "device, mte, tag_refpages"
 #define SIZE_ALLOWED "a number of bytes, or with K, M, G or T"
 #define FLAG_ALLOWED "yes or no"
 
@@ -88,6 +89,22 @@ static const struct rule {
      0,
      0,
      backends},
+    {{"tag", "off", "auto, off, or 0 to 15",
+      "Arm memory tags on blocks, where there are any; auto: by chance, none twice in a row or "
+      "side by "
+      "side"},
+     TAG,
+     offsetof(struct options, tag),
+     0,
+     15,
+     NULL},
+    {{"tag_check", "sync", "sync, async or asymm",
+      "how accesses are checked against tags; asymm: as the processor prefers"},
+     CHOICE,
+     offsetof(struct options, tag_check),
+     0,
+     0,
+     tag_checks},
     {{"without", "none", FEATURES_ALLOWED, "kernel features to do without, each by its fallback"},
      FEATURES,
      offsetof(struct options, without),
@@ -217,6 +234,17 @@ static bool parse_features(const char *value, size_t length, uint32_t *features)
   return true;
 }
 
+static bool parse_tag(const char *value, size_t length, uint64_t most, int *tag) {
+  const char *at = value;
+  uint64_t number;
+  if (text_is("off", value, length)) return *tag = TAG_OFF, true;
+  if (text_is("auto", value, length)) return *tag = TAG_AUTO, true;
+  if (!read_number(&at, value + length, &number) || at != value + length || number > most)
+    return false;
+  *tag = (int)number;
+  return true;
+}
+
 static bool parse_destination(const char *value, size_t length, char *destination) {
   uint64_t descriptor;
   const char *at = text_past(value, "fd:");
@@ -243,6 +271,8 @@ static bool parse_value(struct options *options, int index, const char *value, s
     return parse_backend(value, length, options);
   case FEATURES:
     return parse_features(value, length, field);
+  case TAG:
+    return parse_tag(value, length, rules[index].most, field);
   case DESTINATION:
     return parse_destination(value, length, field);
   case FLAG:
@@ -357,6 +387,12 @@ void options_format(const struct options *options, int index, struct text *value
     break;
   case FLAG:
     text_string(value, rules[index].choices[*(const bool *)field]);
+    break;
+  case TAG:
+    if (options->tag >= 0)
+      text_decimal(value, (uint64_t)options->tag);
+    else
+      text_string(value, options->tag == TAG_AUTO ? "auto" : "off");
     break;
   case DESTINATION:
     text_string(value, field);

@@ -26,6 +26,7 @@ enum backend {
   BACKEND_SYSCALL
 };
 enum on_error { ON_ERROR_ABORT, ON_ERROR_CONTINUE };
+enum { TAG_OFF = -1, TAG_AUTO = -2 };
 enum { STATS_PATH = 256 };
 
 struct options {
@@ -39,6 +40,8 @@ struct options {
   long syscall_number;      /* of backend=syscall:NR */
   uint32_t without;         /* a bit for each os_feature that is not to be used */
   int fill, backend, on_error;
+  int tag;       /* of every block, 0 to 15; or one of: */
+  int tag_check; /* enum os_tag_checks */
   bool small_fill;
   bool count;             /* count small requests and dirty pages too */
   char stats[STATS_PATH]; /* where JSON goes at exit: a path, or fd:N; empty: nowhere */

@@ -3,16 +3,17 @@
  * others too, so that few of the C library's pages are read. */
 #include "os.h"
 
+#include "../kernel/refpage.h"
+#include "mte.h"
 #include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <linux/ioctl.h>
-#include <linux/types.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -56,13 +57,11 @@ struct pagemap_scan {
 #define CATEGORY_SWAPPED   (1u << 4)
 #define CATEGORY_PFNZERO   (1u << 5)
 
-/* The character device of a kernel module that makes refpages. */
-struct refpage_request {
-  __u64 content;
-  __u32 size, flags;
-};
-#define REFPAGE_DEVICE "/dev/refpage"
-#define REFPAGE_CREATE _IOW('R', 1, struct refpage_request)
+#define REFPAGE_DEVICE "/dev/refpage" /* kernel/refpage.c makes it */
+
+#ifndef PROT_MTE
+#define PROT_MTE 0x20 /* Linux 5.10, arm64 */
+#endif
 
 size_t os_page;
 unsigned os_page_shift;
@@ -111,18 +110,22 @@ bool os_commit(uintptr_t address, size_t size) {
   return mprotect((void *)address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
-bool os_map_zero(uintptr_t address, size_t size) {
-  return map_at((void *)address, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_FIXED, -1);
+static int accessible(bool tagged) {
+  return PROT_READ | PROT_WRITE | (tagged ? PROT_MTE : 0);
 }
 
-bool os_map_private(uintptr_t address, size_t size, int descriptor) {
-  return map_at((void *)address, size, PROT_READ | PROT_WRITE, MAP_FIXED, descriptor);
+bool os_map_zero(uintptr_t address, size_t size, bool tagged) {
+  return map_at((void *)address, size, accessible(tagged), MAP_ANONYMOUS | MAP_FIXED, -1);
+}
+
+bool os_map_private(uintptr_t address, size_t size, int descriptor, bool tagged) {
+  return map_at((void *)address, size, accessible(tagged), MAP_FIXED, descriptor);
 }
 
 /* Page tables that a neighbour has made would be made again at every duplicate of the mapping, by
  * mremap(2), and walked at every reset: so the mapping shares none, and lies alone in the range
  * that one page of page table entries covers. */
-void *os_map_template(size_t size, int descriptor) {
+void *os_map_template(size_t size, int descriptor, bool tagged) {
   size_t table = os_page_table();
   size_t room = (size + table - 1) / table * table;
   char *reserved = os_reserve(room + table);
@@ -130,7 +133,7 @@ void *os_map_template(size_t size, int descriptor) {
   char *start = (char *)(((uintptr_t)reserved + table - 1) & ~(table - 1));
   if (start > reserved) munmap(reserved, (size_t)(start - reserved));
   if (start < reserved + table) munmap(start + room, (size_t)(reserved + table - start));
-  if (os_map_private((uintptr_t)start, size, descriptor)) return start;
+  if (os_map_private((uintptr_t)start, size, descriptor, tagged)) return start;
   munmap(start, room);
   return NULL;
 }
@@ -242,6 +245,22 @@ bool os_fill(int descriptor, const void *page, size_t size) {
     if (written <= 0) return false;
     done += page_down((size_t)written); /* a short write goes on at the page it broke off in */
     if ((size_t)written < os_page) return errno = ENOSPC, false;
+  }
+  return true;
+}
+
+/* A part at a time, as the pages count in RSS while they are mapped. PROT_MTE is for anonymous
+ * memory and for files that lie in memory (memory-tagging-extension.rst); tags stay with the file's
+ * pages. */
+bool os_tag_file(int descriptor, size_t size, unsigned tag) {
+  enum { PART = 1 << 21 };
+  for (size_t done = 0; done < size; done += PART) {
+    size_t part = size - done < PART ? size - done : PART;
+    if (refused("mmap")) return false;
+    void *mapped = mmap(NULL, part, accessible(true), MAP_SHARED, descriptor, (off_t)done);
+    if (mapped == MAP_FAILED) return false;
+    mte_tag((uintptr_t)mapped, (uintptr_t)mapped + part, tag);
+    munmap(mapped, part);
   }
   return true;
 }
@@ -404,6 +423,18 @@ bool os_use_huge_pages(uintptr_t address, size_t size) {
   return madvise((void *)address, size, MADV_HUGEPAGE) == 0;
 }
 
+/* Tags. The constants are newer than the oldest C library that this builds with (prctl(2)). */
+
+bool os_check_tags(enum os_tag_checks checks) {
+  enum { SET_TAGGED_ADDR_CTRL = 55, ADDR_ENABLE = 1, SYNC = 2, ASYNC = 4, TAG_SHIFT = 3 };
+  static const int modes[] = {
+      [OS_CHECK_SYNC] = SYNC, [OS_CHECK_ASYNC] = ASYNC, [OS_CHECK_ASYMM] = SYNC | ASYNC};
+  unsigned long all_but_0 = 0xfffe;
+  if (refused("prctl")) return false;
+  return syscall(SYS_prctl, SET_TAGGED_ADDR_CTRL,
+                 ADDR_ENABLE | modes[checks] | all_but_0 << TAG_SHIFT, 0, 0, 0) == 0;
+}
+
 /* Waiting */
 
 void os_wait(_Atomic uint32_t *word, uint32_t value) {
@@ -544,7 +575,7 @@ static char *probe_mapping(bool *memfd) {
   *memfd = false;
   if (descriptor >= 0) {
     if (syscall(SYS_ftruncate, descriptor, PROBE_PAGES * os_page) == 0 && os_seal(descriptor))
-      mapped = os_map_template(PROBE_PAGES * os_page, descriptor);
+      mapped = os_map_template(PROBE_PAGES * os_page, descriptor, false);
     os_close(descriptor);
     *memfd = mapped;
   }
@@ -600,6 +631,35 @@ static bool probe_huge_pages(char *pages) {
   return os_huge_page() != 0;
 }
 
+/* HWCAP2_MTE says that user space may use the instructions. */
+static bool probe_mte(char *pages) {
+  enum { MTE_CAPABILITY = 1 << 18 };
+  (void)pages;
+#ifdef __aarch64__
+  return getauxval(AT_HWCAP2) & MTE_CAPABILITY;
+#else
+  return false;
+#endif
+}
+
+static bool holds_its_tag(int descriptor) {
+  enum { TAG = 5 };
+  char *mapped = NULL;
+  if (syscall(SYS_ftruncate, descriptor, os_page) == 0 && os_tag_file(descriptor, os_page, TAG))
+    mapped = os_map_template(os_page, descriptor, true);
+  bool holds = mapped && mte_tag_at((uintptr_t)mapped) == TAG;
+  if (mapped) os_unmap(mapped, os_page);
+  return holds;
+}
+
+static bool probe_tag_refpages(char *pages) {
+  if (!probe_mte(pages)) return false;
+  int descriptor = os_memfd("patalloc-probe");
+  bool holds = descriptor >= 0 && holds_its_tag(descriptor);
+  if (descriptor >= 0) os_close(descriptor);
+  return holds;
+}
+
 static bool probe_device(char *pages) {
   (void)pages;
   int device = open_file(REFPAGE_DEVICE, O_RDWR);
@@ -630,6 +690,11 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
                        "large blocks that are written throughout", "pages of the ordinary size"},
     [OS_DEVICE] = {"device", "a module that makes /dev/refpage",
                    "refpages that need one VMA for any length", "memfd"},
+    [OS_MTE] = {"mte", "arm64 with MTE, Linux 5.10", "tags on blocks, checked at each access",
+                "blocks have no tags"},
+    [OS_TAG_REFPAGES] = {"tag_refpages", "arm64 with MTE, Linux 5.10",
+                         "blocks that come tagged, at no cost by size",
+                         "tags are stored all over a block"},
 };
 
 enum { PROBED = 1 << 30 };
@@ -643,7 +708,9 @@ static uint32_t probe_all(void) {
                                                       [OS_PROC] = probe_proc,
                                                       [OS_POPULATE] = probe_populate,
                                                       [OS_HUGE_PAGES] = probe_huge_pages,
-                                                      [OS_DEVICE] = probe_device};
+                                                      [OS_DEVICE] = probe_device,
+                                                      [OS_MTE] = probe_mte,
+                                                      [OS_TAG_REFPAGES] = probe_tag_refpages};
   uint32_t found = PROBED;
   bool memfd;
   char *pages = probe_mapping(&memfd);

@@ -29,13 +29,14 @@ static inline size_t os_page_table(void) {
 }
 
 /* Address space. `address` and `size` are whole pages. */
-void *os_reserve(size_t size);                    /* inaccessible, costs nothing */
-void *os_map(size_t size);                        /* zero pages anywhere: metadata */
-void os_unmap(void *address, size_t size);        /* of a whole os_reserve or os_map */
-bool os_commit(uintptr_t address, size_t size);   /* reserved metadata becomes writable */
-bool os_map_zero(uintptr_t address, size_t size); /* zero pages over reserved ones */
-bool os_map_private(uintptr_t address, size_t size, int descriptor); /* private, from offset 0 */
-void *os_map_template(size_t size, int descriptor); /* as above, at a place of its own */
+void *os_reserve(size_t size);                  /* inaccessible, costs nothing */
+void *os_map(size_t size);                      /* zero pages anywhere: metadata */
+void os_unmap(void *address, size_t size);      /* of a whole os_reserve or os_map */
+bool os_commit(uintptr_t address, size_t size); /* reserved metadata becomes writable */
+bool os_map_zero(uintptr_t address, size_t size, bool tagged); /* zero pages over reserved ones */
+/* Private, from offset 0; or at a place of its own. */
+bool os_map_private(uintptr_t address, size_t size, int descriptor, bool tagged);
+void *os_map_template(size_t size, int descriptor, bool tagged);
 bool os_duplicate(void *template_, uintptr_t address, size_t size);
 bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays mapped, reset */
 bool os_release(uintptr_t address, size_t size);               /* back to reserved */
@@ -68,6 +69,7 @@ struct os_identity {
 int os_memfd(const char *name);
 bool os_fill(int descriptor, const void *page, size_t size); /* writes `page` over and over */
 bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);
+bool os_tag_file(int descriptor, size_t size, unsigned tag); /* a memfd; tags all of its pages */
 bool os_seal(int descriptor);
 int os_read_only(int descriptor);       /* a read-only twin where /proc allows, else `descriptor` */
 int os_hide_descriptor(int descriptor); /* moves it above those that programs use */
@@ -85,6 +87,12 @@ size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended
 typedef void os_range_function(void *context, uintptr_t from, uintptr_t to);
 bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
                      void *context);
+
+/* How accesses of this thread, and of threads that it makes from then on, are checked against
+ * memory tags (prctl(2), PR_SET_TAGGED_ADDR_CTRL); asymm leaves it to the processor's preferred
+ * mode. Also lets system calls take tagged pointers. */
+enum os_tag_checks { OS_CHECK_SYNC, OS_CHECK_ASYNC, OS_CHECK_ASYMM };
+bool os_check_tags(enum os_tag_checks checks);
 
 void os_yield(void);
 
@@ -112,6 +120,8 @@ enum os_feature {
   OS_POPULATE,
   OS_HUGE_PAGES,
   OS_DEVICE,
+  OS_MTE,
+  OS_TAG_REFPAGES,
   OS_FEATURES,
 };
 struct os_feature_text {

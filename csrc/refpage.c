@@ -10,6 +10,7 @@
 enum { DESCRIPTOR_SPAN_SHIFT = 30 }; /* a kernel's refpage has no length: 1 GiB a VMA */
 
 struct refpage refpage_zero = {.pattern = {0, 1}, .kind = REFPAGE_ZERO};
+struct refpage refpage_zero_tagged = {.pattern = {0, 1}, .kind = REFPAGE_ZERO, .tagged = true};
 
 _Atomic size_t vmas_used;
 
@@ -58,12 +59,15 @@ unsigned refpage_stage_alone(const struct refpage *refpage, size_t size) {
   return stage < refpage->paid ? refpage->paid : stage;
 }
 
-/* Names the file for its pattern, so that /proc/PID/maps reads well. */
+/* Names the file for what it holds, so that /proc/PID/maps reads well. */
 static void name_of(const struct refpage *refpage, char *name, size_t capacity) {
   struct text text = {name, capacity, 0};
   unsigned size = refpage->pattern.size;
   text_string(&text, "patalloc-");
   text_hex(&text, refpage->pattern.word & (UINT64_MAX >> (64 - 8 * size)), 2 * size);
+  if (!refpage->tagged) return;
+  text_string(&text, "-tag-");
+  text_decimal(&text, refpage->tag);
 }
 
 static void pattern_page(const struct refpage *refpage, char *page) {
@@ -71,10 +75,14 @@ static void pattern_page(const struct refpage *refpage, char *page) {
     memcpy(page + at, &refpage->pattern.word, sizeof refpage->pattern.word);
 }
 
-static int make_memfd(const char *name, const void *page, size_t size) {
+static int make_memfd(const struct refpage *refpage, const void *page, size_t size) {
+  char name[40];
+  name_of(refpage, name, sizeof name);
   int descriptor = os_memfd(name);
   if (descriptor < 0) return -1;
-  if (os_fill(descriptor, page, size) && os_seal(descriptor)) return descriptor;
+  bool filled = os_fill(descriptor, page, size);
+  if (filled && refpage->tagged) filled = os_tag_file(descriptor, size, refpage->tag);
+  if (filled && os_seal(descriptor)) return descriptor;
   int error = errno;
   os_close(descriptor);
   errno = error;
@@ -92,7 +100,7 @@ static int make_descriptor(const struct refpage *refpage) {
  * is the user's word only. */
 static bool make_template(struct refpage *refpage, struct stage *stage, size_t size,
                           const char *page) {
-  char *template_ = os_map_template(size, stage->descriptor);
+  char *template_ = os_map_template(size, stage->descriptor, refpage->tagged);
   if (!template_) return false;
   if (refpage->kind == REFPAGE_DESCRIPTOR && memcmp(template_, page, os_page)) {
     os_unmap(template_, size);
@@ -103,11 +111,10 @@ static bool make_template(struct refpage *refpage, struct stage *stage, size_t s
 }
 
 static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size) {
-  char name[40], page[os_page];
-  name_of(refpage, name, sizeof name);
+  char page[os_page];
   pattern_page(refpage, page);
   stage->descriptor =
-      refpage->kind == REFPAGE_MEMFD ? make_memfd(name, page, size) : make_descriptor(refpage);
+      refpage->kind == REFPAGE_MEMFD ? make_memfd(refpage, page, size) : make_descriptor(refpage);
   if (stage->descriptor < 0) return false;
   bool made = os_identify(stage->descriptor, &stage->identity, NULL) &&
               make_template(refpage, stage, size, page);
@@ -139,11 +146,11 @@ static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t 
     stage->template_ = 0;
     if (!make_stage(refpage, stage, span)) return false;
   }
-  return os_map_private(address, size, stage->descriptor) && is_ours(stage);
+  return os_map_private(address, size, stage->descriptor, refpage->tagged) && is_ours(stage);
 }
 
 bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t address, size_t size) {
-  if (refpage->kind == REFPAGE_ZERO) return os_map_zero(address, size);
+  if (refpage->kind == REFPAGE_ZERO) return os_map_zero(address, size, refpage->tagged);
   struct stage *stage = &refpage->stages[refpage->kind == REFPAGE_MEMFD ? stage_number : 0];
   size_t span = refpage_span(refpage, stage_number);
   bool ready = true, mapped;
@@ -196,8 +203,8 @@ static struct refpage *cache; /* never shrinks: a process has few patterns, each
 
 static bool same(const struct refpage *a, const struct refpage *b) {
   return a->pattern.word == b->pattern.word && a->pattern.size == b->pattern.size &&
-         a->backend == b->backend && a->syscall_number == b->syscall_number &&
-         a->duplicates == b->duplicates;
+         a->tagged == b->tagged && a->tag == b->tag && a->backend == b->backend &&
+         a->syscall_number == b->syscall_number && a->duplicates == b->duplicates;
 }
 
 static struct refpage *find(const struct refpage *wanted) {
@@ -248,7 +255,7 @@ static struct refpage *get(const struct options *options, struct pattern pattern
 }
 
 struct refpage *refpage_get(const struct options *options, struct pattern pattern) {
-  if (pattern.size && !pattern.word) return &refpage_zero;
+  if (!pattern.word) return &refpage_zero;
   switch (options->backend) {
   case BACKEND_NONE:
     return NULL;
@@ -259,6 +266,32 @@ struct refpage *refpage_get(const struct options *options, struct pattern patter
   default:
     return get(options, pattern, (enum backend)options->backend);
   }
+}
+
+/* Of memfd only: nothing else takes tags. */
+struct refpage *refpage_get_tagged(const struct options *options, struct pattern pattern) {
+  if (options->backend != BACKEND_AUTO && options->backend != BACKEND_MEMFD) return NULL;
+  if (!options_use(options, OS_TAG_REFPAGES) || !options_use(options, OS_MEMFD)) return NULL;
+  struct refpage wanted = {
+      .pattern = pattern.size ? pattern : refpage_zero.pattern,
+      .tagged = true,
+      .kind = REFPAGE_MEMFD,
+      .backend = BACKEND_MEMFD,
+      .duplicates = options_use(options, OS_MREMAP_DONTUNMAP),
+  };
+  return refpage_with_tag(&wanted, 1);
+}
+
+struct refpage *refpage_with_tag(const struct refpage *refpage, unsigned tag) {
+  struct refpage wanted = {
+      .pattern = refpage->pattern,
+      .tagged = true,
+      .tag = (uint8_t)tag,
+      .kind = refpage->kind,
+      .backend = refpage->backend,
+      .duplicates = refpage->duplicates,
+  };
+  return find_or_add(&wanted);
 }
 
 /* Every lock of the cache; the list does not change while the first is held. */
@@ -309,7 +342,7 @@ void *patalloc_refpage_map(int descriptor, size_t length) {
   if (!address) return NULL;
   for (size_t at = 0; at < size; at += span) {
     size_t piece = size - at < span ? size - at : span;
-    if (os_map_private((uintptr_t)address + at, piece, descriptor)) continue;
+    if (os_map_private((uintptr_t)address + at, piece, descriptor, false)) continue;
     int error = errno;
     os_unmap(address, size);
     return errno = error, NULL;

@@ -1,5 +1,5 @@
-/* Refpages: what supplies a pattern to mappings; and the refpage cache, one refpage per pattern,
- * made on first use and shared by all heaps of the process.
+/* Refpages: what supplies a pattern to mappings; and the refpage cache, one refpage per pattern and
+ * tag, made on first use and shared by all heaps of the process.
  *
  * A refpage of the memfd kind comes in stages. Each is a sealed file of pattern pages, as long as
  * the spans that are mapped from it, and four times as long as the stage's before. A process begins
@@ -33,6 +33,8 @@ struct stage {
 struct refpage {
   struct refpage *next;
   struct pattern pattern;
+  bool tagged; /* whether accesses are checked: by the tag that its pages come with */
+  uint8_t tag;
   enum refpage_kind kind;
   enum backend backend; /* as asked for */
   long syscall_number;
@@ -46,8 +48,18 @@ struct refpage {
 /* The refpage that these options ask for, from the cache; NULL where there can be none. */
 struct refpage *refpage_get(const struct options *options, struct pattern pattern);
 
-/* Anonymous zero pages: of calloc, and of blocks that are then memset. */
-extern struct refpage refpage_zero;
+/* The same with tags; its siblings, which differ in the tag only, come from refpage_with_tag. */
+struct refpage *refpage_get_tagged(const struct options *options, struct pattern pattern);
+struct refpage *refpage_with_tag(const struct refpage *refpage, unsigned tag);
+
+/* Anonymous zero pages: of calloc, and of blocks that are then memset. The tagged ones have tag 0
+ * until other tags are stored. */
+extern struct refpage refpage_zero, refpage_zero_tagged;
+
+/* Whether its pages have a tag other than 0 before one is stored. */
+static inline bool refpage_comes_tagged(const struct refpage *refpage) {
+  return refpage->tagged && refpage->kind == REFPAGE_MEMFD;
+}
 
 /* Bytes in a span of this stage. */
 size_t refpage_span(const struct refpage *refpage, unsigned stage);

@@ -187,6 +187,17 @@ void region_give(uint32_t first, uint32_t count) {
   lock_drop(&lock);
 }
 
+/* Free neighbours are joined, so what lies behind one is in use. */
+void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *after) {
+  lock_take(&lock);
+  *before = first - 1;
+  if (is_range(*before)) *before -= (uint32_t)region.table[*before].size;
+  *after = first + count;
+  if (is_range(*after)) *after += (uint32_t)region.table[*after].size;
+  if (*after >= frontier) *after = 0;
+  lock_drop(&lock);
+}
+
 void region_lock(void) {
   lock_take(&lock);
 }

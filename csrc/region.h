@@ -8,6 +8,7 @@
 #ifndef PATALLOC_REGION_H
 #define PATALLOC_REGION_H
 
+#include "mte.h"
 #include "os.h"
 
 #include <stdatomic.h>
@@ -30,7 +31,8 @@ struct granule {
   uint32_t run;        /* the run that the block lies in */
   uint64_t size;       /* bytes requested; of a free range: granules */
   uint32_t offset;     /* of the block's address from the granule's */
-  uint16_t fill;       /* enum block_fill */
+  uint8_t fill;        /* enum block_fill */
+  uint8_t tag;         /* of the last pointer to it that was handed out; 0 without tags */
   uint16_t kept;       /* of a free block with pages kept: its place in arena->kept, from 1 */
   uint32_t next, prev; /* in a list of free blocks or ranges; 0 ends it */
 };
@@ -47,8 +49,8 @@ extern struct region region;
  * thread-safe. False where nothing worth having can be reserved. */
 bool region_init(size_t size);
 
-static inline bool region_holds(const void *address) {
-  return (uintptr_t)address - region.base < region.end - region.base;
+static inline bool region_holds(const void *pointer) {
+  return mte_untag((uintptr_t)pointer) - region.base < region.end - region.base;
 }
 static inline size_t region_size(void) {
   return region.end - region.base;
@@ -62,6 +64,10 @@ static inline uintptr_t granule_address(uint32_t granule) {
 static inline uintptr_t block_address(uint32_t granule) {
   return granule_address(granule) + region.table[granule].offset;
 }
+/* As the program has it. */
+static inline void *block_pointer(uint32_t granule) {
+  return (void *)mte_with_tag(block_address(granule), region.table[granule].tag);
+}
 
 /* Takes `count` granules such that granule `first + lead` lies at a multiple of `alignment` bytes
  * (0: anywhere). Returns the first, or 0 with ENOMEM. Thread-safe; no system call under the lock.
@@ -73,6 +79,9 @@ bool region_extend(uint32_t first, uint32_t count);
 
 /* Gives granules back; they must be inaccessible again, and hold no block. */
 void region_give(uint32_t first, uint32_t count);
+
+/* The nearest granules before and after these that are in use; 0 for none. */
+void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *after);
 
 /* Whether the record of this granule can be read: it has been handed out at some time. */
 bool region_known(uint32_t granule);

@@ -9,6 +9,12 @@
  * heap's. Finds out why, from the records, and reports it. */
 void report_misuse(struct patalloc_heap *heap, const char *call, const void *pointer);
 
+/* An access (load, store) faulted as the pointer's tag is not the memory's. Ends nothing. */
+void report_tag_mismatch(const char *access, uintptr_t pointer);
+
+/* The same, noticed too late to know where. */
+void report_late_tag_mismatch(void);
+
 /* One line: "patalloc: " and what is given. */
 void report_line(const char *line);
 

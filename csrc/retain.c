@@ -185,7 +185,9 @@ void retain(struct arena *arena, uint32_t granule) {
   size_t bytes = block_end(granule) - start, pages = bytes >> os_page_shift;
   struct density *density = density_of(arena, region.table[granule].size);
   uint32_t prefix = 0, scattered = 0;
-  bool learns = arena->options->fill == FILL_AUTO && pages <= UINT32_MAX / 2;
+  /* Pages that are kept would keep their tags. */
+  bool tagged = run_at(region.table[granule].run)->refpage->tagged;
+  bool learns = arena->options->fill == FILL_AUTO && pages <= UINT32_MAX / 2 && !tagged;
   if (learns) {
     prefix = learn(arena, density, start, (uint32_t)pages);
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;

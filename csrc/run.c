@@ -86,7 +86,8 @@ void run_count_vmas(struct run *run) {
 }
 
 static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
-  if (run->refpage->kind == REFPAGE_ZERO) return os_map_zero(from, to - from);
+  if (run->refpage->kind == REFPAGE_ZERO)
+    return refpage_map(run->refpage, run->stage, from, to - from);
   for (uintptr_t at = from; at < to;) {
     uintptr_t end = run_span_end(run, at);
     if (end > to) end = to;
@@ -110,6 +111,21 @@ static uint32_t map_new(uint32_t index) {
   return 0;
 }
 
+/* So that a run's neighbours can be found, as tags must differ. */
+static void mark_ends(const struct run *run) {
+  uint32_t index = (uint32_t)(run - run_table);
+  if (!run->refpage->tagged) return;
+  region.table[run->first].run = index;
+  region.table[run->first + run->granules - 1].run = index;
+}
+
+const struct run *run_with_end(uint32_t granule) {
+  uint32_t index = granule ? region.table[granule].run : 0;
+  if (!index || index >= made) return NULL;
+  const struct run *run = run_at(index);
+  return run->arena && granule - run->first < run->granules ? run : NULL;
+}
+
 static uint32_t new_run(struct arena *arena, struct refpage *refpage, unsigned stage,
                         const struct solo *solo) {
   uint32_t index = new_record();
@@ -125,6 +141,7 @@ static uint32_t new_run(struct arena *arena, struct refpage *refpage, unsigned s
   run->granules = solo->granules;
   run->start = granule_address(run->first) + solo->offset;
   run->end = run->start + solo->size;
+  mark_ends(run);
   return index;
 }
 
@@ -198,6 +215,14 @@ void run_resize(struct run *run, uint32_t first, uint32_t granules) {
   run->first = first;
   run->granules = granules;
   run->refpage->mapped += run_bytes(run);
+  mark_ends(run);
+}
+
+bool run_change_refpage(struct run *run, struct refpage *refpage) {
+  run->refpage->mapped -= run_bytes(run);
+  run->refpage = refpage;
+  run->refpage->mapped += run_bytes(run);
+  return map_spans(run, run->start, run->end);
 }
 
 /* Pages that hold the pattern are left alone, so that a sparse block stays sparse. */
@@ -231,10 +256,16 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
   return true;
 }
 
+/* As a reset would leave them. */
+static void rewrite(const struct refpage *refpage, uintptr_t start, size_t size) {
+  fill_pattern(refpage->pattern, (void *)start, size);
+  if (refpage->tagged) mte_tag(start, start + size, refpage->tag);
+}
+
 void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options) {
   if (os_reset(start, size)) return;
   if (!options_use(options, OS_DONTNEED_LOCKED) || !os_reset_locked(start, size))
-    fill_pattern(run->refpage->pattern, (void *)start, size);
+    rewrite(run->refpage, start, size);
 }
 
 void run_release(uint32_t index) {

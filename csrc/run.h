@@ -66,6 +66,10 @@ bool run_is_outgrown(struct run *run, bool mapped);
  * still is if `start` stayed the same; else the run is fit for run_release only. */
 bool run_remap(struct run *run, uintptr_t start, uintptr_t end);
 
+/* Maps all of the run, which is solo, anew from another refpage; what was written is gone. False
+ * where the kernel refuses: the run is fit for run_release only. */
+bool run_change_refpage(struct run *run, struct refpage *refpage);
+
 /* Changes which address space is the run's; what it maps must lie within. */
 void run_resize(struct run *run, uint32_t first, uint32_t granules);
 
@@ -74,6 +78,9 @@ void run_resize(struct run *run, uint32_t first, uint32_t granules);
  * differ from the pattern. False where neither can be done: all content is where it was. */
 bool run_move(const struct run *source, uintptr_t from, struct run *target, size_t size,
               bool *moved);
+
+/* The run of which this granule is the first or the last; NULL for none with tags. */
+const struct run *run_with_end(uint32_t granule);
 
 /* Counts the run's VMAs anew, after guards with page protection were set in it. */
 void run_count_vmas(struct run *run);

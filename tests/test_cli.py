@@ -117,7 +117,7 @@ def test_options_are_those_of_the_core() -> None:
 def test_doctor() -> None:
     data = json.loads(patalloc("doctor", "--json").stdout)
     assert data["machine"]["page_size"] == os.sysconf("SC_PAGESIZE")
-    assert {feature["name"] for feature in data["features"]} >= {"memfd", "guard_regions"}
+    assert {feature["name"] for feature in data["features"]} >= {"memfd", "guard_regions", "mte"}
     assert "mremap_dontunmap" in patalloc("doctor", COLUMNS="200").stdout
 
 

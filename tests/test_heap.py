@@ -15,6 +15,7 @@ import patalloc
 from conftest import FALLBACKS
 from patalloc import Config, Heap, OptionError, PreloadError, Stats
 from patalloc._core import ffi, lib
+from patalloc.machine import features
 
 LARGE = 1_000_000
 
@@ -286,3 +287,20 @@ def test_stats_fields_are_the_cores() -> None:
     lib.patalloc_stats(handle, raw, 8192)
     lib.patalloc_heap_destroy(handle)
     Stats.from_json(ffi.string(raw))  # an unknown or a missing name raises
+
+
+@pytest.mark.parametrize("tag", ["auto", 5, "off"])
+def test_tags_where_there_are_none(tag: object) -> None:
+    if any(feature.name == "mte" and feature.available for feature in features()):
+        pytest.skip("this machine has memory tags: tests/qemu tests them")
+    with Heap(tag=tag) as heap:
+        block = heap.malloc(1_000_000)
+        assert bytes(memoryview(block)) == b"\xab" * 1_000_000
+        assert (block.tag, block.address >> 56) == (None, 0)
+        assert heap.malloc(100).tag is None
+
+
+@pytest.mark.parametrize("options", [{"tag": 16}, {"tag": "red"}, {"tag_check": "never"}])
+def test_bad_tags(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match="allowed"):
+        Heap(**options)

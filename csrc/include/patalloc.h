@@ -99,13 +99,14 @@ enum patalloc_fill {
 };
 
 struct patalloc_block {
-  uintptr_t address;
+  uintptr_t address; /* as it was returned: with its tag */
   size_t size; /* as requested */
   size_t usable_size;
   size_t guard_before, guard_after; /* bytes that are certain to be inaccessible */
   int64_t pages;                    /* that the block spans */
   int64_t dirty_pages; /* that were written, and so take memory; -1 where that can't be told */
   enum patalloc_fill fill;
+  int tag; /* Arm memory tag, 0 to 15; -1 where blocks have none */
 };
 
 /* Describes the live large block in which `pointer` lies. Returns 0; -1 with errno ENOENT where

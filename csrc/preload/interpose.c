@@ -5,6 +5,7 @@
 #include "patalloc.h"
 #include "primary.h"
 #include "report.h"
+#include "tag.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -34,6 +35,12 @@ static const char *option_string(void) {
   return options && !os_secure() ? options : "";
 }
 
+/* Threads have it from those that make them, so the first must. */
+static void check_tags(void) {
+  const struct options *options = &process_heap.options;
+  if (options->tag != TAG_OFF && options_use(options, OS_MTE)) tag_check_thread(options);
+}
+
 /* Not before the environment is there; nothing in here allocates. */
 static bool start(void) {
   if (!environ || atomic_exchange(&begun, true)) return false;
@@ -44,6 +51,7 @@ static bool start(void) {
   options_default(&process_heap.options);
   options_parse(&process_heap.options, option_string(), &text);
   complain_by_line(complaint);
+  check_tags();
   atomic_store_explicit(&started, true, memory_order_release);
   return true;
 }
@@ -155,6 +163,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
   int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
   *(void **)&next = next_symbol("pthread_create");
   heap_handle_fork();
+  check_tags();
   return next ? next(thread, attributes, routine, argument) : EAGAIN;
 }
 
@@ -162,6 +171,7 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument) {
   int (*next)(thrd_t *, thrd_start_t, void *);
   *(void **)&next = next_symbol("thrd_create");
   heap_handle_fork();
+  check_tags();
   return next ? next(thread, routine, argument) : thrd_error;
 }
 

@@ -73,6 +73,8 @@ class Config:
     retain_size: int = _option("retain_size")
     release_interval: int = _option("release_interval")
     backend: str = _option("backend")
+    tag: str = _option("tag")
+    tag_check: str = _option("tag_check")
     without: str = _option("without")
     reserve: int = _option("reserve")
     on_error: str = _option("on_error")

@@ -34,6 +34,8 @@ class BlockInfo:
         pages: that it spans.
         dirty_pages: how many of them were written, and so take memory (PAGEMAP_SCAN, or the entries
             of /proc/self/pagemap; both in proc(5)); None where that cannot be told.
+        tag: its Arm memory tag, 0 to 15 (arch/arm64/memory-tagging-extension in the kernel's
+            documentation); None where blocks have none.
     """
 
     fill: str
@@ -41,6 +43,7 @@ class BlockInfo:
     guard_after: int
     pages: int
     dirty_pages: int | None
+    tag: int | None
 
 
 class Block(Exporter):
@@ -65,7 +68,7 @@ class Block(Exporter):
 
     @property
     def address(self) -> int:
-        """Where it starts. Raises ValueError once it is freed."""
+        """Where it starts, with its tag if it has one. Raises ValueError once it is freed."""
         self._live()
         return self._address
 
@@ -81,6 +84,11 @@ class Block(Exporter):
         return int(lib.patalloc_usable_size(self._heap._handle(), self._live()))
 
     @property
+    def tag(self) -> int | None:
+        """Its Arm memory tag, which its address carries; None for a block without."""
+        return self.info.tag if self.info else None
+
+    @property
     def info(self) -> BlockInfo | None:
         """What the heap knows of it; None for a small one, of which it keeps no record."""
         found = ffi.new("struct patalloc_block *")
@@ -92,6 +100,7 @@ class Block(Exporter):
             guard_after=found.guard_after,
             pages=found.pages,
             dirty_pages=None if found.dirty_pages < 0 else found.dirty_pages,
+            tag=None if found.tag < 0 else found.tag,
         )
 
     def _withdraw(self) -> int:
