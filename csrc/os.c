@@ -589,9 +589,16 @@ static bool probe_mremap(char *pages) {
   return works;
 }
 
+/* Asked without a fault: a path that can't be read is EFAULT. */
+static bool is_readable(uintptr_t address) {
+  return syscall(SYS_faccessat, AT_FDCWD, address, F_OK) == 0 || errno != EFAULT;
+}
+
+/* Emulators have been seen to take advice that they don't know for done. */
 static bool probe_guard(char *pages) {
   uintptr_t last = (uintptr_t)pages + (PROBE_PAGES - 1) * os_page;
-  return os_guard_install(last, os_page) && os_guard_remove(last, os_page);
+  return os_guard_install(last, os_page) && !is_readable(last) && os_guard_remove(last, os_page) &&
+         is_readable(last);
 }
 
 static bool probe_dontneed_locked(char *pages) {

@@ -1,6 +1,7 @@
 /* What tags promise, on a machine with Arm's Memory Tagging Extension. Prints a line a check.
  *
- *   tags OPTIONS        linked with the core */
+ *   tags OPTIONS [ACT | user]    linked with the core; `user`: without what QEMU's user mode lacks
+ */
 #include "mte.h"
 #include "patalloc.h"
 
@@ -330,10 +331,9 @@ static void check_memory(void) {
             known.address == (uintptr_t)block);
   patalloc_free(heap, block);
   long before = shared_kib();
-  for (int i = 0; i < 40; i++) patalloc_free(heap, patalloc_malloc(heap, 300000));
-  check("refpages of 15 tags take less than 8 MiB at first", shared_kib() - before < 8192);
   for (int i = 0; i < 400; i++) patalloc_free(heap, patalloc_malloc(heap, 1000000));
-  check("and less than 16 MiB for blocks of 1 MB that come and go", shared_kib() - before < 16384);
+  check("refpages of 15 tags take less than 16 MiB for blocks of 1 MB",
+        shared_kib() - before < 16384);
 }
 
 /* Reports: each act in a process of its own, as it ends it. */
@@ -358,7 +358,6 @@ static void act_load_stale(char *block) {
 
 static void act_stale_free(char *block) {
   patalloc_free(heap, block);
-  patalloc_free(heap, patalloc_malloc(heap, 1000000));
   char *next = patalloc_malloc(heap, 1000000);
   if (mte_untag((uintptr_t)next) == mte_untag((uintptr_t)block)) patalloc_free(heap, block);
 }
@@ -449,7 +448,8 @@ int main(int argc, char **argv) {
   char complaint[512];
   heap = patalloc_heap_create(with("tag=auto"), complaint, sizeof complaint);
   if (!heap) return puts(complaint), 2;
-  if (argc > 2) return perform(atoi(argv[2]));
+  bool user_mode = argc > 2 && !strcmp(argv[2], "user");
+  if (argc > 2 && !user_mode) return perform(atoi(argv[2]));
   void *first = patalloc_malloc(heap, 1 << 20);
   struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
   sigaction(SIGSEGV, &action, NULL);
@@ -467,9 +467,9 @@ int main(int argc, char **argv) {
   check_calloc_and_alignment();
   check_fork();
   check_threads();
-  check_system_calls();
+  if (!user_mode) check_system_calls();
   if (refpages) check_memory();
-  check_reports();
+  if (!user_mode) check_reports();
   check_each_tag();
   return failed;
 }
