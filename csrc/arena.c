@@ -545,7 +545,8 @@ uint32_t arena_move(struct arena *arena, uint32_t granule, size_t size, bool *mo
   size_t bytes = block_end(granule) - start, phase = bytes;
   struct refpage *refpage = run->arena == arena ? run->refpage : arena->refpage;
   unsigned stage = refpage_stage_alone(refpage, size);
-  *moved = run->arena == arena && options_use(arena->options, OS_MREMAP_DONTUNMAP);
+  bool movable = run->refpage->kind != REFPAGE_UFFD; /* what moves is not watched any more */
+  *moved = movable && run->arena == arena && options_use(arena->options, OS_MREMAP_DONTUNMAP);
   if (stage < run->stage) stage = run->stage;
   if (*moved && run_is_solo(run)) {
     *moved = !has_short_spans(run, size);

@@ -58,6 +58,7 @@ static void after_fork(void) {
 static void after_fork_in_child(void) {
   after_fork();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
+    if (heap->refpage && !refpage_outlives_fork(heap->refpage)) heap->refpage = NULL;
     usage_restart(&heap->usage);
     stats_restart(&heap->stats);
     for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
@@ -80,7 +81,7 @@ static void enlist(struct patalloc_heap *heap) {
     heaps = heap;
   }
   lock_drop(&heaps_lock);
-  if (*heap->options.stats) heap_handle_fork();
+  if (*heap->options.stats || heap->options.backend == BACKEND_UFFD) heap_handle_fork();
 }
 
 static void delist(struct patalloc_heap *heap) {
@@ -140,6 +141,8 @@ static void choose_refpages(struct patalloc_heap *heap) {
   heap->tagged = options->tag != TAG_OFF && options_use(options, OS_MTE);
   if (!heap->tagged) {
     if (patterned) heap->refpage = refpage_get(options, options->pattern);
+    if (patterned && !heap->refpage && options->backend == BACKEND_UFFD)
+      report_line("backend=uffd: this process may not use userfaultfd(2); blocks are memset");
     heap->zeros = &refpage_zero;
     return;
   }
@@ -252,7 +255,8 @@ long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t 
   const struct options *options = &heap->options;
   size_t count = 0;
   if (!options_use(options, OS_PROC)) return -1;
-  bool scan = options_use(options, OS_PAGEMAP_SCAN);
+  bool scan =
+      options_use(options, OS_PAGEMAP_SCAN) && (!heap->refpage || refpage_scans(heap->refpage));
   return os_dirty_ranges(start, bytes, scan, count_range, &count) ? (long)count : -1;
 }
 
@@ -311,7 +315,7 @@ static void write_options(struct text *text, const struct options *options, cons
 }
 
 static const char *backend_name(const struct patalloc_heap *heap) {
-  static const char *const names[] = {"zero", "memfd", "descriptor"};
+  static const char *const names[] = {"zero", "memfd", "descriptor", "uffd"};
   const struct refpage *refpage = heap->refpage;
   if (!heap->ready) return "none yet";
   return refpage ? names[refpage->kind] : "none";

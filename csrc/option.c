@@ -6,7 +6,7 @@
 enum type { PATTERN, SIZE, COUNT, INTERVAL, FLAG, CHOICE, BACKEND, FEATURES, TAG, DESTINATION };
 
 static const char *const fills[] = {"auto", "refpage", "memset", NULL};
-static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", NULL};
+static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", "uffd", NULL};
 static const char *const errors[] = {"abort", "continue", NULL};
 static const char *const tag_checks[] = {"sync", "async", "asymm", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
@@ -16,7 +16,7 @@ static const char *const flags[] = {"no", "yes", NULL};
 #define FEATURES_ALLOWED                                                                           \
   "none, or names joined by commas, of: memfd, mremap_dontunmap, "                                 \
   "guard_regions, dontneed_locked, process_madvise, pagemap_scan, proc, populate, huge_pages, "    \
-  "device, mte, tag_refpages"
+  "device, userfaultfd, mte, tag_refpages"
 #define SIZE_ALLOWED "a number of bytes, or with K, M, G or T"
 #define FLAG_ALLOWED "yes or no"
 
@@ -82,7 +82,7 @@ static const struct rule {
      0,
      86400000,
      NULL},
-    {{"backend", "auto", "auto, memfd, zero (pattern 0 only), device, syscall:NR or none",
+    {{"backend", "auto", "auto, memfd, zero (pattern 0 only), device, uffd, syscall:NR or none",
       "what supplies the pattern; none: memset"},
      BACKEND,
      offsetof(struct options, backend),

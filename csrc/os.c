@@ -3,13 +3,14 @@
  * others too, so that few of the C library's pages are read. */
 #include "os.h"
 
-#include "../kernel/refpage.h"
+#include "../kernel/refpage_ioctl.h"
 #include "mte.h"
 #include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/userfaultfd.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -325,6 +326,46 @@ int os_refpage_device(const void *content, unsigned size, unsigned long flags) {
   return (int)descriptor;
 }
 
+/* Missing pages, userfaultfd(2) */
+
+int os_uffd_open(void) {
+  if (refused("userfaultfd")) return -1;
+  long descriptor = syscall(SYS_userfaultfd, O_CLOEXEC);
+  struct uffdio_api api = {.api = UFFD_API};
+  if (descriptor < 0 || syscall(SYS_ioctl, descriptor, UFFDIO_API, &api) == 0)
+    return (int)descriptor;
+  os_close((int)descriptor);
+  return -1;
+}
+
+bool os_uffd_watch(int descriptor, uintptr_t address, size_t size) {
+  struct uffdio_register range = {.range = {address, size}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  if (refused("ioctl")) return false;
+  return syscall(SYS_ioctl, descriptor, UFFDIO_REGISTER, &range) == 0;
+}
+
+/* Where the page is there by now, as another thread has faulted too, or is no longer wanted, it
+ * remains to wake who waits. */
+static void copy_page(int descriptor, uintptr_t to, const void *page) {
+  struct uffdio_copy copy = {.dst = to, .src = (uintptr_t)page, .len = os_page};
+  while (syscall(SYS_ioctl, descriptor, UFFDIO_COPY, &copy) != 0) {
+    struct uffdio_range range = {to, os_page};
+    if (errno == EAGAIN) continue; /* mappings are changing */
+    syscall(SYS_ioctl, descriptor, UFFDIO_WAKE, &range);
+    return;
+  }
+}
+
+bool os_uffd_serve(int descriptor, const void *page) {
+  struct uffd_msg message;
+  ssize_t got = syscall(SYS_read, descriptor, &message, sizeof message);
+  if (got < 0) return errno == EINTR || errno == EAGAIN;
+  if (got != sizeof message) return false;
+  if (message.event == UFFD_EVENT_PAGEFAULT)
+    copy_page(descriptor, page_down(message.arg.pagefault.address), page);
+  return true;
+}
+
 void os_write(int descriptor, const char *text, size_t length) {
   while (length) {
     ssize_t written = syscall(SYS_write, descriptor, text, length);
@@ -380,8 +421,14 @@ static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_rang
   return true;
 }
 
-/* Bit 63: present; 62: swapped; 61: a file's page, or shared anonymous (pagemap.rst). A zero page
- * reads as neither file nor shared, so without PAGEMAP_SCAN reads of anonymous memory count too. */
+/* Bit 63: present; 62: swapped; 61: a file's page, or shared anonymous; 56: mapped nowhere else
+ * (pagemap.rst). The zero page, and a kernel's refpage, are neither a file's nor mapped here alone;
+ * nor is what was written before a fork, which so does not count. */
+static bool is_dirty(uint64_t entry) {
+  bool present = entry >> 63, swapped = entry >> 62 & 1, file = entry >> 61 & 1;
+  return !file && (swapped || (present && entry >> 56 & 1));
+}
+
 static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end, os_range_function *each,
                              void *context) {
   uint64_t entries[256];
@@ -394,7 +441,7 @@ static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end, os_r
     if (got < (ssize_t)sizeof *entries) return false;
     pages = (size_t)got / sizeof *entries;
     for (size_t i = 0; i < pages; i++, address += os_page)
-      if (entries[i] >> 62 && !(entries[i] >> 61 & 1)) each(context, address, address + os_page);
+      if (is_dirty(entries[i])) each(context, address, address + os_page);
   }
   return true;
 }
@@ -675,6 +722,15 @@ static bool probe_device(char *pages) {
   return true;
 }
 
+/* With the privilege: else the kernel's own accesses to missing pages would fail (Linux 5.11). */
+static bool probe_userfaultfd(char *pages) {
+  (void)pages;
+  int descriptor = os_uffd_open();
+  if (descriptor < 0) return false;
+  os_close(descriptor);
+  return true;
+}
+
 const struct os_feature_text os_feature_texts[OS_FEATURES] = {
     [OS_MEMFD] = {"memfd", "Linux 3.17", "refpages: a sealed file of pattern pages",
                   "memset of every block"},
@@ -697,6 +753,9 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
                        "large blocks that are written throughout", "pages of the ordinary size"},
     [OS_DEVICE] = {"device", "a module that makes /dev/refpage",
                    "refpages that need one VMA for any length", "memfd"},
+    [OS_USERFAULTFD] = {"userfaultfd", "Linux 4.3, CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1",
+                        "pages made by a thread (backend=uffd, an experiment)",
+                        "memset of every block"},
     [OS_MTE] = {"mte", "arm64 with MTE, Linux 5.10", "tags on blocks, checked at each access",
                 "blocks have no tags"},
     [OS_TAG_REFPAGES] = {"tag_refpages", "arm64 with MTE, Linux 5.10",
@@ -716,6 +775,7 @@ static uint32_t probe_all(void) {
                                                       [OS_POPULATE] = probe_populate,
                                                       [OS_HUGE_PAGES] = probe_huge_pages,
                                                       [OS_DEVICE] = probe_device,
+                                                      [OS_USERFAULTFD] = probe_userfaultfd,
                                                       [OS_MTE] = probe_mte,
                                                       [OS_TAG_REFPAGES] = probe_tag_refpages};
   uint32_t found = PROBED;

@@ -76,14 +76,19 @@ int os_hide_descriptor(int descriptor); /* moves it above those that programs us
 bool os_identify(int descriptor, struct os_identity *identity, size_t *size);
 int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
 int os_refpage_device(const void *content, unsigned size, unsigned long flags);
+int os_uffd_open(void); /* a userfaultfd(2) that the kernel's own accesses are served by too */
+bool os_uffd_watch(int descriptor, uintptr_t address, size_t size);
+bool os_uffd_serve(int descriptor,
+                   const void *page); /* waits for a fault, and copies the page there */
 void os_close(int descriptor);
 void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
 int os_create_file(const char *path);
 size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended; 0 on failure */
 
 /* Calls `each` for every range of pages that were written since they were mapped or reset, in
- * order. False where that can't be told. With `scan` by ioctl(PAGEMAP_SCAN), else by the entries of
- * /proc/self/pagemap. */
+ * order. False where that can't be told. With `scan` by ioctl(PAGEMAP_SCAN), which takes a page of
+ * a kernel's refpage that was only read for a written one, else by the entries of
+ * /proc/self/pagemap, which miss what was written before a fork. */
 typedef void os_range_function(void *context, uintptr_t from, uintptr_t to);
 bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
                      void *context);
@@ -120,6 +125,7 @@ enum os_feature {
   OS_POPULATE,
   OS_HUGE_PAGES,
   OS_DEVICE,
+  OS_USERFAULTFD,
   OS_MTE,
   OS_TAG_REFPAGES,
   OS_FEATURES,

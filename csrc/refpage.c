@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { DESCRIPTOR_SPAN_SHIFT = 30 }; /* a kernel's refpage has no length: 1 GiB a VMA */
+enum { LAST_STAGE = STAGES - 1 };
 
 struct refpage refpage_zero = {.pattern = {0, 1}, .kind = REFPAGE_ZERO};
 struct refpage refpage_zero_tagged = {.pattern = {0, 1}, .kind = REFPAGE_ZERO, .tagged = true};
@@ -23,9 +23,13 @@ size_t vmas_allowed(void) {
 
 /* Stages */
 
+static bool has_any_length(const struct refpage *refpage) {
+  return refpage->kind == REFPAGE_DESCRIPTOR || refpage->kind == REFPAGE_UFFD;
+}
+
 size_t refpage_span(const struct refpage *refpage, unsigned stage) {
   enum { PAGES_SHIFT = 5, STEP_SHIFT = 2 }; /* 128 KiB, 512 KiB, ... 512 MiB at 4 KiB pages */
-  if (refpage->kind == REFPAGE_DESCRIPTOR) return (size_t)1 << DESCRIPTOR_SPAN_SHIFT;
+  if (has_any_length(refpage) && stage == LAST_STAGE) return (size_t)1 << 30;
   return os_page << (PAGES_SHIFT + STEP_SHIFT * stage);
 }
 
@@ -51,10 +55,11 @@ unsigned refpage_stage(const struct refpage *refpage, size_t size) {
     if (used + size / refpage_span(refpage, stage) < allowed) return stage;
     if (is_too_long(refpage, stage + 1)) break;
   }
-  return refpage->kind == REFPAGE_ZERO ? STAGES - 1 : STAGES; /* zero pages share one VMA */
+  return refpage->kind == REFPAGE_ZERO ? LAST_STAGE : STAGES; /* zero pages share one VMA */
 }
 
 unsigned refpage_stage_alone(const struct refpage *refpage, size_t size) {
+  if (has_any_length(refpage)) return LAST_STAGE;
   unsigned stage = refpage_stage(refpage, size);
   return stage < refpage->paid ? refpage->paid : stage;
 }
@@ -100,6 +105,7 @@ static int make_descriptor(const struct refpage *refpage) {
  * is the user's word only. */
 static bool make_template(struct refpage *refpage, struct stage *stage, size_t size,
                           const char *page) {
+  if (!refpage->duplicates) size = os_page;
   char *template_ = os_map_template(size, stage->descriptor, refpage->tagged);
   if (!template_) return false;
   if (refpage->kind == REFPAGE_DESCRIPTOR && memcmp(template_, page, os_page)) {
@@ -142,7 +148,7 @@ static bool is_ours(const struct stage *stage) {
 static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t span,
                            uintptr_t address, size_t size) {
   if (!is_ours(stage)) {
-    os_unmap((void *)stage->template_, span);
+    os_unmap((void *)stage->template_, os_page);
     stage->template_ = 0;
     if (!make_stage(refpage, stage, span)) return false;
   }
@@ -151,6 +157,7 @@ static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t 
 
 bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t address, size_t size) {
   if (refpage->kind == REFPAGE_ZERO) return os_map_zero(address, size, refpage->tagged);
+  if (refpage->kind == REFPAGE_UFFD) return uffd_map(&refpage->uffd, address, size);
   struct stage *stage = &refpage->stages[refpage->kind == REFPAGE_MEMFD ? stage_number : 0];
   size_t span = refpage_span(refpage, stage_number);
   bool ready = true, mapped;
@@ -183,7 +190,7 @@ static bool pay(struct refpage *refpage, unsigned stage) {
 }
 
 bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans, size_t walks) {
-  enum { SPANS_LEAST = 8, WALKS_A_PAGE = 11, STAGES_PAID = STAGES - 1 };
+  enum { SPANS_LEAST = 8, WALKS_A_PAGE = 11, STAGES_PAID = LAST_STAGE };
   unsigned next = stage + 1;
   if (refpage->kind != REFPAGE_MEMFD || spans < SPANS_LEAST || next >= STAGES_PAID) return false;
   if (refpage->paid >= next) return true;
@@ -233,23 +240,46 @@ static struct refpage *find_or_add(const struct refpage *wanted) {
   return found ? found : added;
 }
 
+static bool start_uffd(struct refpage *refpage) {
+  if (refpage->uffd.page) return true;
+  char *page = os_map(os_page);
+  if (!page) return false;
+  pattern_page(refpage, page);
+  if (uffd_start(&refpage->uffd, page)) return true;
+  int error = errno;
+  os_unmap(page, os_page);
+  errno = error;
+  return false;
+}
+
+static enum refpage_kind kind_of(enum backend backend) {
+  return backend == BACKEND_MEMFD  ? REFPAGE_MEMFD
+         : backend == BACKEND_UFFD ? REFPAGE_UFFD
+                                   : REFPAGE_DESCRIPTOR;
+}
+
 static struct refpage *get(const struct options *options, struct pattern pattern,
                            enum backend backend) {
   bool memfd = backend == BACKEND_MEMFD;
   if (memfd && !options_use(options, OS_MEMFD)) return NULL;
   if (backend == BACKEND_DEVICE && !options_use(options, OS_DEVICE)) return NULL;
+  if (backend == BACKEND_UFFD && !options_use(options, OS_USERFAULTFD)) return NULL;
   struct refpage wanted = {
       .pattern = pattern,
-      .kind = memfd ? REFPAGE_MEMFD : REFPAGE_DESCRIPTOR,
+      .kind = kind_of(backend),
       .backend = backend,
       .syscall_number = backend == BACKEND_SYSCALL ? options->syscall_number : 0,
-      .duplicates = options_use(options, OS_MREMAP_DONTUNMAP),
+      /* mlockall(2) would make the pages of a template as long as the spans of a device's refpage.
+       */
+      .duplicates = backend != BACKEND_DEVICE && options_use(options, OS_MREMAP_DONTUNMAP),
   };
   struct refpage *refpage = find_or_add(&wanted);
   if (!refpage || memfd) return refpage;
   lock_take(&refpage->lock); /* whether a kernel has refpages shows when the first is made */
   struct stage *stage = &refpage->stages[0];
-  bool made = stage->template_ || make_stage(refpage, stage, refpage_span(refpage, 0));
+  bool made = backend == BACKEND_UFFD
+                  ? start_uffd(refpage)
+                  : stage->template_ || make_stage(refpage, stage, refpage_span(refpage, 0));
   lock_drop(&refpage->lock);
   return made ? refpage : NULL;
 }
@@ -259,10 +289,8 @@ struct refpage *refpage_get(const struct options *options, struct pattern patter
   switch (options->backend) {
   case BACKEND_NONE:
     return NULL;
-  case BACKEND_AUTO: {
-    struct refpage *device = get(options, pattern, BACKEND_DEVICE);
-    return device ? device : get(options, pattern, BACKEND_MEMFD);
-  }
+  case BACKEND_AUTO: /* the kernel can use all of a memfd's pages as it can those of files */
+    return get(options, pattern, BACKEND_MEMFD);
   default:
     return get(options, pattern, (enum backend)options->backend);
   }
@@ -292,6 +320,10 @@ struct refpage *refpage_with_tag(const struct refpage *refpage, unsigned tag) {
       .duplicates = refpage->duplicates,
   };
   return find_or_add(&wanted);
+}
+
+bool refpage_outlives_fork(const struct refpage *refpage) {
+  return refpage->kind != REFPAGE_UFFD;
 }
 
 /* Every lock of the cache; the list does not change while the first is held. */

@@ -14,6 +14,7 @@
 #include "lock.h"
 #include "option.h"
 #include "os.h"
+#include "uffd.h"
 
 enum { STAGES = 7 };
 
@@ -21,6 +22,7 @@ enum refpage_kind {
   REFPAGE_ZERO,       /* anonymous memory: pattern 0, and the ground for memset */
   REFPAGE_MEMFD,      /* a sealed memfd a stage */
   REFPAGE_DESCRIPTOR, /* a kernel's own refpage: any length from one descriptor */
+  REFPAGE_UFFD,       /* anonymous memory whose missing pages a thread makes */
 };
 
 struct stage {
@@ -43,6 +45,7 @@ struct refpage {
   _Atomic size_t mapped; /* bytes mapped from it */
   struct lock lock;      /* held while a stage is made, so that it is made once */
   struct stage stages[STAGES];
+  struct uffd uffd;
 };
 
 /* The refpage that these options ask for, from the cache; NULL where there can be none. */
@@ -59,6 +62,11 @@ extern struct refpage refpage_zero, refpage_zero_tagged;
 /* Whether its pages have a tag other than 0 before one is stored. */
 static inline bool refpage_comes_tagged(const struct refpage *refpage) {
   return refpage->tagged && refpage->kind == REFPAGE_MEMFD;
+}
+
+/* Whether ioctl(PAGEMAP_SCAN) tells which of its pages were written. */
+static inline bool refpage_scans(const struct refpage *refpage) {
+  return refpage->kind != REFPAGE_DESCRIPTOR;
 }
 
 /* Bytes in a span of this stage. */
@@ -80,6 +88,9 @@ bool refpage_map(struct refpage *refpage, unsigned stage, uintptr_t address, siz
 /* VMAs that all heaps of the process use, and how many they may; kept by run.c. */
 extern _Atomic size_t vmas_used;
 size_t vmas_allowed(void);
+
+/* Whether a forked child can go on with it. */
+bool refpage_outlives_fork(const struct refpage *refpage);
 
 void refpage_lock_all(void); /* around fork */
 void refpage_unlock_all(void);

@@ -90,7 +90,7 @@ static void look_at(void *context, uintptr_t from, uintptr_t to) {
 }
 
 static bool scans(const struct arena *arena) {
-  return options_use(arena->options, OS_PAGEMAP_SCAN);
+  return refpage_scans(arena->refpage) && options_use(arena->options, OS_PAGEMAP_SCAN);
 }
 
 static uint32_t grow(const struct arena *arena, struct density *density, uintptr_t start,

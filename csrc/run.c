@@ -86,7 +86,7 @@ void run_count_vmas(struct run *run) {
 }
 
 static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
-  if (run->refpage->kind == REFPAGE_ZERO)
+  if (run->refpage->kind == REFPAGE_ZERO || run->refpage->kind == REFPAGE_UFFD)
     return refpage_map(run->refpage, run->stage, from, to - from);
   for (uintptr_t at = from; at < to;) {
     uintptr_t end = run_span_end(run, at);

@@ -8,7 +8,7 @@
  * get_user_pages() fails on it. So where the kernel itself is the first to touch a page (write(2)
  * or O_DIRECT from memory that the program has not touched, process_vm_readv(2)), it gets an
  * ordinary, counted entry, as long as the counts are far from overflowing. */
-#include "refpage.h"
+#include "refpage_ioctl.h"
 
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>

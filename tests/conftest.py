@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from patalloc.config import Config
+from patalloc.machine import features
 from patalloc.preload import environment
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,9 @@ FALLBACKS = [
     "fill=refpage",
     "fill=memset",
 ]
+
+if any(feature.name == "userfaultfd" and feature.available for feature in features()):
+    FALLBACKS.append("backend=uffd")
 
 Build = Callable[..., Path]
 

@@ -51,3 +51,15 @@ def test_frees_at_the_same_time_under_sanitizers(build: Build, sanitizer: tuple[
 def test_every_system_call_fails(build: Build, options: str) -> None:
     program = build("faults", "-DPATALLOC_FAULTS", *ADDRESS, core=True)
     run(program, HEAP_OPTIONS=f"reserve=1G:{options}")
+
+
+def test_system_calls_of_uffd_fail(build: Build) -> None:
+    program = build("faults", "-DPATALLOC_FAULTS", *ADDRESS, core=True)
+    env = dict(os.environ) | {"HEAP_OPTIONS": "reserve=1G:backend=uffd:fill=refpage"}
+    result = subprocess.run(
+        [str(program), "userfaultfd"], env=env, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0
+    assert set(result.stderr.splitlines()) <= {
+        "patalloc: backend=uffd: this process may not use userfaultfd(2); blocks are memset"
+    }

@@ -30,6 +30,20 @@ def test_threads_that_free_at_the_same_time(build: Build, threads: str, options:
     assert_passes(preloaded([build("sparse"), threads, "5000"], options))
 
 
+@pytest.mark.parametrize("options", ["", *FALLBACKS])
+def test_a_forked_child_reads_the_pattern_but_with_uffd(build: Build, options: str) -> None:
+    untouched = "0" if options == "backend=uffd" else "0xab"
+    assert_passes(preloaded([build("inherit"), untouched], options))
+
+
+def test_uffd_without_the_privilege(build: Build) -> None:
+    result = preloaded([build("workload"), "1", "300", "5"], "backend=uffd:without=userfaultfd")
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == [
+        "patalloc: backend=uffd: this process may not use userfaultfd(2); blocks are memset"
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [("pattern=0", "0"), ("pattern=zero", "0"), ("pattern=0x5a", "0x5a"), ("pattern=none", "-1")],

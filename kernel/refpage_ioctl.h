@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR Apache-2.0 */
 /* What /dev/refpage takes: the arguments of refpage_create(2) as proposed for Linux ("mm: introduce
  * reference pages", linux-mm, v5, 2021). */
-#ifndef REFPAGE_H
-#define REFPAGE_H
+#ifndef REFPAGE_IOCTL_H
+#define REFPAGE_IOCTL_H
 
 #include <linux/ioctl.h>
 #include <linux/types.h>
