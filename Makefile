@@ -6,11 +6,11 @@ SOURCES = $(shell git ls-files csrc src 2>/dev/null) meson.build meson.options p
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 TEST_PACKAGES = binutils g++ git libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 xz-utils
 BENCH_PACKAGES = libclang-rt-dev valgrind # for Scudo, and for a PDF of 100 pages
-BENCHMARKS = proposal peers scaling overhead programs pdfium
+BENCHMARKS = proposal peers scaling overhead programs pdfium backends
 CHECK_PACKAGES = clang clang-format
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check bench bench-short programs clean
+.PHONY: help run test check bench bench-short programs qemu qemu-full clean
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -40,6 +40,15 @@ bench-short: $(VENV)/bench ## one quick pass of each, to see that it works
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
 	$(BIN)/pytest -n auto -m full tests/programs
+
+qemu: ## memory tags on arm64 and the kernel module on x86-64, emulated: one pass
+	tests/qemu/run-arm64 --short
+	tests/qemu/run-x86 --short
+
+qemu-full: ## the same with every option, and in a kernel that watches itself
+	tests/qemu/run-arm64
+	tests/qemu/run-x86
+	tests/qemu/run-x86 --debug
 
 clean: ## remove all that was made
 	rm -rf $(VENV) build dist

@@ -30,10 +30,12 @@ console = Console(width=110, highlight=False)
 
 @attrs.frozen
 class Sample:
-    """One process's result: microseconds, and the peak RSS in KiB."""
+    """One process's result: microseconds, and the RSS in KiB; some count VMAs and page faults."""
 
     us: float
     rss_kib: int
+    vmas: int = 0
+    faults: float = 0.0
 
 
 @attrs.frozen
@@ -73,8 +75,18 @@ class Result:
 
     @property
     def rss_kib(self) -> int:
-        """The median of the peak RSS."""
+        """The median of the RSS."""
         return int(median(sample.rss_kib for sample in self.samples))
+
+    @property
+    def vmas(self) -> int:
+        """The median of the VMAs."""
+        return int(median(sample.vmas for sample in self.samples))
+
+    @property
+    def faults(self) -> float:
+        """The median of the page faults."""
+        return median(sample.faults for sample in self.samples)
 
 
 def patterned(options: str = "") -> dict[str, str]:

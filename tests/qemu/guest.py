@@ -36,9 +36,12 @@ def run(*command: str | Path, **options: object) -> str:
     return str(done.stdout)
 
 
-def install(*packages: str) -> None:
-    """Have Debian packages installed, where that can be done."""
-    subprocess.run([ROOT / "tools" / "debian-packages", *packages], check=True)
+def install(*packages: str, programs: Sequence[str] = ()) -> None:
+    """Have Debian packages installed, where that can be done, and so these programs at hand."""
+    subprocess.run([ROOT / "tools" / "debian-packages", *packages], check=False)
+    missing = [program for program in programs if not shutil.which(program)]
+    if missing:
+        raise UnavailableError(f"{missing[0]} is not installed")
 
 
 class Archive:
@@ -66,9 +69,10 @@ class Archive:
         ]
         if suite:
             self.options += self._sources(suite)
-        if not (self.directory / "updated").exists():
+        updated, day = self.directory / "updated", 86400
+        if not updated.exists() or time.time() - updated.stat().st_mtime > day:
             self._apt("apt-get", "update")
-            (self.directory / "updated").touch()
+            updated.touch()
 
     def _sources(self, suite: str) -> list[str]:
         """The same server as the machine's own packages come from."""
