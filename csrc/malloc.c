@@ -289,10 +289,7 @@ static void count_dirty(struct patalloc_heap *heap, uintptr_t start, size_t byte
 /* With tags, to pages that stale pointers fault on. */
 static void give_retagged(struct arena *arena, uint32_t granule) {
   stats_add(arena->stats, STAT_FREES_RESET, 1);
-  if (tag_drop(granule) && !run_is_outgrown(run_at(region.table[granule].run), true))
-    arena_give(arena, granule, 0);
-  else
-    arena_retire(arena, granule, 0);
+  (tag_drop(granule) ? arena_give : arena_retire)(arena, granule, 0);
 }
 
 static bool comes_tagged(uint32_t granule) {

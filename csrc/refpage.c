@@ -193,6 +193,7 @@ bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans, siz
   enum { SPANS_LEAST = 8, WALKS_A_PAGE = 11, STAGES_PAID = LAST_STAGE };
   unsigned next = stage + 1;
   if (refpage->kind != REFPAGE_MEMFD || spans < SPANS_LEAST || next >= STAGES_PAID) return false;
+  if (refpage->tagged) return false; /* there would be a longer file for each of 15 tags */
   if (refpage->paid >= next) return true;
   size_t price = (refpage_span(refpage, next) >> os_page_shift) * WALKS_A_PAGE;
   _Atomic size_t *walked = &refpage->stages[stage].walked;

@@ -16,7 +16,8 @@ struct arena;
 enum { GUARD_MARKERS = 1, GUARD_PROTECTED = 2 };
 
 /* `live`, `used`, and the links belong to the arena's lock; the rest to whoever owns the run's one
- * block (solo), or is constant (shared). */
+ * block (solo), or is constant (shared). For tags neighbours read what they find, without a lock.
+ */
 struct run {
   struct arena *arena;
   struct refpage *refpage;

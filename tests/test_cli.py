@@ -105,6 +105,11 @@ def test_bad_input_ends_with_status_2() -> None:
     assert patalloc("run", "true", PATALLOC_OPTIONS="x=y").returncode == 2
 
 
+def test_tags_are_taken_everywhere() -> None:
+    result = patalloc("run", "--tag", "auto", "--tag-check", "async", "--", "true")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_options_are_those_of_the_core() -> None:
     data = json.loads(patalloc("options", "--json").stdout)
     assert [option["name"] for option in data] == [option.name for option in all_options()]

@@ -100,7 +100,7 @@ enum patalloc_fill {
 
 struct patalloc_block {
   uintptr_t address; /* as it was returned: with its tag */
-  size_t size; /* as requested */
+  size_t size;       /* as requested */
   size_t usable_size;
   size_t guard_before, guard_after; /* bytes that are certain to be inaccessible */
   int64_t pages;                    /* that the block spans */

@@ -1,4 +1,5 @@
-/* What a forked child reads in a page of its parent's that nobody has touched; new blocks are as ever.
+/* What a forked child reads in a page of its parent's that nobody has touched; new blocks are as
+ * ever.
  *
  *   inherit BYTE */
 #include "check.h"

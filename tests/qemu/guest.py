@@ -237,7 +237,7 @@ FLAGS = [
 ]
 
 
-BENCH_SIZE = 4_096_000
+BENCH_SIZE, BENCH_CYCLES = 4_096_000, 30
 BENCH_TOUCHES = (4096, 2_048_000, 4_096_000)  # one page, half, all
 
 
@@ -272,7 +272,7 @@ def build_program(
     return output
 
 
-def bench_script(variants: Mapping[str, str], rounds: int, cycles: int) -> str:
+def bench_script(variants: Mapping[str, str], rounds: int) -> str:
     """Runs bench/backends.c for each variant, which is a mode or the options of the heap.
 
     Prints lines of a name, the touched bytes, the order, and the result.
@@ -284,7 +284,7 @@ def bench_script(variants: Mapping[str, str], rounds: int, cycles: int) -> str:
                 for name, variant in variants.items():
                     bare = variant in ("anon", "memset")
                     mode, preload = (variant, "") if bare else ("malloc", f"preload '{variant}'")
-                    arguments = f"{mode} {BENCH_SIZE} {touch} {order} {cycles}"
+                    arguments = f"{mode} {BENCH_SIZE} {touch} {order} {BENCH_CYCLES}"
                     result = f"$({preload} /bin/backends {arguments})"
                     lines.append(f"echo BENCH '{name}' {touch} {order} {result}")
     return "\n".join(lines)
