@@ -310,6 +310,14 @@ bool os_identify(int descriptor, struct os_identity *identity, size_t *size) {
   return true;
 }
 
+bool os_is(int descriptor, const struct os_identity *identity) {
+  struct os_identity found;
+  if (!os_identify(descriptor, &found, NULL)) return false;
+  bool same = found.device == identity->device && found.inode == identity->inode;
+  if (!same) errno = EBADF;
+  return same;
+}
+
 int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags) {
   if (refused("refpage_create")) return -1;
   return (int)syscall(number, content, size, flags);

@@ -74,6 +74,7 @@ bool os_seal(int descriptor);
 int os_read_only(int descriptor);       /* a read-only twin where /proc allows, else `descriptor` */
 int os_hide_descriptor(int descriptor); /* moves it above those that programs use */
 bool os_identify(int descriptor, struct os_identity *identity, size_t *size);
+bool os_is(int descriptor, const struct os_identity *identity); /* EBADF where it is another file */
 int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
 int os_refpage_device(const void *content, unsigned size, unsigned long flags);
 int os_uffd_open(void); /* a userfaultfd(2) that the kernel's own accesses are served by too */

@@ -138,9 +138,7 @@ static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size
 /* Mapping */
 
 static bool is_ours(const struct stage *stage) {
-  struct os_identity identity;
-  return stage->descriptor >= 0 && os_identify(stage->descriptor, &identity, NULL) &&
-         identity.device == stage->identity.device && identity.inode == stage->identity.inode;
+  return stage->descriptor >= 0 && os_is(stage->descriptor, &stage->identity);
 }
 
 /* The program may have closed the descriptor, and another file may have its number now: whatever

@@ -7,9 +7,7 @@
 
 /* The program may have closed the descriptor, and another file may have its number now. */
 static bool is_gone(const struct uffd *uffd) {
-  struct os_identity identity;
-  if (!os_identify(uffd->descriptor, &identity, NULL)) return errno == EBADF;
-  return identity.device != uffd->identity.device || identity.inode != uffd->identity.inode;
+  return !os_is(uffd->descriptor, &uffd->identity) && errno == EBADF;
 }
 
 /* Not a moment less than the descriptor is there: who faults would wait for ever. */

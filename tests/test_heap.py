@@ -289,6 +289,13 @@ def test_stats_fields_are_the_cores() -> None:
     Stats.from_json(ffi.string(raw))  # an unknown or a missing name raises
 
 
+@pytest.mark.parametrize("pattern", ["none", "zero", 0])
+def test_zeros_need_no_file(pattern: object) -> None:
+    with Heap(pattern=pattern) as heap:
+        assert not any(memoryview(heap.malloc(LARGE)))
+        assert heap.stats().backend == "zero"
+
+
 @pytest.mark.parametrize("tag", ["auto", 5, "off"])
 def test_tags_where_there_are_none(tag: object) -> None:
     if any(feature.name == "mte" and feature.available for feature in features()):

@@ -12,7 +12,7 @@ class Stats:
 
     Attributes:
         options: the heap's option string.
-        backend: what supplies the pattern: zero, memfd, descriptor, none, or "none yet".
+        backend: what supplies the pattern: zero, memfd, descriptor, uffd, none, or "none yet".
         features: the kernel features in use; empty before the first block.
         pid: the process.
         blocks_live: blocks that the program has now; blocks_peak: the most it had at one time.

@@ -176,7 +176,7 @@ echo "guest: $(uname -rm)"
 %s
 echo DONE; reboot -f
 """
-APPLETS = "sh mount ln env timeout head uname reboot grep dmesg insmod rmmod ip true"
+APPLETS = "sh mount ln env timeout head uname reboot grep dmesg insmod rmmod ip true seq cmp rm"
 
 
 def boot(
