@@ -366,6 +366,7 @@ void options_default(struct options *options) {
 }
 
 bool options_use(const struct options *options, enum os_feature feature) {
+  if (feature == OS_USERFAULTFD && options->backend != BACKEND_UFFD) return false;
   return !(options->without >> feature & 1) && os_has(feature);
 }
 

@@ -731,8 +731,7 @@ static bool probe_device(char *pages) {
 }
 
 /* With the privilege: else the kernel's own accesses to missing pages would fail (Linux 5.11). */
-static bool probe_userfaultfd(char *pages) {
-  (void)pages;
+static bool probe_userfaultfd(void) {
   int descriptor = os_uffd_open();
   if (descriptor < 0) return false;
   os_close(descriptor);
@@ -783,7 +782,6 @@ static uint32_t probe_all(void) {
                                                       [OS_POPULATE] = probe_populate,
                                                       [OS_HUGE_PAGES] = probe_huge_pages,
                                                       [OS_DEVICE] = probe_device,
-                                                      [OS_USERFAULTFD] = probe_userfaultfd,
                                                       [OS_MTE] = probe_mte,
                                                       [OS_TAG_REFPAGES] = probe_tag_refpages};
   uint32_t found = PROBED;
@@ -797,7 +795,9 @@ static uint32_t probe_all(void) {
   return found;
 }
 
+/* userfaultfd(2) is tried only when asked for: a sandbox may end a process for it. */
 bool os_has(enum os_feature feature) {
+  if (feature == OS_USERFAULTFD) return probe_userfaultfd();
   static _Atomic uint32_t known; /* two threads may both probe: same answer */
   uint32_t found = atomic_load_explicit(&known, memory_order_relaxed);
   if (!found) {
