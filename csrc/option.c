@@ -90,9 +90,8 @@ static const struct rule {
      0,
      backends},
     {{"tag", "off", "auto, off, or 0 to 15",
-      "Arm memory tags on blocks, where there are any; auto: by chance, none twice in a row or "
-      "side by "
-      "side"},
+      "Arm memory tags on blocks, where there are any; auto: by chance, none twice in a row "
+      "or side by side"},
      TAG,
      offsetof(struct options, tag),
      0,

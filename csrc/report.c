@@ -93,8 +93,7 @@ void report_tag_mismatch(const char *access, uintptr_t pointer) {
 }
 
 void report_late_tag_mismatch(void) {
-  report_line(
-      "tag mismatch: some access before this one; its address is not known (tag_check=async)");
+  report_line("tag mismatch: some access before this one; its address is not known");
 }
 
 void report_misuse(struct patalloc_heap *heap, const char *call, const void *pointer) {

@@ -48,7 +48,9 @@ typedef struct patalloc_heap patalloc_heap;
  *
  *   options    "key=value:key=value", as in PATALLOC_OPTIONS; NULL for the defaults. The options
  *              stats and on_error work for heaps too; reserve counts for the first heap of a
- *              process only, as all heaps share one range of addresses
+ *              process only, as all heaps share one range of addresses. Where the machine has
+ * memory tags, the option tag lets them be checked (prctl(2)) in each thread that allocates or
+ *              frees, and sets a handler of SIGSEGV, once, with the first large block
  *   complaint  `capacity` bytes for one line about each bad option, NUL-terminated; may be NULL
  *
  * Returns the heap. On failure NULL with errno: EINVAL (bad options: see the complaint), ENOMEM. */
@@ -83,7 +85,8 @@ PATALLOC_API void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t s
  */
 PATALLOC_API void patalloc_free(patalloc_heap *heap, void *pointer);
 
-/* The bytes that can be used at `pointer`: to the end of a large block's last page. 0 for NULL. */
+/* The bytes that can be used at `pointer`: to the end of a large block's last page, or with a
+ * memory tag to the next multiple of 16. 0 for NULL. */
 PATALLOC_API size_t patalloc_usable_size(patalloc_heap *heap, void *pointer);
 
 /* Unmaps what freed blocks have left mapped. Returns the bytes of address space released. */

@@ -80,7 +80,7 @@ class Block(Exporter):
 
     @property
     def usable_size(self) -> int:
-        """The bytes that may be used: for a large block, to the end of its last page."""
+        """The bytes that may be used: for a large block without a tag, to its last page's end."""
         return int(lib.patalloc_usable_size(self._heap._handle(), self._live()))
 
     @property
