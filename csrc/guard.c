@@ -9,14 +9,19 @@ static bool vmas_left(void) {
 }
 
 bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct options *options) {
-  bool wanted = options->guard_pages;
-  if (from >= to) return true;
-  if (wanted && options_use(options, OS_GUARD_REGIONS) && os_guard_install(from, to - from)) {
+  if (from >= to || (options->guard_pages && guard_shut(run, from, to, options))) return true;
+  run_reset(run, from, to - from, options);
+  return false;
+}
+
+bool guard_shut(struct run *run, uintptr_t from, uintptr_t to, const struct options *options) {
+  if (options_use(options, OS_GUARD_REGIONS) && os_guard_install(from, to - from)) {
     run->guards |= GUARD_MARKERS;
     return true;
   }
+  if (!vmas_left()) return false;
   run_reset(run, from, to - from, options);
-  if (!wanted || !vmas_left() || !os_protect(from, to - from, false)) return false;
+  if (!os_protect(from, to - from, false)) return false;
   run->guards |= GUARD_PROTECTED;
   run_count_vmas(run);
   return true;

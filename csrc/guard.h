@@ -7,7 +7,11 @@
 #include "run.h"
 
 /* Makes [from, to) of the run inaccessible. False where that can't be done within the limit of
- * VMAs, or is not asked for (guard_pages=0): the pages are reset, and stay accessible. */
+ * VMAs. */
+bool guard_shut(struct run *run, uintptr_t from, uintptr_t to, const struct options *options);
+
+/* The same for a guard. False also where none are asked for (guard_pages=0): the pages are reset,
+ * and stay accessible. */
 bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct options *options);
 
 /* The same for many ranges; returns how many could not be made inaccessible. */

@@ -1,6 +1,8 @@
 /* Heaps: start, end, fork, and what can be learnt of one (see heap.h and patalloc.h). */
 #include "heap.h"
 
+#include "careful.h"
+#include "destination.h"
 #include "fault.h"
 #include "patalloc.h"
 #include "report.h"
@@ -36,7 +38,9 @@ static void before_fork(void) {
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
     lock_take(&heap->lock);
     EACH_ARENA(heap, arena) lock_take(&arena->lock);
+    lock_take(&heap->quarantine.lock);
   }
+  fault_lock();
   refpage_lock_all();
   run_lock();
   region_lock();
@@ -48,7 +52,9 @@ static void after_fork(void) {
   region_unlock();
   run_unlock();
   refpage_unlock_all();
+  fault_unlock();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
+    lock_drop(&heap->quarantine.lock);
     EACH_ARENA(heap, arena) lock_drop(&arena->lock);
     lock_drop(&heap->lock);
   }
@@ -64,6 +70,8 @@ static void after_fork_in_child(void) {
     for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
   }
   reset_restart();
+  fault_restart();
+  report_restart();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)
     EACH_ARENA(heap, arena) reset_settle(arena);
 }
@@ -81,7 +89,8 @@ static void enlist(struct patalloc_heap *heap) {
     heaps = heap;
   }
   lock_drop(&heaps_lock);
-  if (*heap->options.stats || heap->options.backend == BACKEND_UFFD) heap_handle_fork();
+  const struct options *options = &heap->options;
+  if (*options->stats || heap->reports || options->backend == BACKEND_UFFD) heap_handle_fork();
 }
 
 static void delist(struct patalloc_heap *heap) {
@@ -149,7 +158,6 @@ static void choose_refpages(struct patalloc_heap *heap) {
   if (patterned) heap->refpage = refpage_get_tagged(options, options->pattern);
   heap->zeros = refpage_get_tagged(options, refpage_zero.pattern);
   if (!heap->zeros) heap->zeros = &refpage_zero_tagged;
-  fault_watch();
 }
 
 static void prepare(struct patalloc_heap *heap) {
@@ -157,10 +165,17 @@ static void prepare(struct patalloc_heap *heap) {
   bool huge = options->fill == FILL_AUTO && options_use(options, OS_HUGE_PAGES);
   if (huge) heap->huge_page = os_huge_page();
   choose_refpages(heap);
+  if (heap->tagged || heap->reports) fault_watch();
   bool able = region_init(options->reserve) && run_init();
   if (able) heap->shards = os_map(shards_size());
   heap->hopeless = !heap->shards;
   heap->ready = heap->shards;
+}
+
+void heap_heed_options(struct patalloc_heap *heap) {
+  heap->reports = options_report(&heap->options);
+  if (heap->reports) report_start(&heap->options);
+  heap->careful = careful_is_due(&heap->options);
 }
 
 /* Enlisted before its lock is taken: fork takes the list's lock first. */
@@ -184,8 +199,19 @@ patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t
     os_unmap(heap, page_up(sizeof *heap));
     return errno = EINVAL, NULL;
   }
+  heap_heed_options(heap);
   heap_handle_fork();
   return heap;
+}
+
+int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint, size_t capacity) {
+  char scrap[1];
+  struct text text = {complaint ? complaint : scrap, complaint ? capacity : 1, 0};
+  lock_take(&heap->lock);
+  bool good = options_change(&heap->options, options, &text);
+  if (good) heap_heed_options(heap);
+  lock_drop(&heap->lock);
+  return good ? 0 : (errno = EINVAL, -1);
 }
 
 void patalloc_heap_destroy(patalloc_heap *heap) {
@@ -247,6 +273,11 @@ uint32_t heap_find(uintptr_t pointer) {
   return 0;
 }
 
+size_t heap_usable_size(const struct patalloc_heap *heap, uint32_t granule) {
+  bool checked = slack_checks(&heap->options, SLACK_LARGE);
+  return checked ? region.table[granule].size : tag_usable_size(granule);
+}
+
 static void count_range(void *count, uintptr_t from, uintptr_t to) {
   *(size_t *)count += (to - from) >> os_page_shift;
 }
@@ -271,7 +302,7 @@ int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_b
   *block = (struct patalloc_block){
       .address = (uintptr_t)block_pointer(granule),
       .size = record->size,
-      .usable_size = tag_usable_size(granule),
+      .usable_size = heap_usable_size(heap, granule),
       .guard_before = guard,
       .guard_after = guard,
       .pages = (int64_t)(bytes >> os_page_shift),
@@ -283,20 +314,6 @@ int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_b
 }
 
 /* Data */
-
-static void write_string(struct text *text, const char *name, const char *value, size_t length) {
-  text_string(text, name);
-  text_string(text, "\"");
-  for (size_t i = 0; i < length; i++) {
-    unsigned char c = (unsigned char)value[i];
-    if (c == '"' || c == '\\') text_string(text, "\\");
-    if (c < 0x20 || c >= 0x7f)
-      text_string(text, "?");
-    else
-      text_span(text, &value[i], 1);
-  }
-  text_string(text, "\"");
-}
 
 static void write_number(struct text *text, const char *name, uint64_t value) {
   text_string(text, ",\n  \"");
@@ -329,17 +346,20 @@ static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
 
 size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   struct text text = {json, capacity, 0};
-  char options[2 * STATS_PATH + 512];
+  char options[2 * DESTINATION_MOST + 1024];
   struct text line = TEXT(options);
   const char *backend = backend_name(heap);
   write_options(&line, &heap->options, ":");
-  write_string(&text, "{\n  \"options\": ", options, text_length(options));
-  write_string(&text, ",\n  \"backend\": ", backend, text_length(backend));
+  text_string(&text, "{\n  \"options\": ");
+  text_quoted(&text, options, text_length(options));
+  text_string(&text, ",\n  \"backend\": ");
+  text_quoted(&text, backend, text_length(backend));
   text_string(&text, ",\n  \"features\": [");
   for (int i = 0, listed = 0; i < OS_FEATURES && heap->ready; i++) {
     const char *name = os_feature_texts[i].name;
     if (!options_use(&heap->options, i)) continue;
-    write_string(&text, listed++ ? ", " : "", name, text_length(name));
+    text_string(&text, listed++ ? ", " : "");
+    text_quoted(&text, name, text_length(name));
   }
   text_string(&text, "]");
   write_number(&text, "pid", (uint64_t)os_process_id());
@@ -348,6 +368,7 @@ size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   write_number(&text, "bytes_live", heap->usage.bytes);
   write_number(&text, "bytes_peak", heap->usage.bytes_peak);
   write_number(&text, "bytes_retained", heap->usage.retained);
+  write_number(&text, "bytes_quarantined", heap->quarantine.bytes);
   for (int i = 0; i < STATS; i++) write_number(&text, stat_names[i], sum(heap, i));
   write_number(&text, "vmas", vmas_used);
   write_number(&text, "vmas_allowed", heap->ready ? vmas_allowed() : 0);
@@ -361,37 +382,18 @@ size_t patalloc_heap_options(patalloc_heap *heap, char *text, size_t capacity) {
   return written.length;
 }
 
-/* The path with %p replaced by the process's number; or fd:N. */
-static int open_destination(const char *destination) {
-  char path[STATS_PATH + 32];
-  struct text text = TEXT(path);
-  const char *number = text_past(destination, "fd:");
-  if (number) {
-    int descriptor = 0;
-    for (; *number; number++) descriptor = descriptor * 10 + (*number - '0');
-    return descriptor;
-  }
-  for (const char *at = destination; *at; at++) {
-    if (at[0] == '%' && at[1] == 'p')
-      text_decimal(&text, (uint64_t)os_process_id()), at++;
-    else
-      text_span(&text, at, 1);
-  }
-  return os_create_file(path);
-}
-
 void heap_write_stats(struct patalloc_heap *heap) {
   const char *destination = heap->options.stats;
   if (!*destination) return;
   char json[4096];
   size_t length = patalloc_stats(heap, json, sizeof json);
-  int descriptor = open_destination(destination);
+  int descriptor = destination_open(destination, false);
   if (descriptor < 0) {
     report_line("the stats could not be written: the path can't be opened");
     return;
   }
   os_write(descriptor, json, length < sizeof json ? length : sizeof json - 1);
-  if (!text_past(destination, "fd:")) os_close(descriptor);
+  destination_close(destination, descriptor);
 }
 
 int patalloc_option(int index, struct patalloc_option *option) {

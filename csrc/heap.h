@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "option.h"
+#include "quarantine.h"
 #include "retain.h"
 #include "stats.h"
 
@@ -35,6 +36,8 @@ struct shard {
 
 struct patalloc_heap {
   struct options options;
+  _Atomic bool careful;       /* whether careful.c serves small requests */
+  bool reports;               /* whether faults and misuse are reported in full */
   bool tagged;                /* whether blocks have tags */
   struct refpage *refpage;    /* NULL: blocks are filled with stores */
   struct refpage *zeros;      /* of calloc */
@@ -47,6 +50,7 @@ struct patalloc_heap {
   bool listed;                /* among them */
   struct shard *shards;       /* once it is ready */
   struct stats stats;         /* what was counted before that */
+  struct quarantine quarantine;
   struct usage usage __attribute__((aligned(64)));
 };
 
@@ -81,6 +85,13 @@ uint32_t heap_find(uintptr_t pointer);
 
 /* Whether the block is this heap's. */
 bool heap_owns(const struct patalloc_heap *heap, uint32_t granule);
+
+/* The bytes of a live block that the program may use: those it asked for, where others are checked.
+ */
+size_t heap_usable_size(const struct patalloc_heap *heap, uint32_t granule);
+
+/* Sets what follows from the options, which have been set or changed. */
+void heap_heed_options(struct patalloc_heap *heap);
 
 /* How many of these pages the program has written; -1 where that can't be told. */
 long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes);

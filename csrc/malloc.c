@@ -1,11 +1,15 @@
 /* malloc and its kin on a heap (see patalloc.h): small requests go to the primary and are filled
  * with stores; large ones become blocks of an arena. A live block changes hands by an atomic
  * exchange of its state, so that of two frees only one wins, and the other is reported. */
+#include "careful.h"
 #include "fill.h"
 #include "heap.h"
+#include "history.h"
 #include "patalloc.h"
 #include "primary.h"
+#include "quarantine.h"
 #include "report.h"
+#include "slack.h"
 #include "tag.h"
 
 #include <errno.h>
@@ -40,12 +44,23 @@ static void count_small(struct patalloc_heap *heap, size_t size) {
 
 static void *small_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
   count_small(heap, size);
+  if (__builtin_expect(heap->careful, false)) return careful_aligned(heap, alignment, size);
   return fill_small(heap, alignment ? primary_aligned(alignment, size) : primary_malloc(size), 0);
 }
 
 static void *small_calloc(struct patalloc_heap *heap, size_t size) {
   count_small(heap, size);
+  if (__builtin_expect(heap->careful, false)) return careful_calloc(heap, size);
   return fill_small(heap, primary_calloc(1, size), size); /* the slack: realloc may hand it out */
+}
+
+static size_t small_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
+  return heap->careful ? careful_usable_size(heap, call, pointer) : primary_usable_size(pointer);
+}
+
+static void free_small(struct patalloc_heap *heap, void *pointer) {
+  if (__builtin_expect(heap->careful, false)) return careful_free(heap, pointer);
+  primary_free(pointer);
 }
 
 /* Large blocks */
@@ -92,8 +107,8 @@ static void store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end) {
 
 /* A block of the stored arena, of which the first `kept` pages hold the pattern already. */
 static enum block_fill fill_block(struct patalloc_heap *heap, uint32_t granule, uint32_t kept) {
-  uintptr_t address = block_address(granule), end = block_end(granule);
-  uintptr_t from = kept ? block_pages(granule) + ((uintptr_t)kept << os_page_shift) : address;
+  uintptr_t end = block_end(granule);
+  uintptr_t from = block_pages(granule) + ((uintptr_t)kept << os_page_shift);
   if (!fill_fits(end - from)) {
     warn_unpatterned(heap);
     return BLOCK_UNPATTERNED;
@@ -186,8 +201,12 @@ static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignmen
   uint32_t granule = zero ? take_ready(heap, heap_arena(heap, ZEROED), size, alignment)
                           : take_patterned(heap, size, alignment, &fill);
   if (!granule) return NULL;
-  if (!tag_take(&heap->options, granule)) return arena_retire(arena_of(granule), granule, 0), NULL;
+  if (!heap->tagged)
+    region.table[granule].tag = 0;
+  else if (!tag_take(&heap->options, granule))
+    return arena_retire(arena_of(granule), granule, 0), NULL;
   count_block(heap, size, fill);
+  if (heap->reports) history_allocated(&heap->options, granule);
   return hand_out(granule, fill);
 }
 
@@ -207,11 +226,13 @@ static void heed_tags(const struct patalloc_heap *heap, bool before) {
 static void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment,
                                 bool zero) {
   if (size > PTRDIFF_MAX || (!zero && !fill_fits(size))) return errno = ENOMEM, NULL;
+  stats_add(heap_stats(heap), STAT_FALLBACK_PRIMARY, 1);
+  if (heap->careful)
+    return zero ? careful_calloc(heap, size) : careful_aligned(heap, alignment, size);
   void *pointer = zero        ? primary_calloc(1, size)
                   : alignment ? primary_aligned(alignment, size)
                               : primary_malloc(size);
   if (!pointer) return NULL;
-  stats_add(heap_stats(heap), STAT_FALLBACK_PRIMARY, 1);
   size_t from = zero ? size : 0;
   fill_pattern(heap->options.pattern, (char *)pointer + from, primary_usable_size(pointer) - from);
   return pointer;
@@ -266,13 +287,17 @@ static uint32_t claim(struct patalloc_heap *heap, const char *call, const void *
   return 0;
 }
 
+static void check_slack(struct patalloc_heap *heap, const char *call, uint32_t granule) {
+  if (slack_checks(&heap->options, SLACK_LARGE)) slack_check_block(heap, call, granule);
+}
+
 size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
   if (!pointer) return 0;
-  if (!region_holds(pointer)) return primary_usable_size(pointer);
+  if (!region_holds(pointer)) return small_usable_size(heap, "malloc_usable_size", pointer);
   uint32_t granule = granule_of(mte_untag((uintptr_t)pointer));
   if (region_known(granule) && block_state(granule) == GRANULE_LIVE &&
       starts_at(heap, granule, pointer))
-    return tag_usable_size(granule);
+    return heap_usable_size(heap, granule);
   report_misuse(heap, "malloc_usable_size", pointer);
   return 0;
 }
@@ -296,12 +321,28 @@ static bool comes_tagged(uint32_t granule) {
   return refpage_comes_tagged(run_at(region.table[granule].run)->refpage);
 }
 
+/* What is pushed out of the quarantine is mapped and reset, or has a run of its own, unmapped. */
+static void give_from_quarantine(uint32_t granule) {
+  struct arena *arena = arena_of(granule);
+  stats_add(arena->stats, STAT_FREES_RESET, 1);
+  (run_is_solo(run_at(region.table[granule].run)) ? arena_retire : arena_give)(arena, granule, 0);
+}
+
+static bool keep_in_quarantine(struct patalloc_heap *heap, uint32_t granule) {
+  if (heap->options.on_free != ON_FREE_QUARANTINE) return false;
+  if (!quarantine_take(heap, granule)) return false;
+  while ((granule = quarantine_release(heap))) give_from_quarantine(granule);
+  return true;
+}
+
 static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   heap_expect_fork();
+  if (heap->reports) history_freed(&heap->options, granule);
   count_dirty(heap, block_pages(granule), block_end(granule) - block_pages(granule));
   usage_subtract(&heap->usage, 1, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_FREES, 1);
   primary_large_freed(region.table[granule].size);
+  if (keep_in_quarantine(heap, granule)) return;
   (comes_tagged(granule) ? give_retagged : retain)(arena_of(granule), granule);
 }
 
@@ -309,6 +350,7 @@ __attribute__((noinline)) static void free_large(struct patalloc_heap *heap, voi
   int error = errno;
   bool ignored = ignore_tags(heap);
   uint32_t granule = claim(heap, "free", pointer);
+  if (granule) check_slack(heap, "free", granule);
   if (granule) free_block(heap, granule);
   heed_tags(heap, ignored);
   errno = error;
@@ -319,7 +361,7 @@ __attribute__((noinline)) static void free_and_tick(struct patalloc_heap *heap, 
   int error = errno;
   heap_tick(heap);
   errno = error;
-  region_holds(pointer) ? free_large(heap, pointer) : primary_free(pointer);
+  region_holds(pointer) ? free_large(heap, pointer) : free_small(heap, pointer);
 }
 
 /* What is rare is out of line, so that this needs no registers saved. */
@@ -327,13 +369,14 @@ void patalloc_free(patalloc_heap *heap, void *pointer) {
   enum { FREES_A_TICK = 256 };
   static _Thread_local unsigned frees __attribute__((tls_model("initial-exec")));
   if (++frees % FREES_A_TICK == 0) return free_and_tick(heap, pointer);
-  region_holds(pointer) ? free_large(heap, pointer) : primary_free(pointer);
+  region_holds(pointer) ? free_large(heap, pointer) : free_small(heap, pointer);
 }
 
 /* Realloc */
 
 static void *keep(struct patalloc_heap *heap, uint32_t granule, size_t before) {
-  tag_resized(granule, before);
+  if (heap->tagged) tag_resized(granule, before);
+  if (heap->reports) history_resized(granule);
   count_resized(heap, before, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_REALLOCS_IN_PLACE, 1);
   return hand_out(granule, (enum block_fill)region.table[granule].fill);
@@ -344,14 +387,21 @@ static bool holds_pattern(const struct patalloc_heap *heap, const struct refpage
                                       refpage->pattern.word == heap->refpage->pattern.word);
 }
 
-/* Zero pages that a block has grown by get the pattern by stores; refpages hold it already. */
+/* Zero pages that a block has grown by get the pattern by stores; refpages hold it already. From
+ * then on its last page holds the pattern to its end, as a block's does that was filled. */
 static void fill_growth(struct patalloc_heap *heap, uint32_t granule, uintptr_t from) {
   uintptr_t end = block_end(granule);
-  if (from >= end || holds_pattern(heap, run_at(region.table[granule].run)->refpage)) return;
-  if (fill_fits(end - from))
-    store(heap, from, end);
-  else
-    warn_unpatterned(heap);
+  uint8_t *fill = &region.table[granule].fill;
+  bool fits = true;
+  if (from < end && !holds_pattern(heap, run_at(region.table[granule].run)->refpage)) {
+    fits = fill_fits(end - from);
+    if (fits) store(heap, from, end);
+    if (!fits) warn_unpatterned(heap);
+  }
+  if (!fits)
+    *fill = BLOCK_UNPATTERNED;
+  else if (*fill == BLOCK_ZERO)
+    *fill = BLOCK_MEMSET;
 }
 
 /* Within the pages that the block has. What it gives up is patterned again. */
@@ -362,6 +412,7 @@ static void *resize_within(struct patalloc_heap *heap, uint32_t granule, size_t 
     arena_shrink(run_at(region.table[granule].run)->arena, granule, size);
     fill_pattern(heap->options.pattern, (void *)(address + size),
                  block_end(granule) - address - size);
+    if (region.table[granule].fill == BLOCK_ZERO) region.table[granule].fill = BLOCK_MEMSET;
   } else {
     region.table[granule].size = size;
     if (region.table[granule].fill == BLOCK_ZERO) fill_growth(heap, granule, address + before);
@@ -400,11 +451,17 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
   uint32_t target = arena_move(arena, granule, size, &moved);
   if (!target) return NULL;
   stats_add(heap_stats(heap), moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
+  region.table[target].fill = arena == run->arena ? record->fill : BLOCK_MEMSET;
   fill_growth(heap, target,
               block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
-  tag_resized(target, comes_tagged(target) ? before : 0); /* tags are not copied */
+  if (heap->tagged) tag_resized(target, comes_tagged(target) ? before : 0); /* none is copied */
   count_resized(heap, before, size);
-  void *pointer = hand_out(target, arena == run->arena ? record->fill : BLOCK_MEMSET);
+  if (heap->reports) {
+    history_allocated(&heap->options, target);
+    history_freed(&heap->options, granule);
+  }
+  void *pointer = hand_out(target, region.table[target].fill);
+  if (keep_in_quarantine(heap, granule)) return pointer;
   if (comes_tagged(granule)) return give_retagged(arena, granule), pointer;
   run_reset(run, start, end - start, &heap->options);
   arena_give(run->arena, granule, 0);
@@ -422,6 +479,7 @@ static void *copy(struct patalloc_heap *heap, const void *pointer, size_t have, 
 static void *realloc_claimed(struct patalloc_heap *heap, uint32_t granule, void *pointer,
                              size_t size) {
   size_t have = block_end(granule) - block_address(granule), before = region.table[granule].size;
+  check_slack(heap, "realloc", granule);
   if (!size) return free_block(heap, granule), NULL;
   void *moved = NULL;
   if (size <= have && is_large(heap, size)) return resize_within(heap, granule, size);
@@ -453,13 +511,14 @@ static void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t siz
 }
 
 static void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {
-  size_t have = primary_usable_size(pointer);
+  size_t have = small_usable_size(heap, "realloc", pointer);
   if (!is_large(heap, size)) {
     count_small(heap, size);
+    if (heap->careful) return careful_realloc(heap, pointer, have, size);
     return fill_small(heap, primary_realloc(pointer, size), least(size, have));
   }
   void *moved = copy(heap, pointer, have, size);
-  if (moved) primary_free(pointer);
+  if (moved) free_small(heap, pointer);
   return moved;
 }
 

@@ -3,10 +3,25 @@
 
 #include <string.h>
 
-enum type { PATTERN, SIZE, COUNT, INTERVAL, FLAG, CHOICE, BACKEND, FEATURES, TAG, DESTINATION };
+enum type {
+  PATTERN,
+  SIZE,
+  COUNT,
+  INTERVAL,
+  FLAG,
+  CHOICE,
+  BACKEND,
+  FEATURES,
+  TAG,
+  STACKS,
+  DESTINATION
+};
 
 static const char *const fills[] = {"auto", "refpage", "memset", NULL};
 static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", "uffd", NULL};
+static const char *const small_fills[] = {"no", "yes", "both", NULL};
+static const char *const on_frees[] = {"retain", "reset", "quarantine", NULL};
+static const char *const slack_checks[] = {"no", "large", "all", NULL};
 static const char *const errors[] = {"abort", "continue", NULL};
 static const char *const tag_checks[] = {"sync", "async", "asymm", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
@@ -23,13 +38,15 @@ static const char *const flags[] = {"no", "yes", NULL};
 static const struct rule {
   struct option_text text;
   enum type type;
-  size_t offset;
+  uint16_t offset;
+  bool changes; /* in a heap that is in use */
   uint64_t least, most;
   const char *const *choices;
 } rules[] = {
     {{"pattern", "0xab", PATTERN_ALLOWED, "what fresh memory holds"},
      PATTERN,
      offsetof(struct options, pattern),
+     false,
      0,
      0,
      NULL},
@@ -38,12 +55,14 @@ static const struct rule {
       "underneath"},
      SIZE,
      offsetof(struct options, threshold),
+     true,
      4096,
      (uint64_t)1 << 40,
      NULL},
     {{"guard_pages", "1", "0 to 64", "inaccessible pages on either side of a block"},
      COUNT,
      offsetof(struct options, guard_pages),
+     false,
      0,
      64,
      NULL},
@@ -51,19 +70,23 @@ static const struct rule {
       "how a block gets its pattern; auto: by what blocks of its size were used for so far"},
      CHOICE,
      offsetof(struct options, fill),
+     false,
      0,
      0,
      fills},
-    {{"small_fill", "yes", FLAG_ALLOWED, "fill small requests too"},
-     FLAG,
+    {{"small_fill", "yes", "no, yes or both",
+      "fill small requests too; both: and when they are freed, with the pattern's complement"},
+     CHOICE,
      offsetof(struct options, small_fill),
+     true,
      0,
      0,
-     flags},
+     small_fills},
     {{"cache_size", "4G", SIZE_ALLOWED ", 0 to 64T",
       "address space of freed blocks that stays mapped for the next ones"},
      SIZE,
      offsetof(struct options, cache_size),
+     true,
      0,
      (uint64_t)1 << 46,
      NULL},
@@ -72,13 +95,39 @@ static const struct rule {
       "(fill=auto)"},
      SIZE,
      offsetof(struct options, retain_size),
+     true,
      0,
      (uint64_t)1 << 46,
+     NULL},
+    {{"on_free", "retain", "retain, reset or quarantine",
+      "what free does with a block's pages: keep those that are usually written (fill=auto), drop "
+      "all, or make them inaccessible until later frees push them out"},
+     CHOICE,
+     offsetof(struct options, on_free),
+     true,
+     0,
+     0,
+     on_frees},
+    {{"quarantine_size", "16G", SIZE_ALLOWED ", 0 to 64T",
+      "address space of blocks in quarantine; a quarter of reserve at most"},
+     SIZE,
+     offsetof(struct options, quarantine_size),
+     true,
+     0,
+     (uint64_t)1 << 46,
+     NULL},
+    {{"quarantine_blocks", "16384", "0 to 1000000", "how many blocks are in quarantine at most"},
+     COUNT,
+     offsetof(struct options, quarantine_blocks),
+     true,
+     0,
+     1000000,
      NULL},
     {{"release_interval", "1000", "milliseconds, 0 to 86400000, or -1 for never",
       "how long freed blocks stay mapped, and their memory is kept"},
      INTERVAL,
      offsetof(struct options, release_interval),
+     true,
      0,
      86400000,
      NULL},
@@ -86,6 +135,7 @@ static const struct rule {
       "what supplies the pattern; none: memset"},
      BACKEND,
      offsetof(struct options, backend),
+     false,
      0,
      0,
      backends},
@@ -94,6 +144,7 @@ static const struct rule {
       "or side by side"},
      TAG,
      offsetof(struct options, tag),
+     false,
      0,
      15,
      NULL},
@@ -101,12 +152,14 @@ static const struct rule {
       "how accesses are checked against tags; asymm: as the processor prefers"},
      CHOICE,
      offsetof(struct options, tag_check),
+     false,
      0,
      0,
      tag_checks},
     {{"without", "none", FEATURES_ALLOWED, "kernel features to do without, each by its fallback"},
      FEATURES,
      offsetof(struct options, without),
+     false,
      0,
      0,
      NULL},
@@ -114,18 +167,47 @@ static const struct rule {
       "address space set aside for blocks; costs no memory"},
      SIZE,
      offsetof(struct options, reserve),
+     false,
      1 << 26,
      (uint64_t)1 << 46,
      NULL},
+    {{"report", "no", "no, yes, a path, in which %p is the process's number, or fd:N",
+      "report faults in the heap, and misuse, with block and call stacks: to standard error, or "
+      "there as JSON"},
+     DESTINATION,
+     offsetof(struct options, report),
+     false,
+     0,
+     0,
+     NULL},
+    {{"stacks", "0", "0 to 64 frames, or frames/K: of one block in K",
+      "call stacks of allocations and frees for the report"},
+     STACKS,
+     offsetof(struct options, stacks),
+     true,
+     0,
+     64,
+     NULL},
+    {{"slack_check", "no", "no, large or all",
+      "whether free looks for writes around a block too short to reach its guards; all: around "
+      "small ones too, which take 24 bytes more"},
+     CHOICE,
+     offsetof(struct options, slack_check),
+     false,
+     0,
+     0,
+     slack_checks},
     {{"on_error", "abort", "abort or continue", "what follows the report of a misuse"},
      CHOICE,
      offsetof(struct options, on_error),
+     true,
      0,
      0,
      errors},
     {{"count", "no", FLAG_ALLOWED, "count small requests and dirtied pages in the stats too"},
      FLAG,
      offsetof(struct options, count),
+     true,
      0,
      0,
      flags},
@@ -133,6 +215,7 @@ static const struct rule {
       "where the stats go at exit, as JSON"},
      DESTINATION,
      offsetof(struct options, stats),
+     false,
      0,
      0,
      NULL},
@@ -244,10 +327,22 @@ static bool parse_tag(const char *value, size_t length, uint64_t most, int *tag)
   return true;
 }
 
+/* As options->stacks holds it: the number of frames, and of how many blocks one, above. */
+static bool parse_stacks(const char *value, size_t length, uint64_t most,
+                         _Atomic uint32_t *stacks) {
+  const char *at = value, *end = value + length;
+  uint64_t frames, every = 1, every_most = UINT32_MAX >> STACKS_EVERY_SHIFT;
+  if (!read_number(&at, end, &frames) || frames > most) return false;
+  if (at < end && (*at++ != '/' || !read_number(&at, end, &every) || !every || every > every_most))
+    return false;
+  *stacks = (uint32_t)(frames | every << STACKS_EVERY_SHIFT);
+  return at == end;
+}
+
 static bool parse_destination(const char *value, size_t length, char *destination) {
   uint64_t descriptor;
   const char *at = text_past(value, "fd:");
-  if (length >= STATS_PATH) return false;
+  if (length >= DESTINATION_MOST) return false;
   if (at && (!read_number(&at, value + length, &descriptor) || at != value + length ||
              descriptor > INT32_MAX))
     return false;
@@ -272,6 +367,8 @@ static bool parse_value(struct options *options, int index, const char *value, s
     return parse_features(value, length, field);
   case TAG:
     return parse_tag(value, length, rules[index].most, field);
+  case STACKS:
+    return parse_stacks(value, length, rules[index].most, field);
   case DESTINATION:
     return parse_destination(value, length, field);
   case FLAG:
@@ -364,6 +461,56 @@ void options_default(struct options *options) {
     parse_value(options, i, rules[i].text.preset, text_length(rules[i].text.preset));
 }
 
+/* Change */
+
+static bool same(const struct options *a, const struct options *b, int index) {
+  char one[DESTINATION_MOST + 32], other[DESTINATION_MOST + 32];
+  struct text first = TEXT(one), second = TEXT(other);
+  one[0] = other[0] = 0;
+  options_format(a, index, &first);
+  options_format(b, index, &second);
+  return text_is(one, other, text_length(other));
+}
+
+static void copy_field(struct options *options, const struct options *from, int index) {
+  size_t offset = rules[index].offset;
+  void *field = (char *)options + offset;
+  const void *value = (const char *)from + offset;
+  switch (rules[index].type) {
+  case SIZE:
+  case COUNT:
+    *(_Atomic size_t *)field = *(const size_t *)value;
+    break;
+  case INTERVAL:
+    *(_Atomic int64_t *)field = *(const int64_t *)value;
+    break;
+  case CHOICE:
+    *(_Atomic int *)field = *(const int *)value;
+    break;
+  case FLAG:
+    *(_Atomic bool *)field = *(const bool *)value;
+    break;
+  default:
+    *(_Atomic uint32_t *)field = *(const uint32_t *)value;
+  }
+}
+
+bool options_change(struct options *options, const char *string, struct text *complaint) {
+  struct options changed = *options;
+  bool good = options_parse(&changed, string, complaint);
+  for (int i = 0; i < OPTIONS; i++) {
+    if (rules[i].changes || same(options, &changed, i)) continue;
+    const char *name = rules[i].text.name;
+    complain(complaint, name, text_length(name),
+             "can't be changed once the heap is made; set it "
+             "when the heap is, or the program is started");
+    good = false;
+  }
+  for (int i = 0; good && i < OPTIONS; i++)
+    if (rules[i].changes) copy_field(options, &changed, i);
+  return good;
+}
+
 bool options_use(const struct options *options, enum os_feature feature) {
   if (feature == OS_USERFAULTFD && options->backend != BACKEND_UFFD) return false;
   return !(options->without >> feature & 1) && os_has(feature);
@@ -393,6 +540,12 @@ void options_format(const struct options *options, int index, struct text *value
       text_decimal(value, (uint64_t)options->tag);
     else
       text_string(value, options->tag == TAG_AUTO ? "auto" : "off");
+    break;
+  case STACKS:
+    text_decimal(value, options->stacks & ((1u << STACKS_EVERY_SHIFT) - 1));
+    if (options->stacks >> STACKS_EVERY_SHIFT == 1) break;
+    text_string(value, "/");
+    text_decimal(value, options->stacks >> STACKS_EVERY_SHIFT);
     break;
   case DESTINATION:
     text_string(value, field);

@@ -26,26 +26,35 @@ enum backend {
   BACKEND_UFFD,
   BACKEND_SYSCALL
 };
+enum small_fill { SMALL_FILL_NO, SMALL_FILL_YES, SMALL_FILL_BOTH };
+enum on_free { ON_FREE_RETAIN, ON_FREE_RESET, ON_FREE_QUARANTINE };
 enum on_error { ON_ERROR_ABORT, ON_ERROR_CONTINUE };
+enum slack_check { SLACK_NO, SLACK_LARGE, SLACK_ALL };
 enum { TAG_OFF = -1, TAG_AUTO = -2 };
-enum { STATS_PATH = 256 };
+enum { DESTINATION_MOST = 256, STACKS_EVERY_SHIFT = 8 };
 
+/* Those that are atomic may be changed at any time (options_change). */
 struct options {
   struct pattern pattern;
-  size_t threshold;         /* bytes: larger requests are ours, smaller ones the primary's */
-  size_t guard_pages;       /* on either side of a block */
-  size_t cache_size;        /* bytes of idle spans that stay mapped */
-  size_t retain_size;       /* bytes of freed blocks' pages that are kept */
-  int64_t release_interval; /* milliseconds that they stay mapped; -1: until the cache is full */
-  size_t reserve;           /* bytes of address space */
-  long syscall_number;      /* of backend=syscall:NR */
-  uint32_t without;         /* a bit for each os_feature that is not to be used */
-  int fill, backend, on_error;
+  _Atomic size_t threshold;   /* bytes: larger requests are ours, smaller ones the primary's */
+  size_t guard_pages;         /* on either side of a block */
+  _Atomic size_t cache_size;  /* bytes of idle spans that stay mapped */
+  _Atomic size_t retain_size; /* bytes of freed blocks' pages that are kept */
+  _Atomic size_t quarantine_size, quarantine_blocks; /* what a quarantine holds at most */
+  _Atomic int64_t release_interval; /* milliseconds that they stay mapped; -1: until the cache is
+                                       full */
+  size_t reserve;                   /* bytes of address space */
+  long syscall_number;              /* of backend=syscall:NR */
+  uint32_t without;                 /* a bit for each os_feature that is not to be used */
+  int fill, backend;
   int tag;       /* of every block, 0 to 15; or one of: */
   int tag_check; /* enum os_tag_checks */
-  bool small_fill;
-  bool count;             /* count small requests and dirty pages too */
-  char stats[STATS_PATH]; /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
+  int slack_check;
+  _Atomic int small_fill, on_free, on_error;
+  _Atomic uint32_t stacks; /* frames of a call stack, and above them: of one block in so many */
+  _Atomic bool count;      /* count small requests and dirty pages too */
+  char stats[DESTINATION_MOST];  /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
+  char report[DESTINATION_MOST]; /* no, yes, or where JSON goes */
 };
 
 struct option_text {
@@ -59,6 +68,15 @@ void options_default(struct options *options);
  * so that values such as fd:2 hold one. Every good option is applied; of bad ones `complaint` gets
  * one line each, and their values stay as they were. Returns whether all were good. */
 bool options_parse(struct options *options, const char *string, struct text *complaint);
+
+/* Applies such a string to the options of a heap that is in use. All of them change, or none where
+ * one is bad or may not change any more: then `complaint` gets a line for each such one. */
+bool options_change(struct options *options, const char *string, struct text *complaint);
+
+/* Whether faults and misuse are reported in full. */
+static inline bool options_report(const struct options *options) {
+  return !text_is("no", options->report, text_length(options->report));
+}
 
 /* Whether a kernel feature is to be used, and there. */
 bool options_use(const struct options *options, enum os_feature feature);

@@ -12,7 +12,9 @@
 #include <linux/futex.h>
 #include <linux/userfaultfd.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -388,20 +390,58 @@ int os_create_file(const char *path) {
   return open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
 }
 
-size_t os_read_file(const char *path, char *text, size_t capacity) {
+int os_append_file(const char *path) {
+  return open_file(path, O_WRONLY | O_CREAT | O_APPEND);
+}
+
+bool os_is_terminal(int descriptor) {
+  char settings[64]; /* the kernel's struct termios has 36 bytes */
+  return syscall(SYS_ioctl, descriptor, TCGETS, settings) == 0;
+}
+
+/* As much as there is, up to `size`. */
+static size_t read_some(int descriptor, char *data, size_t size) {
   size_t length = 0;
-  int descriptor = open_file(path, O_RDONLY);
-  if (descriptor >= 0) {
-    while (length + 1 < capacity) {
-      ssize_t got = syscall(SYS_read, descriptor, text + length, capacity - 1 - length);
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      length += (size_t)got;
-    }
-    os_close(descriptor);
+  while (length < size) {
+    ssize_t got = syscall(SYS_read, descriptor, data + length, size - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    length += (size_t)got;
   }
+  return length;
+}
+
+size_t os_read_file(const char *path, char *text, size_t capacity) {
+  int descriptor = open_file(path, O_RDONLY);
+  size_t length = descriptor < 0 ? 0 : read_some(descriptor, text, capacity - 1);
+  if (descriptor >= 0) os_close(descriptor);
   text[length] = 0;
   return length;
+}
+
+bool os_each_line(const char *path, char *buffer, size_t capacity,
+                  void (*each)(void *context, const char *line), void *context) {
+  int descriptor = open_file(path, O_RDONLY);
+  if (descriptor < 0) return false;
+  size_t length = 0;
+  bool ended = false, cut = false; /* whether what is left of a long line is still to come */
+  for (;;) {
+    size_t end = text_until(buffer, length, '\n'), next = end < length ? end + 1 : length;
+    if (end == length && length < capacity - 1 && !ended) {
+      size_t got = read_some(descriptor, buffer + length, capacity - 1 - length);
+      ended = !got;
+      length += got;
+      continue;
+    }
+    if (!length) break;
+    buffer[end] = 0;
+    if (!cut) each(context, buffer);
+    cut = end == length && !ended;
+    memmove(buffer, buffer + next, length - next);
+    length -= next;
+  }
+  os_close(descriptor);
+  return true;
 }
 
 /* Dirty pages */
@@ -617,6 +657,14 @@ bool os_secure(void) {
 
 int os_process_id(void) {
   return (int)syscall(SYS_getpid);
+}
+
+uint32_t os_thread_id(void) {
+  return (uint32_t)syscall(SYS_gettid);
+}
+
+void os_thread_name(char name[OS_NAME]) {
+  if (syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0)) *name = 0;
 }
 
 /* Probes: each tries what it asks about, on pages of its own. */

@@ -83,7 +83,12 @@ bool os_uffd_serve(int descriptor,
                    const void *page); /* waits for a fault, and copies the page there */
 void os_close(int descriptor);
 void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
+bool os_is_terminal(int descriptor);
 int os_create_file(const char *path);
+int os_append_file(const char *path); /* made if need be */
+/* Calls `each` for every line, without its end; of one longer than the buffer for what fits. */
+bool os_each_line(const char *path, char *buffer, size_t capacity,
+                  void (*each)(void *context, const char *line), void *context);
 size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended; 0 on failure */
 
 /* Calls `each` for every range of pages that were written since they were mapped or reset, in
@@ -113,6 +118,9 @@ size_t os_address_space_limit(void); /* RLIMIT_AS in bytes, SIZE_MAX where unlim
 size_t os_available_memory(void);    /* bytes that can be written without swapping or an OOM kill */
 bool os_secure(void);                /* AT_SECURE: the environment is not to be trusted */
 int os_process_id(void);
+uint32_t os_thread_id(void);
+enum { OS_NAME = 16 };
+void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
 
 /* Kernel features, each probed by trying it once, when first asked for. */
 enum os_feature {

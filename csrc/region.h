@@ -16,16 +16,17 @@
 enum { GRANULE_PAGES = 16 };
 
 enum granule_state {
-  GRANULE_NONE,  /* no block starts here */
-  GRANULE_LIVE,  /* a block that the program has */
-  GRANULE_BUSY,  /* a block that a thread is freeing or resizing */
-  GRANULE_FREE,  /* a block that was freed and can be handed out again */
-  GRANULE_RANGE, /* an end of a free range */
+  GRANULE_NONE,        /* no block starts here */
+  GRANULE_LIVE,        /* a block that the program has */
+  GRANULE_BUSY,        /* a block that a thread is freeing or resizing */
+  GRANULE_FREE,        /* a block that was freed and can be handed out again */
+  GRANULE_QUARANTINED, /* a block that was freed and can't be yet */
+  GRANULE_RANGE,       /* an end of a free range */
 };
 
 /* `state` is what threads race for: a block changes hands by LIVE -> BUSY, and the winner alone
- * touches the rest. In the state FREE the rest belongs to the arena's lock, in RANGE to the
- * region's. */
+ * touches the rest. In the state FREE the rest belongs to the arena's lock, in QUARANTINED to the
+ * quarantine's, in RANGE to the region's. */
 struct granule {
   _Atomic uint32_t state;
   uint32_t run;        /* the run that the block lies in */

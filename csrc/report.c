@@ -1,6 +1,8 @@
 /* Reports (see report.h). */
 #include "report.h"
 
+#include "destination.h"
+#include "modules.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -8,6 +10,27 @@
 #include <unistd.h>
 
 enum { LINE = 1024 };
+
+static const char *const kinds[] = {
+    [EVENT_OVERFLOW] = "heap-buffer-overflow", [EVENT_UNDERFLOW] = "heap-buffer-underflow",
+    [EVENT_USE_AFTER_FREE] = "use-after-free", [EVENT_WILD_ACCESS] = "wild-access",
+    [EVENT_TAG_MISMATCH] = "tag-mismatch",     [EVENT_DOUBLE_FREE] = "double-free",
+    [EVENT_INVALID_FREE] = "invalid-free",
+};
+
+/* Where JSON goes, besides: as the first heap had it that reports in full. */
+static struct {
+  _Atomic bool given;
+  char name[DESTINATION_MOST]; /* yes: nowhere */
+  struct os_identity identity; /* of the descriptor, so that no other one is written to */
+} sink;
+
+void report_start(const struct options *options) {
+  if (atomic_exchange(&sink.given, true)) return;
+  memcpy(sink.name, options->report, sizeof sink.name);
+  int descriptor = destination_descriptor(sink.name);
+  if (descriptor >= 0 && !os_identify(descriptor, &sink.identity, NULL)) *sink.name = 0;
+}
 
 void report_line(const char *line) {
   char buffer[LINE];
@@ -19,93 +42,354 @@ void report_line(const char *line) {
   os_write(STDERR_FILENO, buffer, length + 1);
 }
 
-static void say_block(struct text *text, uint32_t granule) {
-  text_string(text, "a block of ");
-  text_decimal(text, region.table[granule].size);
-  text_string(text, " bytes at ");
-  text_hex(text, block_address(granule), 1);
+/* The sentence */
+
+static void say(struct text *text, const char *before, uint64_t number, const char *after) {
+  text_string(text, before);
+  text_decimal(text, number);
+  text_string(text, after);
 }
 
-static void say_tags(struct text *text, uintptr_t pointer, unsigned memory) {
-  text_string(text, "the pointer's tag is ");
-  text_decimal(text, mte_tag_of(pointer));
-  text_string(text, ", the memory's is ");
-  text_decimal(text, memory);
+static void say_tags(struct text *text, const struct event *event) {
+  say(text, "the pointer's tag is ", (uint64_t)event->tags[0], "");
+  say(text, ", the memory's is ", (uint64_t)event->tags[1], "");
 }
 
-/* What the records say of an address inside the region. */
-static void say_why(struct text *text, struct patalloc_heap *heap, uintptr_t pointer) {
-  uintptr_t address = mte_untag(pointer);
-  uint32_t granule = heap_find(address);
-  if (!granule) {
-    text_string(text, "was never returned, or its memory has been released since");
+static void say_block(struct text *text, const struct event *event) {
+  if (event->size == UINT64_MAX)
+    text_string(text, "a block");
+  else
+    say(text, "a ", event->size, "-byte block");
+  text_string(text, " at ");
+  text_hex(text, event->block, 1);
+}
+
+static void say_place(struct text *text, const struct event *event) {
+  static const char *const places[] = {[PLACE_BEFORE] = "before the start of ",
+                                       [PLACE_INSIDE] = "inside ",
+                                       [PLACE_AFTER] = "past the end of "};
+  if (event->distance || event->place == PLACE_INSIDE)
+    say(text, "", event->distance, event->distance == 1 ? " byte " : " bytes ");
+  text_string(text, places[event->place]);
+  text_string(text, event->live ? "" : "what was ");
+  say_block(text, event);
+  text_string(text, event->released ? ", released since" : "");
+}
+
+static void say_bytes(struct text *text, const struct event *event) {
+  for (unsigned i = 0; i < event->found; i++) {
+    text_string(text, i ? " " : "");
+    text_span(text, &"0123456789abcdef"[event->bytes[i] >> 4], 1);
+    text_span(text, &"0123456789abcdef"[event->bytes[i] & 15], 1);
+  }
+}
+
+/* Of an address that a function of the family was given. */
+static void say_why(struct text *text, const struct event *event) {
+  if (event->place == PLACE_UNKNOWN) {
+    text_string(text, "which was never returned, or its memory has been released since");
     return;
   }
-  uintptr_t start = block_address(granule);
-  bool live = block_state(granule) == GRANULE_LIVE;
-  if (!heap_owns(heap, granule)) {
-    text_string(text, "belongs to another heap: ");
-  } else if (address == start && live) {
-    text_string(text, "is stale (");
-    say_tags(text, pointer, region.table[granule].tag);
+  if (event->foreign) {
+    text_string(text, "which belongs to another heap: ");
+  } else if (event->kind != EVENT_INVALID_FREE) {
+    text_string(text, "which was freed already: ");
+  } else if (event->tags[0] >= 0) {
+    text_string(text, "which is stale (");
+    say_tags(text, event);
     text_string(text, "): now there is ");
-  } else if (address == start) {
-    text_string(text, "was freed already: ");
-  } else if (address < start + region.table[granule].size) {
-    text_string(text, "lies ");
-    text_decimal(text, address - start);
-    text_string(text, live ? " bytes inside " : " bytes inside what was ");
   } else {
-    text_string(text, "lies past the end of ");
+    text_string(text, "which lies ");
+    return say_place(text, event);
   }
-  say_block(text, granule);
+  say_block(text, event);
 }
 
-/* Where an address lies as seen from the block around it. */
-static void say_where(struct text *text, uintptr_t address) {
-  uint32_t granule = heap_find(address);
-  if (!granule) return;
-  uintptr_t start = block_address(granule), end = start + region.table[granule].size;
-  uintptr_t distance = address < start ? start - address
-                       : address < end ? address - start
-                                       : address - end;
-  text_string(text, "; that is ");
-  text_decimal(text, distance);
-  text_string(text, address < start ? " bytes before "
-                    : address < end ? " bytes inside "
-                                    : " bytes past the end of ");
-  text_string(text, block_state(granule) == GRANULE_LIVE ? "" : "what was ");
-  say_block(text, granule);
+static void say_what(struct text *text, const struct event *event) {
+  text_string(text, kinds[event->kind]);
+  text_string(text, ": ");
+  if (event->found) {
+    text_string(text, "found by ");
+    text_string(text, event->call);
+    text_string(text, ": write ");
+    say_place(text, event);
+    text_string(text, ": ");
+    return say_bytes(text, event);
+  }
+  text_string(text, event->call ? event->call : event->access);
+  if (!event->address) {
+    text_string(text, " before this one, at an address that is not known");
+    return;
+  }
+  text_string(text, event->call ? " of " : " at ");
+  text_hex(text, event->address, 1);
+  if (event->kind == EVENT_TAG_MISMATCH) {
+    text_string(text, ": ");
+    say_tags(text, event);
+  }
+  if (!event->call && event->place == PLACE_UNKNOWN) return;
+  text_string(text, ", ");
+  (event->call ? say_why : say_place)(text, event);
 }
 
-void report_tag_mismatch(const char *access, uintptr_t pointer) {
+/* Stacks: that of the event, of the allocation, of the free. */
+
+enum { STACKS = 3 };
+static struct stack stacks[STACKS];
+static struct modules modules;
+
+static void collect_stacks(const struct event *event) {
+  stacks[0] = event->stack;
+  stack_find(event->history.allocated.stack, &stacks[1]);
+  stack_find(event->history.freed.stack, &stacks[2]);
+  modules_find(&modules, stacks, STACKS);
+}
+
+/* Text */
+
+static void say_stack(struct text *text, const struct stack *stack) {
+  for (unsigned i = 0; i < stack->count; i++) {
+    uintptr_t pc = stack->frames[i];
+    const struct module *module = modules_at(&modules, pc);
+    say(text, "    #", i, " ");
+    text_hex(text, pc, 1);
+    if (module) {
+      text_string(text, " ");
+      text_string(text, module->path);
+      text_string(text, "+");
+      text_hex(text, pc - module->base, 1);
+    }
+    text_string(text, "\n");
+  }
+}
+
+static void say_moment(struct text *text, const char *what, const struct moment *moment,
+                       const struct stack *stack) {
+  if (!moment->thread && !stack->count) return;
+  text_string(text, what);
+  if (moment->thread) {
+    say(text, " by thread ", moment->thread, ", ");
+    say(text, "", os_milliseconds() - moment->time, " ms before");
+  }
+  text_string(text, stack->count ? ":\n" : "\n");
+  say_stack(text, stack);
+}
+
+static void write_text(struct text *text, const struct event *event) {
+  bool coloured = os_is_terminal(STDERR_FILENO);
+  char name[OS_NAME];
+  os_thread_name(name);
+  text_string(text, coloured ? "\033[1;31mpatalloc: " : "patalloc: ");
+  say_what(text, event);
+  text_string(text, coloured ? "\033[0m\n" : "\n");
+  say(text, "  in thread ", os_thread_id(), " (");
+  text_string(text, name);
+  say(text, ") of process ", (uint64_t)os_process_id(), ":\n");
+  say_stack(text, &stacks[0]);
+  say_moment(text, "  allocated", &event->history.allocated, &stacks[1]);
+  say_moment(text, "  freed", &event->history.freed, &stacks[2]);
+}
+
+/* JSON: docs/reports.md has the schema */
+
+static void put_key(struct text *text, const char *key) {
+  bool first = text->length < text->capacity && text->data[text->length - 1] == '{';
+  text_string(text, first ? "\"" : ",\"");
+  text_string(text, key);
+  text_string(text, "\":");
+}
+
+static void put_number(struct text *text, const char *key, uint64_t value) {
+  put_key(text, key);
+  text_decimal(text, value);
+}
+
+static void put_string(struct text *text, const char *key, const char *value) {
+  put_key(text, key);
+  text_quoted(text, value, text_length(value));
+}
+
+static void put_hex(struct text *text, const char *key, uint64_t value) {
+  put_key(text, key);
+  text_string(text, "\"");
+  text_hex(text, value, 1);
+  text_string(text, "\"");
+}
+
+static void put_stack(struct text *text, const struct stack *stack) {
+  put_key(text, "stack");
+  for (unsigned i = 0; i < stack->count; i++) {
+    text_string(text, i ? ",\"" : "[\"");
+    text_hex(text, stack->frames[i], 1);
+    text_string(text, "\"");
+  }
+  text_string(text, stack->count ? "]" : "[]");
+}
+
+static void put_moment(struct text *text, const char *key, const struct moment *moment,
+                       const struct stack *stack) {
+  if (!moment->thread && !stack->count) return;
+  put_key(text, key);
+  text_string(text, "{");
+  if (moment->thread) {
+    put_number(text, "thread", moment->thread);
+    put_number(text, "age_ms", os_milliseconds() - moment->time);
+  }
+  put_stack(text, stack);
+  text_string(text, "}");
+}
+
+static void put_block(struct text *text, const struct event *event) {
+  put_key(text, "block");
+  text_string(text, "{");
+  put_hex(text, "address", event->block);
+  if (event->size != UINT64_MAX) put_number(text, "size", event->size);
+  put_string(text, "state", event->live ? "live" : event->released ? "released" : "freed");
+  put_moment(text, "allocated", &event->history.allocated, &stacks[1]);
+  put_moment(text, "freed", &event->history.freed, &stacks[2]);
+  text_string(text, "}");
+}
+
+static void put_bytes(struct text *text, const struct event *event) {
+  put_key(text, "bytes");
+  text_string(text, "\"");
+  say_bytes(text, event);
+  text_string(text, "\"");
+}
+
+static void put_modules(struct text *text) {
+  put_key(text, "modules");
+  text_string(text, "[");
+  for (unsigned i = 0; i < modules.count; i++) {
+    const struct module *module = &modules.list[i];
+    text_string(text, i ? ",{" : "{");
+    put_string(text, "path", module->path);
+    put_hex(text, "base", module->base);
+    put_hex(text, "start", module->start);
+    put_hex(text, "end", module->end);
+    put_key(text, "build_id");
+    text_string(text, "\"");
+    for (unsigned at = 0; at < module->id_length; at++) {
+      text_span(text, &"0123456789abcdef"[module->id[at] >> 4], 1);
+      text_span(text, &"0123456789abcdef"[module->id[at] & 15], 1);
+    }
+    text_string(text, "\"}");
+  }
+  text_string(text, "]");
+}
+
+static void write_json(struct text *text, const struct event *event) {
+  static const char *const places[] = {NULL, "before", "inside", "after"};
+  char name[OS_NAME], sentence[LINE];
+  struct text summary = TEXT(sentence);
+  sentence[0] = 0;
+  say_what(&summary, event);
+  os_thread_name(name);
+  text_string(text, "{");
+  put_number(text, "version", 1);
+  put_string(text, "kind", kinds[event->kind]);
+  put_string(text, "summary", sentence);
+  if (event->access) put_string(text, "access", event->access);
+  if (event->call) put_string(text, "call", event->call);
+  if (event->signal) put_number(text, "signal", (uint64_t)event->signal);
+  if (event->address) put_hex(text, "address", event->address);
+  if (event->place) put_string(text, "place", places[event->place]);
+  if (event->distance || event->place == PLACE_INSIDE)
+    put_number(text, "distance", event->distance);
+  if (event->tags[0] >= 0) put_number(text, "pointer_tag", (uint64_t)event->tags[0]);
+  if (event->tags[0] >= 0) put_number(text, "memory_tag", (uint64_t)event->tags[1]);
+  if (event->found) put_bytes(text, event);
+  put_number(text, "process", (uint64_t)os_process_id());
+  put_number(text, "thread", os_thread_id());
+  put_string(text, "thread_name", name);
+  put_stack(text, &stacks[0]);
+  if (event->place) put_block(text, event);
+  put_modules(text);
+  text_string(text, "}\n");
+}
+
+/* One write, so that those of several processes don't mix. */
+static bool send_json(const struct text *json) {
+  if (!*sink.name || text_is("yes", sink.name, text_length(sink.name))) return false;
+  int given = destination_descriptor(sink.name);
+  if (given >= 0 && !os_is(given, &sink.identity)) return false;
+  int descriptor = destination_open(sink.name, true);
+  if (descriptor < 0) return false;
+  os_write(descriptor, json->data, json->length < json->capacity ? json->length : json->capacity);
+  destination_close(sink.name, descriptor);
+  return true;
+}
+
+/* Both */
+
+static void say_in_a_line(const struct event *event) {
   char buffer[LINE];
   struct text text = TEXT(buffer);
-  uintptr_t address = mte_untag(pointer);
-  text_string(&text, "tag mismatch: ");
-  text_string(&text, access);
-  text_string(&text, " at ");
-  text_hex(&text, pointer, 1);
-  text_string(&text, ": ");
-  say_tags(&text, pointer, mte_tag_at(address));
-  say_where(&text, address);
+  buffer[0] = 0;
+  say_what(&text, event);
   report_line(buffer);
 }
 
-void report_late_tag_mismatch(void) {
-  report_line("tag mismatch: some access before this one; its address is not known");
+static struct lock lock;           /* guards all of it that is static */
+static _Atomic uint32_t reporting; /* the thread that holds it */
+
+/* Who is interrupted while it reports reports no more than a line. */
+static void say_in_full(const struct event *event) {
+  static char buffer[1 << 15];
+  uint32_t thread = os_thread_id();
+  if (reporting == thread) return say_in_a_line(event);
+  lock_take(&lock);
+  reporting = thread;
+  struct text text = TEXT(buffer);
+  buffer[0] = 0;
+  collect_stacks(event);
+  write_json(&text, event);
+  if (send_json(&text)) {
+    say_in_a_line(event);
+  } else {
+    text = TEXT(buffer);
+    write_text(&text, event);
+    os_write(STDERR_FILENO, buffer, text_length(buffer));
+  }
+  reporting = 0;
+  lock_drop(&lock);
+}
+
+void report_restart(void) {
+  lock_drop(&lock);
+  reporting = 0;
+}
+
+/* A program that goes on after faults may fault for ever. */
+static bool is_one_too_many(void) {
+  enum { MOST = 100 };
+  static _Atomic unsigned reports;
+  unsigned before = reports;
+  if (before <= MOST) reports++;
+  if (before == MOST) report_line("that was the last report of this process");
+  return before >= MOST;
+}
+
+bool report_is_wanted(void) {
+  return sink.given;
+}
+
+void report_fault(const struct event *event) {
+  if (!is_one_too_many()) (sink.given ? say_in_full : say_in_a_line)(event);
+}
+
+void report_error(struct patalloc_heap *heap, struct event *event) {
+  stack_take(&event->stack, heap->reports ? STACK_MOST / 2 : 0, 0);
+  if (!heap->reports)
+    say_in_a_line(event);
+  else if (!is_one_too_many())
+    say_in_full(event);
+  stats_add(heap_stats(heap), STAT_ERRORS, 1);
+  if (heap->options.on_error == ON_ERROR_ABORT) abort();
 }
 
 void report_misuse(struct patalloc_heap *heap, const char *call, const void *pointer) {
-  char buffer[LINE];
-  struct text text = TEXT(buffer);
-  text_string(&text, "invalid ");
-  text_string(&text, call);
-  text_string(&text, " of ");
-  text_hex(&text, (uintptr_t)pointer, 1);
-  text_string(&text, ", which ");
-  say_why(&text, heap, (uintptr_t)pointer);
-  report_line(buffer);
-  stats_add(heap_stats(heap), STAT_ERRORS, 1);
-  if (heap->options.on_error == ON_ERROR_ABORT) abort();
+  struct event event;
+  event_of_misuse(&event, heap, call, pointer);
+  report_error(heap, &event);
 }

@@ -187,7 +187,8 @@ void retain(struct arena *arena, uint32_t granule) {
   uint32_t prefix = 0, scattered = 0;
   /* Pages that are kept would keep their tags. */
   bool tagged = run_at(region.table[granule].run)->refpage->tagged;
-  bool learns = arena->options->fill == FILL_AUTO && pages <= UINT32_MAX / 2 && !tagged;
+  bool learns = arena->options->fill == FILL_AUTO && arena->options->on_free == ON_FREE_RETAIN &&
+                pages <= UINT32_MAX / 2 && !tagged;
   if (learns) {
     prefix = learn(arena, density, start, (uint32_t)pages);
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;

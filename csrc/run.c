@@ -268,6 +268,12 @@ void run_reset(const struct run *run, uintptr_t start, size_t size, const struct
     rewrite(run->refpage, start, size);
 }
 
+bool run_unmap(struct run *run) {
+  if (!os_release(run->start, run->end - run->start)) return false;
+  set_vmas(run, 0);
+  return true;
+}
+
 void run_release(uint32_t index) {
   struct run *run = run_at(index);
   run->refpage->mapped -= run_bytes(run);

@@ -89,6 +89,9 @@ void run_count_vmas(struct run *run);
 /* Brings the refpage's pattern back to pages of the run, which stay accessible. */
 void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options);
 
+/* Unmaps a solo run, and keeps its address space. False where the kernel refuses. */
+bool run_unmap(struct run *run);
+
 /* Unmaps the run, gives its address space back and forgets it. */
 void run_release(uint32_t index);
 

@@ -26,7 +26,7 @@ unsigned tag_choose(uint16_t excluded) {
 
 static bool is_block(uint32_t granule) {
   uint32_t state = atomic_load_explicit(&region.table[granule].state, memory_order_relaxed);
-  return state == GRANULE_LIVE || state == GRANULE_BUSY || state == GRANULE_FREE;
+  return state != GRANULE_NONE && state != GRANULE_RANGE;
 }
 
 static uint16_t bit_of(uint32_t granule) {

@@ -31,6 +31,23 @@ void text_hex(struct text *text, uint64_t value, unsigned digits) {
   text_number(text, value, 16, digits);
 }
 
+/* Bytes from 0x80 on are what they are: UTF-8, if the system's names are. */
+void text_quoted(struct text *text, const char *string, size_t length) {
+  text_string(text, "\"");
+  for (size_t i = 0; i < length; i++) {
+    unsigned char c = (unsigned char)string[i];
+    if (c < 0x20) {
+      text_string(text, "\\u00");
+      text_span(text, c < 0x10 ? "0" : "1", 1);
+      text_span(text, &"0123456789abcdef"[c % 16], 1);
+      continue;
+    }
+    if (c == '"' || c == '\\') text_string(text, "\\");
+    text_span(text, &string[i], 1);
+  }
+  text_string(text, "\"");
+}
+
 size_t text_length(const char *string) {
   size_t length = 0;
   while (string[length]) length++;
@@ -57,4 +74,17 @@ size_t text_until(const char *string, size_t length, char stop) {
   size_t at = 0;
   while (at < length && string[at] != stop) at++;
   return at;
+}
+
+uint64_t text_take_hex(const char **at) {
+  uint64_t value = 0;
+  for (;; ++*at) {
+    char c = **at;
+    if (c >= '0' && c <= '9')
+      value = value << 4 | (uint64_t)(c - '0');
+    else if (c >= 'a' && c <= 'f')
+      value = value << 4 | (uint64_t)(c - 'a' + 10);
+    else
+      return value;
+  }
 }

@@ -20,6 +20,8 @@ void text_span(struct text *text, const char *start, size_t length);
 void text_decimal(struct text *text, uint64_t value);
 void text_hex(struct text *text, uint64_t value, unsigned digits); /* at least `digits` of them */
 
+void text_quoted(struct text *text, const char *string, size_t length); /* as JSON has it */
+
 /* Reading. Those of <string.h> lie in pages of the C library that a process may never read
  * otherwise. */
 size_t text_length(const char *string);
@@ -27,5 +29,6 @@ bool text_is(const char *string, const char *span, size_t length); /* whether th
 const char *text_past(const char *string, const char *prefix);     /* NULL: starts otherwise */
 const char *text_after(const char *string, const char *key);       /* NULL: not in there */
 size_t text_until(const char *string, size_t length, char stop);   /* `length`: not in there */
+uint64_t text_take_hex(const char **at); /* the digits there, and goes past them; 0 for none */
 
 #endif

@@ -90,13 +90,13 @@ def test_no_memset_is_started_that_does_not_fit(tmp_path: Path, options: str) ->
 
 
 MISUSES = {
-    "double-free": "invalid free of {}, which was freed already: a block of 1000000 bytes",
-    "interior-free": "which lies 160 bytes inside a block of 1000000 bytes",
-    "late-interior-free": "which lies 500000 bytes inside a block of 1000000 bytes",
+    "double-free": "double-free: free of {}, which was freed already: a 1000000-byte block",
+    "interior-free": "invalid-free: free of {}, which lies 160 bytes inside a 1000000-byte block",
+    "late-interior-free": "which lies 500000 bytes inside a 1000000-byte block",
     "wild-free": "which was never returned, or its memory has been released since",
-    "realloc-freed": "invalid realloc of {}, which was freed already",
-    "realloc-interior": "which lies 16 bytes inside a block",
-    "usable-freed": "invalid malloc_usable_size of {}, which was freed already",
+    "realloc-freed": "use-after-free: realloc of {}, which was freed already",
+    "realloc-interior": "invalid-free: realloc of {}, which lies 16 bytes inside a 1000000-byte block",
+    "usable-freed": "use-after-free: malloc_usable_size of {}, which was freed already",
 }
 
 

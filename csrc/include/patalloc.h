@@ -57,6 +57,18 @@ typedef struct patalloc_heap patalloc_heap;
 PATALLOC_API patalloc_heap *patalloc_heap_create(const char *options, char *complaint,
                                                  size_t capacity);
 
+/* Changes options of a heap that is in use.
+ *
+ *   options    as patalloc_heap_create takes them: threshold, small_fill, cache_size, retain_size,
+ *              on_free, quarantine_size, quarantine_blocks, release_interval, stacks, on_error and
+ *              count can be changed; others may be given as they are
+ *   complaint  as there
+ *
+ * Returns 0. On failure -1 with errno EINVAL (an option is bad, or can't be changed any more: see
+ * the complaint), and no option has changed. What was allocated before stays as it is. */
+PATALLOC_API int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint,
+                                    size_t capacity);
+
 /* Ends a heap: its large blocks are unmapped, whether they were freed or not. Small blocks are the
  * malloc's underneath, and stay. No other thread may be using the heap. */
 PATALLOC_API void patalloc_heap_destroy(patalloc_heap *heap);

@@ -51,6 +51,7 @@ static bool start(void) {
   options_default(&process_heap.options);
   options_parse(&process_heap.options, option_string(), &text);
   complain_by_line(complaint);
+  heap_heed_options(&process_heap);
   check_tags();
   atomic_store_explicit(&started, true, memory_order_release);
   return true;

@@ -68,15 +68,21 @@ class Config:
     threshold: int = _option("threshold")
     guard_pages: int = _option("guard_pages")
     fill: str = _option("fill")
-    small_fill: bool = _option("small_fill")
+    small_fill: str = _option("small_fill", _as_text)
     cache_size: int = _option("cache_size")
     retain_size: int = _option("retain_size")
+    on_free: str = _option("on_free")
+    quarantine_size: int = _option("quarantine_size")
+    quarantine_blocks: int = _option("quarantine_blocks")
     release_interval: int = _option("release_interval")
     backend: str = _option("backend")
     tag: str = _option("tag")
     tag_check: str = _option("tag_check")
     without: str = _option("without")
     reserve: int = _option("reserve")
+    report: str = _option("report", _as_text)
+    stacks: str = _option("stacks", _as_text)
+    slack_check: str = _option("slack_check", _as_text)
     on_error: str = _option("on_error")
     count: bool = _option("count")
     stats: str = _option("stats")
@@ -84,8 +90,10 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """Let the core check all values, and take them as it reads them."""
         checked = _check(str(self))
-        if checked["stats"] != self.stats:
-            raise OptionError(f"stats={self.stats}: bad value; allowed: no option within it")
+        for name in ("report", "stats"):
+            if checked[name] != getattr(self, name):
+                value = f"{name}={getattr(self, name)}"
+                raise OptionError(f"{value}: bad value; allowed: no option within it")
         for field in attrs.fields(type(self)):
             text = checked[field.name]
             value: object = text

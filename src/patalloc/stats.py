@@ -21,6 +21,7 @@ class Stats:
             they got their content, and blocks_unpatterned, which hold zeros instead.
         bytes_refpage: the bytes patterned by refpages; bytes_memset: by stores.
         bytes_retained: bytes of pages kept in freed blocks now.
+        bytes_quarantined: bytes of address space of the blocks in quarantine now.
         blocks_reused: those in a place that was ready, left by a freed block or set up together
             with another's; blocks_kept: of these, with pages kept;
             blocks_dense: those memset as blocks of their size are written throughout.
@@ -48,6 +49,7 @@ class Stats:
     bytes_live: int
     bytes_peak: int
     bytes_retained: int
+    bytes_quarantined: int
     blocks: int
     blocks_refpage: int
     blocks_memset: int

@@ -1,5 +1,7 @@
-/* The primary of the Python extension and of programs that link the core: the process's malloc. */
+/* What is underneath the Python extension and programs that link the core: the process's malloc,
+ * and its sigaction. */
 #include "primary.h"
+#include "underneath.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -37,4 +39,8 @@ size_t primary_usable_size(void *pointer) {
  */
 void primary_large_freed(size_t size) {
   (void)size;
+}
+
+int underneath_sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
+  return sigaction(signal, action, before);
 }

@@ -1,0 +1,28 @@
+/* The quarantine: freed blocks that nobody may access until later ones push them out, the oldest
+ * first (on_free=quarantine). They take address space, and no memory but some page tables. */
+#ifndef PATALLOC_QUARANTINE_H
+#define PATALLOC_QUARANTINE_H
+
+#include "lock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct patalloc_heap;
+
+struct quarantine {
+  struct lock lock;     /* guards the list and the counts */
+  uint32_t first, last; /* the oldest and the youngest block: a list through next */
+  size_t blocks;
+  _Atomic uint64_t bytes; /* of address space */
+};
+
+/* Makes a BUSY block inaccessible and takes it in. False where that can't be done: it is as it was.
+ * Thread-safe. */
+bool quarantine_take(struct patalloc_heap *heap, uint32_t granule);
+
+/* Takes the oldest block out, as long as there are too many: BUSY, and with its pages reset or, for
+ * one with a run of its own, unmapped. 0 for none. Thread-safe. */
+uint32_t quarantine_release(struct patalloc_heap *heap);
+
+#endif
