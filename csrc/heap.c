@@ -385,7 +385,7 @@ size_t patalloc_heap_options(patalloc_heap *heap, char *text, size_t capacity) {
 void heap_write_stats(struct patalloc_heap *heap) {
   const char *destination = heap->options.stats;
   if (!*destination) return;
-  char json[4096];
+  char json[6144];
   size_t length = patalloc_stats(heap, json, sizeof json);
   int descriptor = destination_open(destination, false);
   if (descriptor < 0) {

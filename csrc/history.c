@@ -48,11 +48,6 @@ void history_freed(const struct options *options, uint32_t granule) {
   if (record) record->freed = now(options);
 }
 
-void history_resized(uint32_t granule) {
-  struct history *record = record_of(granule);
-  if (record) record->size = region.table[granule].size;
-}
-
 bool history_get(uint32_t granule, struct history *history) {
   bool known = granule < usable && table[granule].size;
   if (known) *history = table[granule];

@@ -19,11 +19,10 @@ struct history {
   struct moment allocated, freed;
 };
 
-/* The calling thread has got, or gives up, the block; it is the block's owner. Nothing where there
- * is no memory. Thread-safe; must not be called in a signal handler. */
+/* The calling thread has got the block, or resized it; or it gives it up. Nothing where there is no
+ * memory. Thread-safe; must not be called in a signal handler. */
 void history_allocated(const struct options *options, uint32_t granule);
 void history_freed(const struct options *options, uint32_t granule);
-void history_resized(uint32_t granule);
 
 /* The record of this granule; false for none. Async-signal-safe. */
 bool history_get(uint32_t granule, struct history *history);

@@ -376,7 +376,7 @@ void patalloc_free(patalloc_heap *heap, void *pointer) {
 
 static void *keep(struct patalloc_heap *heap, uint32_t granule, size_t before) {
   if (heap->tagged) tag_resized(granule, before);
-  if (heap->reports) history_resized(granule);
+  if (heap->reports) history_allocated(&heap->options, granule);
   count_resized(heap, before, region.table[granule].size);
   stats_add(heap_stats(heap), STAT_REALLOCS_IN_PLACE, 1);
   return hand_out(granule, (enum block_fill)region.table[granule].fill);

@@ -414,6 +414,16 @@ static void complain(struct text *complaint, const char *option, size_t length,
   text_string(complaint, because);
 }
 
+static void list_names(struct text *text, bool changes) {
+  bool first = true;
+  for (int i = 0; i < OPTIONS; i++) {
+    if (changes && !rules[i].changes) continue;
+    text_string(text, first ? "" : ", ");
+    text_string(text, rules[i].text.name);
+    first = false;
+  }
+}
+
 static bool parse_option(struct options *options, const char *option, size_t length,
                          struct text *complaint) {
   size_t name = text_until(option, length, '=');
@@ -423,10 +433,7 @@ static bool parse_option(struct options *options, const char *option, size_t len
   if (!equals || index == OPTIONS) {
     complain(complaint, option, length,
              equals ? "no such option; allowed: " : "not key=value; allowed keys: ");
-    for (int i = 0; i < OPTIONS; i++) {
-      text_string(complaint, i ? ", " : "");
-      text_string(complaint, rules[i].text.name);
-    }
+    list_names(complaint, false);
     return false;
   }
   if (parse_value(options, index, option + name + 1, length - name - 1)) return true;
@@ -502,8 +509,8 @@ bool options_change(struct options *options, const char *string, struct text *co
     if (rules[i].changes || same(options, &changed, i)) continue;
     const char *name = rules[i].text.name;
     complain(complaint, name, text_length(name),
-             "can't be changed once the heap is made; set it "
-             "when the heap is, or the program is started");
+             "can't be changed once the heap is made, or the program started; can be: ");
+    list_names(complaint, true);
     good = false;
   }
   for (int i = 0; good && i < OPTIONS; i++)

@@ -21,6 +21,7 @@ static const char *const kinds[] = {
 /* Where JSON goes, besides: as the first heap had it that reports in full. */
 static struct {
   _Atomic bool given;
+  bool modules;                /* whether /proc may be asked for them */
   char name[DESTINATION_MOST]; /* yes: nowhere */
   struct os_identity identity; /* of the descriptor, so that no other one is written to */
 } sink;
@@ -28,6 +29,7 @@ static struct {
 void report_start(const struct options *options) {
   if (atomic_exchange(&sink.given, true)) return;
   memcpy(sink.name, options->report, sizeof sink.name);
+  sink.modules = options_use(options, OS_PROC);
   int descriptor = destination_descriptor(sink.name);
   if (descriptor >= 0 && !os_identify(descriptor, &sink.identity, NULL)) *sink.name = 0;
 }
@@ -142,7 +144,8 @@ static void collect_stacks(const struct event *event) {
   stacks[0] = event->stack;
   stack_find(event->history.allocated.stack, &stacks[1]);
   stack_find(event->history.freed.stack, &stacks[2]);
-  modules_find(&modules, stacks, STACKS);
+  modules.count = 0;
+  if (sink.modules) modules_find(&modules, stacks, STACKS);
 }
 
 /* Text */

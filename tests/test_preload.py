@@ -95,7 +95,7 @@ MISUSES = {
     "late-interior-free": "which lies 500000 bytes inside a 1000000-byte block",
     "wild-free": "which was never returned, or its memory has been released since",
     "realloc-freed": "use-after-free: realloc of {}, which was freed already",
-    "realloc-interior": "invalid-free: realloc of {}, which lies 16 bytes inside a 1000000-byte block",
+    "realloc-interior": "invalid-free: realloc of {}, which lies 16 bytes inside a 1000000-byte",
     "usable-freed": "use-after-free: malloc_usable_size of {}, which was freed already",
 }
 

@@ -9,7 +9,7 @@ import attrs
 from patalloc._core import ffi, lib
 from patalloc.errors import OptionError
 
-_CAPACITY = 8192
+_CAPACITY = 8192  # bytes of what the core says
 
 
 def _check(options: str) -> dict[str, str]:
@@ -90,10 +90,9 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """Let the core check all values, and take them as it reads them."""
         checked = _check(str(self))
-        for name in ("report", "stats"):
-            if checked[name] != getattr(self, name):
-                value = f"{name}={getattr(self, name)}"
-                raise OptionError(f"{value}: bad value; allowed: no option within it")
+        for name, given in (("report", self.report), ("stats", self.stats)):
+            if checked[name] != given:
+                raise OptionError(f"{name}={given}: bad value; allowed: no option within it")
         for field in attrs.fields(type(self)):
             text = checked[field.name]
             value: object = text

@@ -1,5 +1,6 @@
 """Heap and Block: memory that comes filled with a pattern, for Python programs and experiments."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -149,6 +150,27 @@ class Block(Exporter):
         return f"<Block of {self._size} bytes at {self._address:#x}>"
 
 
+def _check_names(options: Iterable[str]) -> None:
+    known = {field.name for field in attrs.fields(Config)}
+    for name in set(options) - known:
+        raise OptionError(f"{name}: no such option; allowed: {', '.join(sorted(known))}")
+
+
+def _configure(
+    function: Any,  # noqa: ANN401 (cffi has no types)
+    heap: Any,  # noqa: ANN401
+    config: Config,
+    options: Mapping[str, Any],
+) -> Config:
+    _check_names(options)
+    changed = attrs.evolve(config, **options)
+    capacity = 8192
+    complaint = ffi.new("char[]", capacity)
+    if function(heap, str(changed).encode(), complaint, capacity):
+        raise OptionError(ffi.string(complaint).decode())
+    return changed
+
+
 def _size(value: int, what: str) -> int:
     if value < 0:
         raise ValueError(f"{what} {value}: must not be negative")
@@ -177,9 +199,7 @@ class Heap:
         """Start the heap; see the class."""
         self._pointer: Any = None
         self._blocks: WeakSet[Block] = WeakSet()
-        known = {field.name for field in attrs.fields(Config)}
-        for name in options.keys() - known:
-            raise OptionError(f"{name}: no such option; allowed: {', '.join(sorted(known))}")
+        _check_names(options)
         if config is not None and options:
             raise OptionError("give a Config or options by keyword, not both")
         self.config = Config(**options) if config is None else config
@@ -257,6 +277,24 @@ class Heap:
         if block._heap is not self:
             raise ValueError(f"{block!r} belongs to another heap")
 
+    def configure(self, **options: Any) -> None:  # noqa: ANN401
+        """Change options from now on; what was allocated before stays as it is.
+
+        Those that can be changed: threshold, small_fill, cache_size, retain_size, on_free,
+        quarantine_size, quarantine_blocks, release_interval, stacks, on_error and count.
+
+        >>> heap = Heap()
+        >>> heap.configure(threshold="64K", on_free="quarantine")
+        >>> heap.config.threshold
+        65536
+
+        Raises:
+            OptionError: (a ValueError) an option is bad, or can't be changed any more; none is.
+            ValueError: the heap is closed.
+        """
+        function = lib.patalloc_configure
+        self.config = _configure(function, self._handle(), self.config, options)
+
     def release(self) -> int:
         """Unmap what freed blocks have left mapped; returns the bytes of address space."""
         return int(lib.patalloc_release(self._handle()))
@@ -320,6 +358,10 @@ class ProcessHeap:
         self._release = ffi.cast(
             "size_t (*)(patalloc_heap *)", lib.dlsym(ffi.NULL, b"patalloc_release")
         )
+        self._change = ffi.cast(
+            "int (*)(patalloc_heap *, const char *, char *, size_t)",
+            lib.dlsym(ffi.NULL, b"patalloc_configure"),
+        )
         if find == ffi.NULL:
             raise PreloadError(
                 "this process does not run under libpatalloc.so; start it with `patalloc run`"
@@ -329,6 +371,15 @@ class ProcessHeap:
     def stats(self) -> Stats:
         """Its counters now."""
         return _read_stats(self._stats, self._pointer)
+
+    @property
+    def config(self) -> Config:
+        """Its options now."""
+        return Config.parse(self.stats().options)
+
+    def configure(self, **options: Any) -> None:  # noqa: ANN401
+        """Change options from now on; as Heap.configure."""
+        _configure(self._change, self._pointer, self.config, options)
 
     def release(self) -> int:
         """Unmap what freed blocks have left mapped; returns the bytes of address space."""

@@ -14,6 +14,8 @@ import attrs
 
 from patalloc.config import Config
 from patalloc.errors import PreloadError
+from patalloc.events import Event
+from patalloc.events import read as read_events
 from patalloc.stats import Stats
 
 
@@ -32,6 +34,9 @@ def library() -> Path:
 def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment under which a program's malloc is patalloc's.
 
+    Where errors are reported, Python programs are to print their own call stack, too, when they die
+    of a signal (faulthandler).
+
     Args:
         config: the heap's options.
         base: the environment to start from; None for this process's. Libraries that it preloads
@@ -43,6 +48,8 @@ def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[s
     others = [name for name in preloaded if name != ours]
     result["LD_PRELOAD"] = " ".join([ours, *others])
     result["PATALLOC_OPTIONS"] = str(config)
+    if config.report != "no":
+        result.setdefault("PYTHONFAULTHANDLER", "1")
     return result
 
 
@@ -54,10 +61,12 @@ class Outcome:
         status: its exit status, or minus the number of the signal that killed it.
         processes: the stats of each process that it consisted of, itself first, where they ended by
             exit(3); one that was killed, or called _exit(2), leaves none.
+        events: the errors found in their heaps, in the order in which they were.
     """
 
     status: int
     processes: tuple[Stats, ...]
+    events: tuple[Event, ...]
 
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -79,21 +88,32 @@ def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(command: Sequence[str], config: Config) -> Outcome:
-    """Run a program under the heap, wait for it, and gather the stats of all its processes.
+def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Outcome:
+    """Run a program under the heap, wait for it, and gather stats and events of all its processes.
 
     Signals that ask this process to end or that it gets as SIGUSR1 or SIGUSR2 go to the program.
     To be called from the main thread.
+
+    Args:
+        command: the program and its arguments.
+        config: the heap's options. With report="yes" the events are gathered; with a path or
+            descriptor they go there.
+        counting: whether to gather stats, and to count what costs a little (option `count`).
 
     Raises:
         OSError: the program can't be started.
         PreloadError: libpatalloc.so is missing.
     """
     with tempfile.TemporaryDirectory(prefix="patalloc-") as directory:
-        counting = attrs.evolve(config, count=True, stats=f"{directory}/%p")
-        process = subprocess.Popen(command, env=environment(counting))
+        report = Path(directory) / "report"
+        if config.report == "yes":
+            config = attrs.evolve(config, report=str(report))
+        if counting:
+            config = attrs.evolve(config, count=True, stats=f"{directory}/stats.%p")
+        process = subprocess.Popen(command, env=environment(config))
         with _signals_for(process):
             status = process.wait()
-        found = [Stats.from_json(path.read_bytes()) for path in Path(directory).iterdir()]
+        found = [Stats.from_json(path.read_bytes()) for path in Path(directory).glob("stats.*")]
         found.sort(key=lambda stats: (stats.pid != process.pid, stats.pid))
-        return Outcome(status, tuple(found))
+        written = report.read_text(errors="surrogateescape") if report.exists() else ""
+        return Outcome(status, tuple(found), tuple(read_events(written)))

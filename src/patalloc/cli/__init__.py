@@ -8,6 +8,7 @@ from patalloc.cli.doctor import doctor
 from patalloc.cli.lib import lib
 from patalloc.cli.options import options
 from patalloc.cli.run import run
+from patalloc.cli.symbolize import symbolize
 from patalloc.errors import OptionError, PreloadError
 
 
@@ -17,7 +18,7 @@ def patalloc() -> None:
     """Run programs with heap memory that comes filled with a pattern."""
 
 
-for command in (run, lib, doctor, options):
+for command in (run, symbolize, lib, doctor, options):
     patalloc.add_command(command)
 
 

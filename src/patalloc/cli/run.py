@@ -10,12 +10,14 @@ from typing import NoReturn
 import attrs
 import click
 
+from patalloc.cli.symbolize import show
 from patalloc.config import Config
 from patalloc.machine import options as all_options
 from patalloc.preload import Outcome, environment
 from patalloc.preload import run as run_and_wait
 from patalloc.stats import Stats
 
+_PRESETS = "report=yes:slack_check=large"
 _NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it
 
 
@@ -36,24 +38,29 @@ def _with_heap_options(command: Callable[..., None]) -> Callable[..., None]:
 def run(summary: bool, as_json: bool, command: tuple[str, ...], **options: str | None) -> None:
     """Run a program with its heap memory pattern-filled.
 
-    The program takes this process's place; with --summary it is waited for, and its exit status or
-    signal passed on. Options add to those in PATALLOC_OPTIONS. The summary goes to standard error.
+    It is waited for, and its exit status or signal passed on. Errors in the heap are reported, with
+    functions and source lines, when it has ended: report is yes here, and slack_check large, unless
+    given. With another --report and without a summary the program takes this process's place.
+    Options add to those in PATALLOC_OPTIONS. All that is printed goes to standard error.
     """
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     inherited = os.environ.get("PATALLOC_OPTIONS")
-    config = Config.parse(":".join([inherited, *given] if inherited else given))
+    config = Config.parse(":".join([_PRESETS, *([inherited] if inherited else []), *given]))
+    summary = summary or as_json
     try:
-        if not summary and not as_json:
+        if not summary and config.report != "yes":
             os.execvpe(command[0], command, environment(config))  # noqa: S606
-        outcome = run_and_wait(command, config)
+        outcome = run_and_wait(command, config, counting=summary)
     except OSError as error:
         click.echo(f"patalloc: {command[0]}: {error.strerror}", err=True)
         sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_STARTED)
     if as_json:
         data = {"status": outcome.status, "processes": [attrs.asdict(s) for s in outcome.processes]}
         click.echo(json.dumps(data, indent=2), err=True)
-    else:
+    elif summary:
         _print(outcome)
+    if outcome.events:
+        show(outcome.events, sys.stderr)
     _end_as(outcome.status)
 
 

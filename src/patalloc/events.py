@@ -1,0 +1,154 @@
+"""Events: the errors that the core found in a heap (option `report`), as data."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Self
+
+import attrs
+
+
+def _address(text: str) -> int:
+    return int(text, 16)
+
+
+def _addresses(texts: Iterable[str]) -> tuple[int, ...]:
+    return tuple(map(_address, texts))
+
+
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+@attrs.frozen(kw_only=True)
+class Module:
+    """A file that code on a call stack is from.
+
+    Attributes:
+        path: as in /proc/PID/maps (proc(5)).
+        base: the address at which the file's start is mapped, or would be.
+        start: of the mapping with the code; end: its end.
+        build_id: what the linker gave it, in hex (ld(1), --build-id); empty where there is none.
+    """
+
+    path: str
+    base: int = attrs.field(converter=_address)
+    start: int = attrs.field(converter=_address)
+    end: int = attrs.field(converter=_address)
+    build_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Moment:
+    """An allocation or a free.
+
+    Attributes:
+        thread: its number (gettid(2)); None where that is not kept, as of small blocks.
+        age_ms: milliseconds from then to the event; None likewise.
+        stack: addresses inside the calls that led to it, the innermost first; empty where the
+            option `stacks` did not ask for it.
+    """
+
+    stack: tuple[int, ...] = attrs.field(converter=_addresses)
+    thread: int | None = None
+    age_ms: int | None = None
+
+
+def _moment(data: dict[str, Any] | None) -> Moment | None:
+    return Moment(**data) if data else None
+
+
+@attrs.frozen(kw_only=True)
+class HeapBlock:
+    """The block that an event is about.
+
+    Attributes:
+        address: where it starts.
+        state: live, freed, or released (freed, and its address space given back).
+        size: the bytes requested; None where the record of it was overwritten.
+        allocated: by whom; None where that is not known. freed: likewise.
+    """
+
+    address: int = attrs.field(converter=_address)
+    state: str
+    size: int | None = None
+    allocated: Moment | None = attrs.field(converter=_moment, default=None)
+    freed: Moment | None = attrs.field(converter=_moment, default=None)
+
+
+def _block(data: dict[str, Any] | None) -> HeapBlock | None:
+    return HeapBlock(**data) if data else None
+
+
+def _modules(data: Iterable[dict[str, Any]]) -> tuple[Module, ...]:
+    return tuple(Module(**each) for each in data)
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """An error in a heap.
+
+    Attributes:
+        version: of this format.
+        kind: heap-buffer-overflow, heap-buffer-underflow, use-after-free, wild-access,
+            tag-mismatch, double-free or invalid-free.
+        summary: it all in a sentence.
+        process: its number; thread: the number of the thread (gettid(2)); thread_name: its name.
+        stack: addresses inside the calls that led to the access or call, the innermost first.
+        modules: the files that the code on all stacks is from.
+        access: read, write or execute; access where the processor does not tell. None for none.
+        call: the function that found it: free, realloc, malloc_usable_size. None for a fault.
+        signal: that the fault is. None for none.
+        address: what was accessed or passed; None where that is not known.
+        place: of the address: before, inside or after the block. None where no block is near.
+        distance: bytes: 1 for the first one before or after the block, 0 for its first one. None
+            where it is not known.
+        overwritten: what overwritten memory around the block holds, from `address` on.
+        pointer_tag: in the address; memory_tag: of the memory there (Arm). None for other events.
+        block: the one that is nearest; None for none.
+    """
+
+    version: int
+    kind: str
+    summary: str
+    process: int
+    thread: int
+    thread_name: str
+    stack: tuple[int, ...] = attrs.field(converter=_addresses)
+    modules: tuple[Module, ...] = attrs.field(converter=_modules)
+    access: str | None = None
+    call: str | None = None
+    signal: int | None = None
+    address: int | None = attrs.field(converter=attrs.converters.optional(_address), default=None)
+    place: str | None = None
+    distance: int | None = None
+    overwritten: bytes = attrs.field(  # type: ignore[assignment]  # the converter's default
+        converter=_hex, alias="bytes", default=""
+    )
+    pointer_tag: int | None = None
+    memory_tag: int | None = None
+    block: HeapBlock | None = attrs.field(converter=_block, default=None)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The event that the core wrote as a line of JSON.
+
+        Raises:
+            ValueError: this is no such line.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (AttributeError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{text[:60]!r}: no event of patalloc's: {error}") from None
+
+    def module_of(self, address: int) -> Module | None:
+        """The file that the code there is from; None for code that is from none."""
+        return next((each for each in self.modules if each.start <= address < each.end), None)
+
+
+def read(text: str) -> list[Event]:
+    """The events in a file that `report` named: a line each.
+
+    Raises:
+        ValueError: a line is no event.
+    """
+    return [Event.from_json(line) for line in text.splitlines() if line.strip()]

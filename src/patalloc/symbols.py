@@ -1,0 +1,84 @@
+"""Symbols: which functions and source lines addresses in a process were, from the files on disk."""
+
+from functools import cache
+from pathlib import Path
+
+import attrs
+from itanium_demangler import parse as demangle
+from symbolic.debuginfo import Archive
+from symbolic.exceptions import SymbolicError
+from symbolic.symcache import SymCache
+
+from patalloc.events import Event, Module
+
+# Where distributions put what they strip (gdb's documentation, "Debugging Information in Separate
+# Files").
+_DEBUG_FILES = Path("/usr/lib/debug/.build-id")
+
+
+@attrs.frozen
+class Location:
+    """A place in the code.
+
+    Attributes:
+        function: its name, demangled; None where there are no symbols.
+        file: of the source; None where there is no debug information.
+        line: in it; None likewise.
+        module: the path of the program or library; None for code that is from no file.
+        offset: of the address in the module, as from the first byte of its file; of code from no
+            file, the address.
+    """
+
+    function: str | None
+    file: str | None
+    line: int | None
+    module: str | None
+    offset: int
+
+
+@cache
+def _symbols(path: str, build_id: str) -> SymCache | None:
+    """Those of a file, if it is the one that was mapped then."""
+    try:
+        for found in Archive.open(path).iter_objects():
+            if not build_id or found.code_id == build_id:
+                return found.make_symcache()
+    except (OSError, SymbolicError):
+        pass
+    return None
+
+
+def _sources(module: Module) -> list[SymCache]:
+    """The module's symbols, the richest first: a debug file's, its own."""
+    debug = _DEBUG_FILES / module.build_id[:2] / f"{module.build_id[2:]}.debug"
+    paths = ([str(debug)] if module.build_id else []) + [module.path]
+    return [found for path in paths if (found := _symbols(path, module.build_id))]
+
+
+def _name(symbol: str) -> str:
+    try:
+        return str(demangle(symbol) or symbol)
+    except NotImplementedError:
+        return symbol
+
+
+def locate(event: Event, address: int) -> list[Location]:
+    """Where an address on one of the event's stacks was: the innermost inlined function first.
+
+    A module that has been changed since, by its build id, is not looked at.
+    """
+    module = event.module_of(address)
+    if module is None:
+        return [Location(None, None, None, None, address)]
+    offset = address - module.base
+    for symbols in _sources(module):
+        found = [
+            Location(
+                _name(each.symbol), each.full_path or None, each.line or None, module.path, offset
+            )
+            for each in symbols.lookup(offset)  # type: ignore[no-untyped-call]
+            if each.symbol
+        ]
+        if found:
+            return found
+    return [Location(None, None, None, module.path, offset)]

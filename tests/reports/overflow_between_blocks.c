@@ -1,0 +1,8 @@
+/* heap-buffer-overflow write after 1 */
+#include "error.h"
+
+int main(void) {
+  char *blocks[9];
+  for (int i = 0; i < 9; i++) blocks[i] = malloc(SIZE / 4); /* ALLOCATED */
+  *aim(blocks[4] + SIZE / 4) = 1;                           /* ACCESS */
+}

@@ -1,0 +1,12 @@
+/* heap-buffer-overflow write after 1 */
+#include "error.h"
+
+int main(void) {
+  char *block = malloc(SIZE); /* ALLOCATED */
+  pid_t child = fork();
+  if (!child) *aim(block + SIZE) = 1; /* ACCESS */
+  int status;
+  waitpid(child, &status, 0);
+  if (WIFSIGNALED(status)) kill(getpid(), WTERMSIG(status));
+  return status;
+}
