@@ -33,6 +33,11 @@ FALLBACKS = [
     "backend=none",
     "fill=refpage",
     "fill=memset",
+    "on_free=reset",
+    "on_free=quarantine:quarantine_blocks=20",
+    "on_free=quarantine:quarantine_size=8M:without=guard_regions",
+    "small_fill=both:slack_check=large",
+    "report=yes:stacks=16:slack_check=all:small_fill=both:on_free=quarantine",
 ]
 
 if any(feature.name == "userfaultfd" and feature.available for feature in features()):

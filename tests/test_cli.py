@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from patalloc.machine import options as all_options
 from patalloc.preload import library
 
@@ -29,17 +31,17 @@ def test_lib() -> None:
     assert {"libpatalloc.so", "patalloc.h", "patalloc.pc"} <= set(os.listdir(directory))
 
 
-def test_run_takes_the_programs_place() -> None:
+def test_the_program_takes_the_place_of_run_where_nothing_is_to_be_shown() -> None:
     code = "import os; print(os.getpid(), os.environ['LD_PRELOAD'])"
     with subprocess.Popen(
-        [PYTHON, "-m", "patalloc", "run", "--", PYTHON, "-c", code],
+        [PYTHON, "-m", "patalloc", "run", "--report=no", "--", PYTHON, "-c", code],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.communicate()[0].split() == [str(process.pid), str(library())]
 
 
-@pytest.mark.parametrize("flags", [[], ["--summary"], ["--json"]])
+@pytest.mark.parametrize("flags", [[], ["--report=no"], ["--summary"], ["--json"]])
 def test_run_passes_the_status_on(flags: list[str]) -> None:
     assert patalloc("run", *flags, "--", "sh", "-c", "exit 7").returncode == 7
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV):
@@ -68,6 +70,45 @@ def test_run_passes_signals_on() -> None:
         time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 9
+
+
+def test_run_shows_errors_with_source_lines(tmp_path: Path) -> None:
+    source = ROOT / "tests" / "reports" / "use_after_free_write.c"
+    program = tmp_path / "program"
+    subprocess.run(["cc", "-g", "-w", "-D_GNU_SOURCE", source, "-o", program], check=True)
+    flags = ["--on-free=quarantine", "--stacks=8"]
+    shown = patalloc("run", *flags, "--", str(program))
+    assert (shown.returncode, shown.stdout) == (-signal.SIGSEGV, "")
+    line = r"#0 main at \S*use_after_free_write.c:"
+    assert re.search(
+        rf"use-after-free: write at 0x\w+, 5 bytes inside what was a 1048576-byte block at 0x\w+\n"
+        rf"  in thread \d+ \(program\) of process \d+:\n    {line}7 (.*\n)*"
+        rf"  allocated by thread \d+, \d+ ms before:\n    {line}5 (.*\n)*"
+        rf"  freed by thread \d+, \d+ ms before:\n    {line}6 ",
+        shown.stderr,
+    )
+    summed = patalloc("run", "--summary", *flags, "--", str(program))
+    assert "use-after-free" in summed.stderr
+    kept = tmp_path / "kept"
+    bare = patalloc("run", f"--report={kept}", *flags, "--", str(program))
+    assert bare.returncode == -signal.SIGSEGV
+    assert bare.stderr.count("\n") == 1
+    rendered = patalloc("symbolize", str(kept))
+    assert (rendered.returncode, rendered.stderr) == (0, "")
+    assert re.search(line, rendered.stdout)
+    off = patalloc("run", "--report=no", "--", str(program))
+    assert (off.returncode, off.stderr) == (0, "")
+
+
+def test_symbolize_refuses_what_is_no_report(tmp_path: Path) -> None:
+    for text in ("no json", '{"version": 1}', "[1]", '{"colour": "red"}'):
+        (tmp_path / "file").write_text(text)
+        result = patalloc("symbolize", str(tmp_path / "file"))
+        assert result.returncode == 2
+        assert "no event of patalloc's" in result.stderr
+    assert patalloc("symbolize", str(tmp_path / "absent")).returncode == 2
+    (tmp_path / "file").write_text("")
+    assert patalloc("symbolize", str(tmp_path / "file")).stdout == ""
 
 
 def test_summary() -> None:

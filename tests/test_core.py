@@ -26,6 +26,8 @@ def run(program: object, *arguments: str, **variables: str) -> None:
         "reserve=16G:without=mremap_dontunmap,guard_regions",
         "reserve=16G:cache_size=8M:count=yes",
         "reserve=16G:fill=memset:guard_pages=3:release_interval=0",
+        "reserve=16G:report=yes:stacks=8/3:slack_check=all:small_fill=both",
+        "reserve=16G:report=yes:on_free=quarantine:quarantine_blocks=10",
     ],
 )
 @pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])
@@ -46,6 +48,8 @@ def test_frees_at_the_same_time_under_sanitizers(build: Build, sanitizer: tuple[
         "without=mremap_dontunmap",
         "without=guard_regions:count=yes",
         "cache_size=0:count=yes",
+        "report=yes:stacks=8:slack_check=all:on_free=quarantine:quarantine_blocks=5",
+        "on_free=quarantine:quarantine_size=1M:without=guard_regions",
     ],
 )
 def test_every_system_call_fails(build: Build, options: str) -> None:

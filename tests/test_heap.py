@@ -2,6 +2,7 @@
 
 import doctest
 import gc
+import re
 import signal
 import subprocess
 import sys
@@ -243,6 +244,20 @@ def test_module_functions() -> None:
     patalloc.free(block)
 
 
+def test_process_heap_is_configured() -> None:
+    code = (
+        "import patalloc; heap = patalloc.process_heap(); heap.configure(threshold='1M');"
+        "b = bytearray(500_000); print(heap.config.threshold, heap.stats().blocks)\n"
+        "try: heap.configure(tag=1)\n"
+        "except ValueError as error: print(error)"
+    )
+    command = [sys.executable, "-m", "patalloc", "run", "--threshold=64M", "--", sys.executable]
+    result = subprocess.run([*command, "-c", code], capture_output=True, text=True, check=True)
+    first, second = result.stdout.splitlines()
+    assert first == "1048576 0"
+    assert second.startswith("tag: can't be changed")
+
+
 def test_process_heap() -> None:
     with pytest.raises(PreloadError, match="patalloc run"):
         patalloc.process_heap()
@@ -308,3 +323,42 @@ def test_tags_where_there_are_none(tag: object) -> None:
 def test_bad_tags(options: dict[str, object]) -> None:
     with pytest.raises(OptionError, match="allowed"):
         Heap(**options)
+
+
+def test_options_that_can_be_changed() -> None:
+    with Heap(on_error="continue") as heap:
+        small = heap.malloc(70_000)
+        assert small.info is None
+        heap.configure(threshold="64K", small_fill="no", stacks="8/2", retain_size=0)
+        assert heap.malloc(70_000).info is not None
+        small.free()
+        assert (heap.config.threshold, heap.config.stacks, heap.config.retain_size) == (
+            65536,
+            "8/2",
+            0,
+        )
+        assert Config.parse(heap.stats().options) == heap.config
+        heap.configure(pattern="0xab", threshold=131072)  # the same pattern
+        assert heap.malloc(70_000).info is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("pattern", 1, "pattern: can't be changed once the heap is made"),
+        ("slack_check", "all", "slack_check: can't be changed once the heap is made"),
+        ("report", "yes", "report: can't be changed once the heap is made"),
+        ("guard_pages", 2, "can be: threshold, small_fill, cache_size, retain_size, on_free"),
+        ("threshold", 1, "threshold=1: bad value; allowed: a number of bytes"),
+        ("colour", "red", "colour: no such option; allowed: backend, "),
+    ],
+)
+def test_options_that_cannot_be_changed(name: str, value: object, complaint: str) -> None:
+    with Heap() as heap:
+        before = heap.config
+        with pytest.raises(OptionError, match=re.escape(complaint)):
+            heap.configure(cache_size=0, **{name: value})
+        assert heap.config == before
+        assert Config.parse(heap.stats().options) == before
+    with pytest.raises(ValueError, match="closed"):
+        heap.configure(threshold=4096)

@@ -1,7 +1,7 @@
 """Reports: each program in tests/reports makes one error, which must be told right."""
 
-import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FLAGS, preloaded
-from patalloc import events
+from conftest import FLAGS, Build, assert_passes, preloaded
+from patalloc import Config, Stats, events, symbols
 from patalloc.preload import environment
-from patalloc.config import Config
+from patalloc.rendering import render
 from patalloc.symbols import locate
 
 PROGRAMS = Path(__file__).parent / "reports"
@@ -57,7 +57,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run_and_read(command: list[str | Path], options: str, report: Path) -> tuple[int, events.Event]:
-    result = preloaded(command, f"{options}:report={report}")
+    result = preloaded(command, f"report={report}" + (options and f":{options}"))
     (event,) = events.read(report.read_text())
     assert f"patalloc: {event.summary}\n" in result.stderr
     return result.returncode, event
@@ -112,6 +112,225 @@ def test_python_programs_show_their_own_stack_too(tmp_path: Path, name: str) -> 
     (event,) = events.read(report.read_text())
     check(name, event)
     assert result.returncode == -11
-    assert event.block and event.block.allocated and event.block.allocated.stack
+    assert event.block
+    assert event.block.allocated
+    assert event.block.allocated.stack
     assert f'{source(name)}", line {marked(name, "ACCESS")} in' in result.stderr
     assert event.thread_name
+
+
+@pytest.mark.parametrize("order", ["early", "late"])
+def test_the_programs_own_signals_are_untouched(build: Build, order: str) -> None:
+    command = [build("signals"), order]
+    alone = subprocess.run(command, capture_output=True, text=True, check=True)
+    under = preloaded(command, "report=yes:stacks=4")
+    assert_passes(under)
+    assert under.stdout == alone.stdout
+
+
+@pytest.mark.parametrize("name", ["overflow_write", "use_after_free_read", "slack_small"])
+def test_without_proc_the_rest_is_told(
+    compiled: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    report = tmp_path / "report"
+    _, event = run_and_read([compiled[name]], f"{EVERYTHING}:without=proc", report)
+    check(name, event)
+    assert event.stack
+    assert event.modules == ()
+
+
+def test_nothing_is_kept_unless_asked_for(compiled: dict[str, Path], tmp_path: Path) -> None:
+    _, event = run_and_read([compiled["overflow_write"]], "", tmp_path / "report")
+    check("overflow_write", event)
+    assert event.block
+    assert event.block.allocated
+    assert event.block.allocated.stack == ()
+
+
+def test_stacks_of_one_block_in_some(compiled: dict[str, Path], tmp_path: Path) -> None:
+    name = "overflow_between_blocks"
+    for every, taken in (("1", True), ("2", True), ("3", False), ("100", False)):
+        report = tmp_path / every  # of blocks 0, 2, 4 ... or 0, 3, 6 ...: it is about block 4
+        _, event = run_and_read([compiled[name]], f"stacks=8/{every}", report)
+        assert event.block
+        assert event.block.allocated
+        assert bool(event.block.allocated.stack) == taken
+
+
+def test_released_blocks_are_remembered(compiled: dict[str, Path], tmp_path: Path) -> None:
+    """Even without a quarantine, where the address space has been given back."""
+    options = "stacks=16:cache_size=0:retain_size=0"
+    _, event = run_and_read([compiled["use_after_free_write"]], options, tmp_path / "report")
+    check("use_after_free_write", event)
+    check_lines("use_after_free_write", event)
+    assert event.block
+    assert event.block.state == "released"
+
+
+@pytest.mark.parametrize("what", ["broken stack", "lost stack", "many threads"])
+def test_what_the_report_itself_stumbles_over(build: Build, tmp_path: Path, what: str) -> None:
+    report = tmp_path / "report"
+    result = preloaded([build("reporting"), what], f"report={report}:stacks=8")
+    found = events.read(report.read_text())
+    assert result.returncode == -11
+    assert found
+    for event in found:
+        assert (event.kind, event.access, event.distance) == ("heap-buffer-overflow", "write", 1)
+        assert event.stack
+
+
+def test_a_program_that_goes_on_faulting(build: Build, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    result = preloaded([build("reporting"), "many times"], f"report={report}")
+    assert (result.returncode, result.stdout) == (0, "went on\n")
+    assert len(events.read(report.read_text())) == 100
+    assert result.stderr.splitlines()[-1] == "patalloc: that was the last report of this process"
+
+
+def test_corruption_ends_the_program_unless_told_otherwise(build: Build, tmp_path: Path) -> None:
+    command = [build("reporting"), "slack twice"]
+    assert preloaded(command, "slack_check=all").returncode == -6
+    stats = tmp_path / "stats"
+    result = preloaded(command, f"slack_check=all:on_error=continue:stats={stats}")
+    assert result.stdout == "went on\n"
+    assert (
+        result.stderr.count("patalloc: heap-buffer-overflow: found by free: write 1 byte past") == 4
+    )
+    assert Stats.from_json(stats.read_text()).errors == 4
+    large = preloaded(command, "slack_check=large:on_error=continue")
+    assert large.stderr.count("\n") == 2
+    assert preloaded(command).stderr == ""
+
+
+def test_freed_small_blocks_are_filled(build: Build) -> None:
+    command = [build("reporting"), "freed small"]
+    for options in ("small_fill=both", "small_fill=both:slack_check=all"):
+        assert_passes(preloaded(command, options))
+    assert preloaded(command).returncode == 1
+
+
+def test_other_faults_are_not_reported(build: Build) -> None:
+    result = preloaded([build("reporting"), "null"], "report=yes:stacks=16")
+    assert (result.returncode, result.stderr) == (-11, "")
+
+
+def test_report_is_off_unless_asked_for(build: Build) -> None:
+    result = preloaded([build("reporting"), "overflow"])
+    assert (result.returncode, result.stderr) == (-11, "")
+
+
+def reports_to_descriptor_9(command: list[str | Path], path: Path) -> str:
+    """What the program says on standard error, with the file as its descriptor 9."""
+    env = environment(Config.parse("report=fd:9"))
+    shell = ["bash", "-c", 'exec 9>>"$1"; shift; exec "$@"', "bash", path, *command]
+    return subprocess.run(shell, env=env, capture_output=True, text=True).stderr
+
+
+def test_a_descriptor_is_used_as_long_as_it_is_the_same_file(build: Build, tmp_path: Path) -> None:
+    program, own, other = build("reporting"), tmp_path / "own", tmp_path / "other"
+    said = reports_to_descriptor_9([program, "overflow"], own)
+    (event,) = events.read(own.read_text())
+    assert said == f"patalloc: {event.summary}\n"
+    own.unlink()
+    said = reports_to_descriptor_9([program, "reused descriptor", other], own)
+    assert "1 byte past the end" in said
+    assert "  in thread" in said
+    assert (own.read_text(), other.read_text()) == ("", "")
+
+
+def test_a_report_that_cannot_be_written_goes_to_standard_error(build: Build) -> None:
+    result = preloaded([build("reporting"), "overflow"], "report=/nowhere/report")
+    assert "1 byte past the end" in result.stderr
+    assert "  in thread" in result.stderr
+
+
+def test_colour_is_for_terminals(build: Build) -> None:
+    command = [str(build("reporting")), "overflow"]
+    env = environment(Config.parse("report=yes"))
+    ours, theirs = pty.openpty()
+    subprocess.run(command, env=env, stderr=theirs)
+    os.close(theirs)
+    shown = os.read(ours, 10000).decode()
+    os.close(ours)
+    assert shown.startswith("\x1b[1;31mpatalloc: heap-buffer-overflow")
+    assert "\x1b" not in preloaded(command, "report=yes").stderr
+
+
+def test_names_are_written_as_json_has_them(compiled: dict[str, Path], tmp_path: Path) -> None:
+    odd = tmp_path / 'a "quoted" \\ päth\n'
+    odd.mkdir()
+    program = odd / "program"
+    program.write_bytes(compiled["overflow_write"].read_bytes())
+    program.chmod(0o755)
+    report = tmp_path / "report"
+    _, event = run_and_read([program], "", report)
+    assert event.modules[0].path == str(program).replace("\n", "\\012")  # as the kernel writes it
+
+
+def test_a_changed_program_is_not_believed(compiled: dict[str, Path], tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(compiled["overflow_write"].read_bytes())
+    program.chmod(0o755)
+    _, event = run_and_read([program], "", tmp_path / "report")
+    assert lines(event, event.stack, "overflow_write")[0]
+    other = tmp_path / "other"
+    other.write_bytes(compiled["overflow_read"].read_bytes())
+    other.rename(program)
+    symbols._symbols.cache_clear()
+    assert locate(event, event.stack[0])[0].function is None
+
+
+def test_stripped_programs_are_told_by_offset(compiled: dict[str, Path], tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    command = ["strip", "-o", program, compiled["overflow_write"]]
+    subprocess.run(command, check=True)
+    _, event = run_and_read([program], "stacks=4", tmp_path / "report")
+    (place,) = locate(event, event.stack[0])
+    assert (place.function, place.module) == (None, str(program))
+    listed = subprocess.run(
+        ["nm", compiled["overflow_write"]], capture_output=True, text=True, check=True
+    ).stdout
+    (main,) = (int(line.split()[0], 16) for line in listed.splitlines() if line.endswith(" main"))
+    assert 0 < place.offset - main < 200
+
+
+CPP = """
+#include <cstdlib>
+namespace space {
+template <typename T> struct Table {
+  __attribute__((noinline)) void set(T *at, T value) { *(volatile T *)at = value; }
+};
+}
+int main() {
+  int *block = (int *)malloc(1 << 20);
+  space::Table<int>().set(block + (1 << 18), 1);
+}
+"""
+
+
+@pytest.mark.parametrize("kind", ["-pie", "-no-pie"])
+def test_functions_have_their_cpp_names(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "table.cc").write_text(CPP)
+    command = ["g++", "-g", "-O1", kind, "table.cc", "-o", "table"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    _, event = run_and_read([tmp_path / "table"], "stacks=4", tmp_path / "report")
+    text = "\n".join(render(event))
+    assert re.search(r"#0 space::Table<int>::set\(int\*, int\) at \S*table.cc:5 ", text)
+    assert re.search(r"#1 main at \S*table.cc:10 ", text)
+    assert re.search(r"allocated by thread \d+, \d+ ms before:\n    #0 main at \S*table.cc:9", text)
+
+
+def test_a_heap_of_a_python_programs_own(tmp_path: Path) -> None:
+    code = f"""
+import ctypes, patalloc
+heap = patalloc.Heap(report="{tmp_path}/report", stacks=16)
+block = heap.malloc(1 << 20)
+ctypes.memset(block.address + (1 << 20), 1, 1)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    (event,) = events.read((tmp_path / "report").read_text())
+    assert result.returncode == -11
+    assert (event.kind, event.distance) == ("heap-buffer-overflow", 1)
+    assert event.block
+    assert event.block.allocated
+    assert event.block.allocated.stack

@@ -46,10 +46,20 @@ static int fresh(size_t size) {
   return is_large(size) || filled_small ? pattern : -1;
 }
 
+/* Where slack is checked a program may use what it asked for, and no more. */
+static bool slack_is_checked(void) {
+  const char *own = getenv("HEAP_OPTIONS"), *options = own ? own : getenv("PATALLOC_OPTIONS");
+  return options && (strstr(options, "slack_check=large") || strstr(options, "slack_check=all"));
+}
+
 static void check_edges(const struct block *block) {
   if (!is_large(block->size) || !guarded) return;
   size_t usable = malloc_usable_size(block->start);
   uintptr_t end = (uintptr_t)block->start + usable;
+  if (slack_is_checked()) {
+    CHECK(usable == block->size);
+    end = (end + page - 1) & ~(page - 1);
+  }
   CHECK(end % page == 0 && usable >= block->size && usable - block->size < 2 * page);
   CHECK(!readable((void *)end));
   CHECK(!readable((void *)(((uintptr_t)block->start & ~(page - 1)) - 1)));

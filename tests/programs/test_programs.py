@@ -64,11 +64,29 @@ print "$n ", scalar(keys %count), " ", length(join ",", map { $count{$_} } sort 
 """
 
 
+CPP = """
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <regex>
+#include <string>
+int main() {
+  std::map<std::string, int> words;
+  std::regex word("[a-z]+");
+  std::string text("the quick brown fox jumps over the lazy dog");
+  for (std::sregex_iterator at(text.begin(), text.end(), word), end; at != end; ++at)
+    words[at->str()]++;
+  for (auto &each : words) std::cout << each.first << each.second;
+}
+"""
+
+
 def files(directory: Path) -> dict[str, list[str]]:
     """What the programs work on."""
     lines = directory / "lines"
     if not lines.exists():
         lines.write_text("".join(f"{i * 7919 % 2000003}\tline {i}\n" for i in range(2_000_000)))
+    (directory / "words.cc").write_text(CPP)
     includes = [f"-I{ROOT}/csrc", f"-I{ROOT}/csrc/include", "-D_GNU_SOURCE"]
     clone = f"git clone -q --no-local {ROOT} c && cd c && git gc -q && git fsck && git log --stat"
     compiled = " && ".join(
@@ -87,10 +105,13 @@ def files(directory: Path) -> dict[str, list[str]]:
             f"head -c 20000000 {lines} | xz -T2 -1 | tee x | xz -d | cksum; cksum < x",
         ],
         "perl": ["perl", "-e", PERL],
+        "g++": ["sh", "-c", "g++ -O2 words.cc -o words && ./words"],
+        "tar": ["sh", "-c", f"tar -C {ROOT} -cf - csrc tests | gzip -9n | gzip -d | tar -tf -"],
     }
 
 
-PROGRAMS = ["python", "numpy", "git", "gcc", "sqlite3", "sort", "xz", "perl"]
+PROGRAMS = ["python", "numpy", "git", "gcc", "sqlite3", "sort", "xz", "perl", "g++", "tar"]
+EVERYTHING = "report=yes:stacks=16:slack_check=all:small_fill=both:on_free=quarantine:count=yes"
 SPREAD = [
     (program, PATTERNS[i % 4], ["", *FALLBACKS][i % (1 + len(FALLBACKS))])
     for i, program in enumerate(PROGRAMS)
@@ -125,6 +146,11 @@ def check(without: Outputs, program: str, pattern: str, fallback: str) -> None:
 @pytest.mark.parametrize(("program", "pattern", "fallback"), SPREAD)
 def test_short(without: Outputs, program: str, pattern: str, fallback: str) -> None:
     check(without, program, pattern, fallback)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_nothing_is_reported_of_sound_programs(without: Outputs, program: str) -> None:
+    check(without, program, "0xab", EVERYTHING)
 
 
 @pytest.mark.full
