@@ -1,6 +1,6 @@
 /* The primary: the malloc underneath, which serves small requests. The preloaded library has the
  * next malloc in the search order (preload/primary.c), everything else the one it is linked with
- * (primary_libc.c). Same semantics, errno and safety as the functions of malloc(3). */
+ * (underneath_libc.c). Same semantics, errno and safety as the functions of malloc(3). */
 #ifndef PATALLOC_PRIMARY_H
 #define PATALLOC_PRIMARY_H
 

@@ -49,10 +49,8 @@ def expected(name: str) -> list[str]:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     directory = tmp_path_factory.mktemp("reports")
     programs = {name: directory / name for name in NAMES}
-    flags = [flag for flag in FLAGS if flag not in ("-Wextra", "-Werror")]
     for name, program in programs.items():
-        command = ["cc", *flags, "-Wno-unused-result", source(name), "-o", program, "-lpthread"]
-        subprocess.run(command, check=True)
+        subprocess.run(["cc", *FLAGS, source(name), "-o", program, "-lpthread"], check=True)
     return programs
 
 

@@ -369,8 +369,8 @@ static const struct act {
   int signal;
 } acts[] = {
     {"store by a wrong tag", "", act_wrong_tag, "tag-mismatch: write at 0x", SIGSEGV},
-    {"where it was", "", act_wrong_tag, "1000 bytes inside a block of 1000000 bytes", SIGSEGV},
-    {"stale store", "", act_stale, "bytes inside what was a block of 1000000 bytes", SIGSEGV},
+    {"where it was", "", act_wrong_tag, "1000 bytes inside a 1000000-byte block", SIGSEGV},
+    {"stale store", "", act_stale, "bytes inside what was a 1000000-byte block", SIGSEGV},
     {"stale load", "", act_load_stale, "tag-mismatch: read at 0x", SIGSEGV},
     {"asynchronous", "tag_check=async", act_stale, "tag-mismatch: access before this one", SIGSEGV},
     {"asymmetric", "tag_check=asymm", act_wrong_tag, "tag-mismatch: ", SIGSEGV},

@@ -244,7 +244,7 @@ BENCH_TOUCHES = (4096, 2_048_000, 4_096_000)  # one page, half, all
 def build_library(compiler: str, output: Path) -> Path:
     """The preloaded library, with warnings as errors."""
     sources = [*(ROOT / "csrc").glob("*.c"), *(ROOT / "csrc" / "preload").glob("*.c")]
-    sources = [source for source in sources if source.name != "primary_libc.c"]
+    sources = [source for source in sources if source.name != "underneath_libc.c"]
     flags = [
         "-std=c11",
         "-O2",
@@ -255,6 +255,8 @@ def build_library(compiler: str, output: Path) -> Path:
         "-fvisibility=hidden",
         "-Wl,-z,nodelete",
         "-Wl,-Bsymbolic-functions",
+        "-static-libgcc",
+        "-Wl,--exclude-libs,libgcc.a:libgcc_eh.a",
     ]
     output.parent.mkdir(parents=True, exist_ok=True)
     run(compiler, *FLAGS, *flags, *sources, "-o", output)

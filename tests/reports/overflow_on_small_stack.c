@@ -15,7 +15,7 @@ static void on_fault(int number) {
  */
 int main(void) {
   size_t size = getauxval(AT_MINSIGSTKSZ);
-  if (size < MINSIGSTKSZ) size = MINSIGSTKSZ;
+  if (size < (size_t)MINSIGSTKSZ) size = (size_t)MINSIGSTKSZ;
   size += 1024;
   size_t pages = (size + PAGE - 1) / PAGE * PAGE;
   char *memory =
