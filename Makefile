@@ -6,7 +6,7 @@ SOURCES = $(shell git ls-files csrc src 2>/dev/null) meson.build meson.options p
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 TEST_PACKAGES = binutils g++ git libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 xz-utils
 BENCH_PACKAGES = libclang-rt-dev valgrind # for Scudo, and for a PDF of 100 pages
-BENCHMARKS = proposal peers scaling overhead programs pdfium backends
+BENCHMARKS = proposal peers scaling overhead programs pdfium backends reports
 CHECK_PACKAGES = clang clang-format
 
 .DEFAULT_GOAL = help

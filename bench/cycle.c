@@ -7,6 +7,8 @@
  *   cycle pairs SIZE FILL CYCLES    small malloc and free, with a memset in between if FILL is 1
  *   cycle start 0 CYCLES       a process that does nothing
  *
+ * With DEPTH in the environment, from so many calls deep.
+ *
  * anon, memset and refpage are bare mappings, as in the proposal; refpage needs libpatalloc.so. */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -132,26 +134,29 @@ static long peak_rss(void) {
   return peak;
 }
 
-int main(int argc, char **argv) {
-  if (argc < 4) return 2;
-  double microseconds;
+static double run(char **argv) {
   mode = argv[1];
   size = strtoul(argv[2], NULL, 0);
   touch = strtoul(argv[3], NULL, 0);
-  if (!strcmp(mode, "live")) {
-    microseconds = live(touch);
-  } else if (!strcmp(mode, "grow")) {
-    microseconds = grow(touch, strtoul(argv[4], NULL, 0));
-  } else if (!strcmp(mode, "start")) {
-    microseconds = starts(atol(argv[3]));
-  } else if (!strcmp(mode, "pairs")) {
-    cycles = atol(argv[4]);
-    microseconds = pairs(touch == 1);
-  } else {
-    cycles = atol(argv[4]);
-    if (*mode == 'r') prepare_refpage();
-    microseconds = cycle(atoi(argv[5]));
-  }
+  if (!strcmp(mode, "live")) return live(touch);
+  if (!strcmp(mode, "grow")) return grow(touch, strtoul(argv[4], NULL, 0));
+  if (!strcmp(mode, "start")) return starts(atol(argv[3]));
+  cycles = atol(argv[4]);
+  if (!strcmp(mode, "pairs")) return pairs(touch == 1);
+  if (*mode == 'r') prepare_refpage();
+  return cycle(atoi(argv[5]));
+}
+
+/* From so many calls deep: what taking a call stack costs depends on it. */
+__attribute__((noinline)) static double run_at(int depth, char **argv) {
+  volatile double microseconds = depth ? run_at(depth - 1, argv) : run(argv);
+  return microseconds;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 4) return 2;
+  const char *depth = getenv("DEPTH");
+  double microseconds = run_at(depth ? atoi(depth) : 0, argv);
   printf("{\"us\": %.4f, \"rss_kib\": %ld}\n", microseconds, peak_rss());
   return 0;
 }
