@@ -2,18 +2,21 @@
 #include "careful.h"
 
 #include "event.h"
+#include "fault.h"
 #include "fill.h"
 #include "primary.h"
+#include "recover.h"
 #include "report.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* The last bytes of what the primary gave; some of the pattern lie before it at least. */
+/* The last bytes of what the primary gave; some of the pattern lie before it at least. Of a freed
+ * block glibc overwrites the last eight, and so the size. */
 struct tail {
-  uint64_t size;  /* bytes requested */
   uint32_t stack; /* of the allocation */
   uint32_t check;
+  uint64_t size; /* bytes requested */
 };
 enum { PATTERN_LEAST = 8, TAIL = PATTERN_LEAST + sizeof(struct tail) };
 _Static_assert(TAIL == 24, "as the option says");
@@ -26,10 +29,22 @@ static struct tail *tail_of(void *pointer) {
   return (struct tail *)((char *)pointer + primary_usable_size(pointer) - sizeof(struct tail));
 }
 
+static uint32_t mix(uint64_t value) {
+  return (uint32_t)(value * 0x9e3779b97f4a7c15 >> 32);
+}
+
 static uint32_t check_of(const void *pointer, const struct tail *tail) {
-  uint64_t mixed =
-      ((uintptr_t)pointer ^ tail->size ^ (uint64_t)tail->stack << 32) * 0x9e3779b97f4a7c15;
-  return (uint32_t)(mixed >> 32);
+  return mix((uintptr_t)pointer ^ tail->size ^ (uint64_t)tail->stack << 32);
+}
+
+/* What stands for that in a freed block. */
+static uint32_t check_of_freed(const void *pointer, const struct tail *tail) {
+  return ~mix((uintptr_t)pointer ^ (uint64_t)tail->stack << 32);
+}
+
+/* Which need not be aligned. */
+static void put_tail(void *pointer, const struct tail *tail) {
+  memcpy(tail_of(pointer), tail, sizeof *tail);
 }
 
 /* With the pattern from `from` on: 0, or what the program is to find there ends. */
@@ -41,9 +56,10 @@ static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, size
     fill_pattern(options->pattern, (char *)pointer + from, primary_usable_size(pointer) - from);
   }
   if (!has_tails(options)) return pointer;
-  struct tail tail = {size, options_report(options) ? stack_keep(options) : 0, 0};
+  if (heap->reports) fault_watch();
+  struct tail tail = {heap->reports ? stack_keep(options) : 0, 0, size};
   tail.check = check_of(pointer, &tail);
-  memcpy(tail_of(pointer), &tail, sizeof tail); /* which need not be aligned */
+  put_tail(pointer, &tail);
   return pointer;
 }
 
@@ -65,36 +81,75 @@ void *careful_calloc(struct patalloc_heap *heap, size_t size) {
   return finish(heap, primary_calloc(1, room), size, size);
 }
 
-/* Where the tail itself is overwritten the block's size is lost. */
-static uint64_t check_tail(struct patalloc_heap *heap, const char *call, void *pointer) {
+struct look {
+  struct pattern pattern;
+  void *pointer;
+  uintptr_t tail_start;
   struct tail tail;
-  struct slack_part part;
-  struct event event;
-  uintptr_t start = (uintptr_t)pointer, end = (uintptr_t)tail_of(pointer);
-  memcpy(&tail, (void *)end, sizeof tail);
-  if (tail.check != check_of(pointer, &tail)) {
-    part = (struct slack_part){end, end + sizeof tail};
-    tail = (struct tail){.size = UINT64_MAX};
-  } else if (!slack_find(heap->options.pattern, start + tail.size, end, &part)) {
-    return tail.size;
+  bool freed, sound;
+  struct slack_part part; /* that was overwritten, if it is not */
+};
+
+/* Where the tail itself is overwritten the block's size is lost. */
+static void look_at_tail(void *context) {
+  struct look *look = context;
+  struct tail *tail = &look->tail;
+  look->tail_start = (uintptr_t)tail_of(look->pointer);
+  memcpy(tail, (const void *)look->tail_start, sizeof *tail);
+  look->freed = tail->check == check_of_freed(look->pointer, tail);
+  if (tail->check != check_of(look->pointer, tail)) {
+    look->part = (struct slack_part){look->tail_start, look->tail_start + sizeof *tail};
+    look->tail.size = UINT64_MAX;
+    return;
   }
-  event_of_small_overwrite(&event, call, pointer, tail.size, tail.stack, part.from, part.end);
+  uintptr_t end = (uintptr_t)look->pointer + tail->size;
+  look->sound = !slack_find(look->pattern, end, look->tail_start, &look->part);
+}
+
+enum finding { LIVE, FREED, UNREADABLE };
+
+/* What is no block may have no readable tail: that is left to the primary. */
+static enum finding check_tail(struct patalloc_heap *heap, const char *call, void *pointer,
+                               struct tail *tail) {
+  struct look look = {.pattern = heap->options.pattern, .pointer = pointer};
+  struct event event;
+  if (!recover_try(look_at_tail, &look)) return UNREADABLE;
+  *tail = look.tail;
+  if (look.sound) return LIVE;
+  if (look.freed)
+    event_of_freed_small(&event, call, pointer, tail->stack);
+  else
+    event_of_small_overwrite(&event, call, pointer, tail->size, tail->stack, look.part.from,
+                             look.part.end);
   report_error(heap, &event);
-  return tail.size == UINT64_MAX ? end - start : tail.size;
+  if (tail->size == UINT64_MAX) tail->size = look.tail_start - (uintptr_t)pointer;
+  return look.freed ? FREED : LIVE;
 }
 
 size_t careful_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
-  bool tails = has_tails(&heap->options);
-  return tails ? check_tail(heap, call, pointer) : primary_usable_size(pointer);
+  struct tail tail;
+  if (!has_tails(&heap->options)) return primary_usable_size(pointer);
+  enum finding found = check_tail(heap, call, pointer, &tail);
+  return found == UNREADABLE ? primary_usable_size(pointer) : found == LIVE ? tail.size : 0;
+}
+
+/* Not of what is so large that it can't be one of these blocks, but is a wrong address. */
+static void fill_freed(const struct options *options, void *pointer) {
+  size_t usable = primary_usable_size(pointer);
+  struct pattern complement = {~options->pattern.word, options->pattern.size};
+  if (usable / 2 < options->threshold) fill_pattern(complement, pointer, usable);
 }
 
 void careful_free(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
+  struct tail tail;
   if (!pointer) return;
-  if (has_tails(options)) check_tail(heap, "free", pointer);
-  if (options->small_fill == SMALL_FILL_BOTH) {
-    struct pattern complement = {~options->pattern.word, options->pattern.size};
-    fill_pattern(complement, pointer, primary_usable_size(pointer));
+  enum finding found = has_tails(options) ? check_tail(heap, "free", pointer, &tail) : LIVE;
+  if (found == FREED) return;
+  if (found == LIVE && options->small_fill == SMALL_FILL_BOTH) fill_freed(options, pointer);
+  if (found == LIVE && has_tails(options)) {
+    tail.check = check_of_freed(pointer, &tail);
+    put_tail(pointer, &tail);
   }
   primary_free(pointer);
 }

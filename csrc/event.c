@@ -106,6 +106,10 @@ void event_set_tags(struct event *event) {
   event->tags[1] = (int)mte_tag_at(mte_untag(event->address));
 }
 
+static enum event_kind kind_of_freed(const char *call) {
+  return text_is("free", call, text_length(call)) ? EVENT_DOUBLE_FREE : EVENT_USE_AFTER_FREE;
+}
+
 void event_of_misuse(struct event *event, struct patalloc_heap *heap, const char *call,
                      const void *pointer) {
   start(event);
@@ -142,15 +146,29 @@ void event_of_overwrite(struct event *event, const char *call, uint32_t granule,
   event->kind = kind_of_access(event);
 }
 
+static void set_small(struct event *event, const void *pointer, uint64_t size, uint32_t stack) {
+  event->block = (uintptr_t)pointer;
+  event->size = size;
+  if (stack) event->history = (struct history){.size = size, .allocated = {.stack = stack}};
+}
+
 void event_of_small_overwrite(struct event *event, const char *call, const void *pointer,
                               uint64_t size, uint32_t stack, uintptr_t from, uintptr_t end) {
   start(event);
   set_overwritten(event, call, from, end);
+  set_small(event, pointer, size, stack);
   event->kind = EVENT_OVERFLOW;
-  event->block = (uintptr_t)pointer;
-  event->size = size;
   event->live = true;
   event->place = PLACE_AFTER;
   event->distance = size == UINT64_MAX ? 0 : from - (event->block + size) + 1;
-  if (stack) event->history = (struct history){.size = size, .allocated = {.stack = stack}};
+}
+
+void event_of_freed_small(struct event *event, const char *call, const void *pointer,
+                          uint32_t stack) {
+  start(event);
+  event->call = call;
+  event->address = (uintptr_t)pointer;
+  set_small(event, pointer, UINT64_MAX, stack);
+  event->kind = kind_of_freed(call);
+  event->place = PLACE_INSIDE;
 }

@@ -53,8 +53,11 @@ void event_of_misuse(struct event *event, struct patalloc_heap *heap, const char
 void event_of_overwrite(struct event *event, const char *call, uint32_t granule, uintptr_t from,
                         uintptr_t end);
 
-/* The same of a block of the primary's, allocated with the stack of this number. */
+/* The same of a block of the primary's, allocated with the stack of this number; or such a block
+ * was freed already. */
 void event_of_small_overwrite(struct event *event, const char *call, const void *pointer,
                               uint64_t size, uint32_t stack, uintptr_t from, uintptr_t end);
+void event_of_freed_small(struct event *event, const char *call, const void *pointer,
+                          uint32_t stack);
 
 #endif

@@ -17,7 +17,10 @@
 #pragma GCC diagnostic ignored "-Wuse-after-free"
 #pragma GCC diagnostic ignored "-Wfree-nonheap-object"
 
-enum { SIZE = 1 << 20, PAGE = 4096 };
+#ifndef SIZE
+#define SIZE (1 << 20)
+#endif
+enum { PAGE = 4096 };
 
 /* The address itself or, where the test asks for it, one that faults without our help: to see how
  * the process ends then. */
