@@ -11,22 +11,37 @@
 
 struct walk {
   struct stack *stack;
+  uintptr_t *slots; /* where on the stack each return address lies; NULL: it is not asked for */
   unsigned most;
-  uintptr_t pc; /* not seen yet; 0: none is looked for */
+  uintptr_t pc;   /* not seen yet; 0: none is looked for */
+  bool has_slots; /* so far */
 };
+
+/* On x86-64 a return address lies where the call has put it, just below the frame of the function
+ * that it is in; elsewhere it may be anywhere in the frame. */
+static void note_slot(struct walk *walk, struct _Unwind_Context *context, uintptr_t pc) {
+#ifdef __x86_64__
+  uintptr_t slot = _Unwind_GetCFA(context) - sizeof(uintptr_t);
+  walk->has_slots = walk->has_slots && *(const uintptr_t *)slot == pc;
+  walk->slots[walk->stack->count] = slot;
+#else
+  (void)context, (void)pc;
+  walk->has_slots = false;
+#endif
+}
 
 /* A return address may be the next function's, where a call ends the function. */
 static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *walked) {
   struct walk *walk = walked;
   struct stack *stack = walk->stack;
   int is_exact = 0;
-  uintptr_t pc = _Unwind_GetIPInfo(context, &is_exact);
+  uintptr_t pc = _Unwind_GetIPInfo(context, &is_exact), call = is_exact ? pc : pc - 1;
   if (!pc) return _URC_END_OF_STACK;
   if (walk->pc && pc != walk->pc) return _URC_NO_REASON;
   walk->pc = 0;
-  if (!is_exact) pc--;
-  if (!stack->count && recover_is_own(pc)) return _URC_NO_REASON;
-  stack->frames[stack->count++] = pc;
+  if (!stack->count && recover_is_own(call)) return _URC_NO_REASON;
+  if (walk->slots) note_slot(walk, context, pc);
+  stack->frames[stack->count++] = call;
   return stack->count < walk->most ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
@@ -35,14 +50,19 @@ static void walk_stack(void *walk) {
 }
 
 /* The unwinder may allocate, and so come here again. */
-void stack_take(struct stack *stack, unsigned most, uintptr_t pc) {
+static bool take(struct walk *walk) {
   static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
-  struct walk walk = {stack, most < STACK_MOST ? most : STACK_MOST, pc};
-  stack->count = 0;
-  if (taking || !most) return;
+  walk->stack->count = 0;
+  if (taking || !walk->most) return false;
   taking = true;
-  recover_try(walk_stack, &walk);
+  bool whole = recover_try(walk_stack, walk);
   taking = false;
+  return whole;
+}
+
+void stack_take(struct stack *stack, unsigned most, uintptr_t pc) {
+  struct walk walk = {.stack = stack, .most = most < STACK_MOST ? most : STACK_MOST, .pc = pc};
+  take(&walk);
 }
 
 /* Keeping */
@@ -115,25 +135,123 @@ static uint32_t add(struct table *stacks, _Atomic uint32_t *bucket, const struct
   return number;
 }
 
+static uint32_t keep(struct table *stacks, const struct stack *stack) {
+  uint32_t hash = hash_of(stack);
+  _Atomic uint32_t *bucket = &stacks->buckets[hash % BUCKETS];
+  uint32_t number = atomic_load_explicit(bucket, memory_order_acquire);
+  for (; number; number = stack_at(stacks, number)->next)
+    if (equals(stack_at(stacks, number), stack, hash)) return number;
+  return add(stacks, bucket, stack, hash);
+}
+
+/* Trails: the unwinder takes 0.1 us a frame, and most stacks were taken before, from the same place
+ * in this library with the stack as deep. So it is known where their return addresses lie, and
+ * enough to see that all are the same. Of a function that calls us at several places there are
+ * several. */
+
+enum { WAYS = 4, SETS_LOG = 8 };
+
+struct trail {
+  unsigned most;
+  uint32_t number;            /* of the stack; 0: none yet */
+  uintptr_t frame, caller;    /* of stack_keep */
+  uint32_t slots[STACK_MOST]; /* from the frame */
+};
+
+struct trails {
+  _Atomic bool taken; /* by a thread that reads or writes them */
+  unsigned oldest;
+  struct trail ways[WAYS];
+};
+
+/* NULL while another thread has them. */
+static struct trails *take_trails(uintptr_t frame, uintptr_t caller) {
+  static struct trails sets[1 << SETS_LOG];
+  uint64_t mixed = (frame ^ caller << 20) * 0x9e3779b97f4a7c15;
+  struct trails *trails = &sets[mixed >> (64 - SETS_LOG)];
+  bool taken = atomic_exchange_explicit(&trails->taken, true, memory_order_acquire);
+  return taken ? NULL : trails;
+}
+
+static void leave_trails(struct trails *trails) {
+  atomic_store_explicit(&trails->taken, false, memory_order_release);
+}
+
+struct search {
+  struct table *stacks;
+  const struct trails *trails;
+  uintptr_t frame, caller;
+  unsigned most;
+  uint32_t number; /* of the stack, if it is found */
+};
+
+static bool fits(const struct trail *trail, const struct search *search) {
+  return trail->number && trail->frame == search->frame && trail->caller == search->caller &&
+         trail->most == search->most;
+}
+
+static bool leads_there(const struct trail *trail, const struct kept_stack *kept) {
+  for (unsigned i = 0; i < kept->count; i++)
+    if (*(const uintptr_t *)(trail->frame + trail->slots[i]) - 1 != kept->frames[i]) return false;
+  return true;
+}
+
+/* Under recover_try, as another stack may have been there then, and have reached further. */
+static void search_trails(void *searched) {
+  struct search *search = searched;
+  for (const struct trail *trail = search->trails->ways; trail < search->trails->ways + WAYS;
+       trail++)
+    if (fits(trail, search) && leads_there(trail, stack_at(search->stacks, trail->number))) {
+      search->number = trail->number;
+      return;
+    }
+}
+
+static void lay_trail(struct trails *trails, const struct search *search, const struct walk *walk) {
+  struct trail *trail = &trails->ways[trails->oldest++ % WAYS];
+  trail->number = 0;
+  for (unsigned i = 0; i < walk->stack->count; i++) {
+    uintptr_t slot = walk->slots[i] - search->frame;
+    if (slot > UINT32_MAX) return;
+    trail->slots[i] = (uint32_t)slot;
+  }
+  trail->frame = search->frame;
+  trail->caller = search->caller;
+  trail->most = search->most;
+  trail->number = search->number;
+}
+
 static bool is_due(uint32_t every) {
   static _Thread_local uint32_t calls __attribute__((tls_model("initial-exec")));
   return calls++ % every == 0;
 }
 
-uint32_t stack_keep(const struct options *options) {
-  uint32_t stacks = options->stacks, frames = stacks & ((1u << STACKS_EVERY_SHIFT) - 1);
-  if (!frames || !is_due(stacks >> STACKS_EVERY_SHIFT)) return 0;
-  struct table *kept = table ? table : make_table();
+static uint32_t walk_and_keep(struct search *search, struct trails *trails) {
   struct stack stack;
-  if (!kept) return 0;
-  stack_take(&stack, frames, 0);
-  if (!stack.count) return 0;
-  uint32_t hash = hash_of(&stack);
-  _Atomic uint32_t *bucket = &kept->buckets[hash % BUCKETS];
-  uint32_t number = atomic_load_explicit(bucket, memory_order_acquire);
-  for (; number; number = stack_at(kept, number)->next)
-    if (equals(stack_at(kept, number), &stack, hash)) return number;
-  return add(kept, bucket, &stack, hash);
+  uintptr_t slots[STACK_MOST];
+  struct walk walk = {.stack = &stack, .slots = slots, .most = search->most, .has_slots = true};
+  bool whole = take(&walk);
+  search->number = stack.count ? keep(search->stacks, &stack) : 0;
+  if (trails && whole && walk.has_slots) lay_trail(trails, search, &walk);
+  return search->number;
+}
+
+__attribute__((noinline)) uint32_t stack_keep(const struct options *options) {
+  uint32_t wanted = options->stacks;
+  struct search search = {
+      .frame = (uintptr_t)__builtin_frame_address(0),
+      .caller = (uintptr_t)__builtin_return_address(0),
+      .most = wanted & ((1u << STACKS_EVERY_SHIFT) - 1),
+  };
+  if (!search.most || !is_due(wanted >> STACKS_EVERY_SHIFT)) return 0;
+  search.stacks = table ? table : make_table();
+  if (!search.stacks) return 0;
+  struct trails *trails = take_trails(search.frame, search.caller);
+  search.trails = trails;
+  if (trails) recover_try(search_trails, &search);
+  if (!search.number) walk_and_keep(&search, trails);
+  if (trails) leave_trails(trails);
+  return search.number;
 }
 
 void stack_find(uint32_t number, struct stack *stack) {

@@ -67,3 +67,10 @@ def test_system_calls_of_uffd_fail(build: Build) -> None:
     assert set(result.stderr.splitlines()) <= {
         "patalloc: backend=uffd: this process may not use userfaultfd(2); blocks are memset"
     }
+
+
+@pytest.mark.parametrize("sanitizer", [(), ADDRESS, THREAD], ids=["none", "address", "thread"])
+def test_stacks_that_are_kept_are_those_that_are_there(
+    build: Build, sanitizer: tuple[str, ...]
+) -> None:
+    run(build("stacks", *sanitizer, core=True))
