@@ -8,9 +8,10 @@ TEST_PACKAGES = binutils g++ git libjemalloc2 libmimalloc2.0 perl pkg-config sql
 BENCH_PACKAGES = libclang-rt-dev valgrind # for Scudo, and for a PDF of 100 pages
 BENCHMARKS = proposal peers scaling overhead programs pdfium backends reports
 CHECK_PACKAGES = clang clang-format
+PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check bench bench-short programs qemu qemu-full clean
+.PHONY: help run test check bench bench-short peers programs qemu qemu-full clean
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -37,6 +38,11 @@ bench: $(VENV)/bench ## every benchmark, in full: half an hour
 
 bench-short: $(VENV)/bench ## one quick pass of each, to see that it works
 	for each in $(BENCHMARKS); do $(BIN)/python bench/$$each.py --short || exit 1; done
+
+peers: $(VENV)/test ## the errors of tests/reports under other tools, side by side
+	tools/debian-packages $(PEER_PACKAGES)
+	$(BIN)/python tests/reports/peers
+	$(BIN)/python tests/reports/peers --size 1000
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
 	$(BIN)/pytest -n auto -m full tests/programs

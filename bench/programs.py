@@ -89,4 +89,5 @@ def main() -> None:
     finish(options.output, groups)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,22 @@
 """What it costs to know: reports, call stacks, slack, the quarantine."""
 
+import tempfile
+from pathlib import Path
+
 from measure import Result, Variant, arguments, build, finish, measure, patterned, table
 
+from programs import programs
+
+PROGRAMS = ("python start", "gcc -O2", "sqlite3 load", "git gc")
+HEAPS = {
+    "glibc": {},
+    "patalloc": patterned(),
+    "patalloc run": patterned("report=yes:slack_check=large"),
+    "patalloc run, stacks=16": patterned("report=yes:slack_check=large:stacks=16"),
+    "everything": patterned(
+        "report=yes:slack_check=all:stacks=16:small_fill=both:on_free=quarantine"
+    ),
+}
 DEPTH = {"DEPTH": "20"}  # so that there are 16 frames to take
 SIZE = 4_096_000
 LARGE = [
@@ -35,6 +50,22 @@ def more(result: Result, reference: Result, unit: float = 1) -> str:
     return f"{result.us * unit:,.2f} ±{result.spread:.0%}  {difference:+,.2f}"
 
 
+def real_programs(rounds: int, *, short: bool) -> dict[str, list[Result]]:
+    """Seconds of each, with more and more asked for."""
+    groups, rows, timed = {}, [], build("timed.c")
+    with tempfile.TemporaryDirectory(prefix="patalloc-bench-") as directory:
+        commands = programs(Path(directory), short=short)
+        for name in PROGRAMS:
+            found = [Variant(heap, [timed, *commands[name]], env) for heap, env in HEAPS.items()]
+            groups[name] = results = measure(found, rounds)
+            first, *others = results
+            ratios = [f"{each.us / first.us:.2f} ±{each.spread:.0%}" for each in others]
+            rows.append((name, f"{first.us / 1e6:.3f} ±{first.spread:.0%}", *ratios))
+    columns = ("", "glibc, s", *(f"{heap}, ratio" for heap in list(HEAPS)[1:]))
+    table(f"real programs, {rounds} runs of each in turn", columns, rows)
+    return groups
+
+
 def main() -> None:
     """Measure, and print a table each."""
     options = arguments(__doc__)
@@ -63,6 +94,7 @@ def main() -> None:
     groups["small"] = results = measure(variants(SMALL, command), rounds)
     rows = [(each.variant, more(each, results[0], 1000)) for each in results]
     table("ns to malloc and free 100 bytes, and what is more than the first", ("", "ns"), rows)
+    groups |= real_programs(rounds, short=options.short)
     finish(options.output, groups)
 
 

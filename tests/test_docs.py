@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from conftest import ROOT
+from patalloc import Heap, OptionError
+from patalloc.events import Event, HeapBlock, Module, Moment
 from patalloc.machine import options as all_options
 
 README = (ROOT / "README.md").read_text()
@@ -50,3 +53,20 @@ def test_every_c_file_is_in_the_map_of_the_tree() -> None:
     small = {"fill.c", "stats.c", "text.c", "underneath_libc.c"}
     for source in (ROOT / "csrc").glob("*.c"):
         assert source.name in small or f"csrc/{source.name}" in design
+
+
+def test_every_key_of_an_event_is_documented() -> None:
+    table = (ROOT / "docs" / "reports.md").read_text().partition("## JSON")[2]
+    documented = set(re.findall(r"`(\w+)`", table.partition("\n## ")[0]))
+    classes: list[type[attrs.AttrsInstance]] = [Event, HeapBlock, Module, Moment]
+    keys = {field.alias for each in classes for field in attrs.fields(each)}
+    assert keys <= documented
+
+
+def test_the_options_that_change_are_documented() -> None:
+    with Heap() as heap, pytest.raises(OptionError) as refused:
+        heap.configure(pattern=1)
+    changing = str(refused.value).partition("can be: ")[2].split(", ")
+    listed = ", ".join(f"`{name}`" for name in changing[:-1]) + f" and `{changing[-1]}`"
+    reports = " ".join((ROOT / "docs" / "reports.md").read_text().split())
+    assert f"{listed} can be changed while the program runs" in reports
