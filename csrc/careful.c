@@ -56,7 +56,7 @@ static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, size
     fill_pattern(options->pattern, (char *)pointer + from, primary_usable_size(pointer) - from);
   }
   if (!has_tails(options)) return pointer;
-  if (heap->reports) fault_watch();
+  if (heap->reports) fault_watch(false);
   struct tail tail = {heap->reports ? stack_keep(options) : 0, 0, size};
   tail.check = check_of(pointer, &tail);
   put_tail(pointer, &tail);

@@ -22,11 +22,7 @@
 #define SEGV_MTEAERR 8 /* Linux 5.10 */
 #define SEGV_MTESERR 9
 #endif
-#ifdef __aarch64__
 enum { EXPOSE_TAGBITS = 0x800 }; /* Linux 5.11: the pointer's tag in si_addr */
-#else
-enum { EXPOSE_TAGBITS = 0 };
-#endif
 
 /* What the program has set */
 
@@ -41,6 +37,7 @@ static struct disposition {
 
 static struct lock lock;     /* guards all changes; taken with all signals blocked */
 static _Atomic int watching; /* the process that has the handler; 0: none yet */
+static _Atomic bool tagged;  /* whether some heap has tags, which are checked */
 
 static void on_fault(int signal, siginfo_t *info, void *context);
 
@@ -71,7 +68,8 @@ static int install(int signal, const struct sigaction *program) {
   struct sigaction ours = *program;
   if (program->sa_handler != SIG_IGN) {
     int kept = is_handled(program) ? SA_NODEFER | SA_ONSTACK | SA_RESTART : 0;
-    ours.sa_flags = (program->sa_flags & kept) | SA_SIGINFO | EXPOSE_TAGBITS;
+    ours.sa_flags = (program->sa_flags & kept) | SA_SIGINFO;
+    if (tagged) ours.sa_flags |= EXPOSE_TAGBITS;
     if (!is_handled(program)) ours.sa_flags |= SA_ONSTACK;
     ours.sa_sigaction = on_fault;
   }
@@ -107,14 +105,19 @@ bool fault_action(int signal, const struct sigaction *action, struct sigaction *
   return true;
 }
 
-void fault_watch(void) {
-  if (watching) return;
+static void note_program(int signal) {
+  struct sigaction found;
+  if (underneath_sigaction(signal, NULL, &found) == 0) set_disposition(signal, &found);
+}
+
+void fault_watch(bool tags) {
+  if (watching && (tagged || !tags)) return;
   sigset_t mask = lock_with_signals_blocked();
-  for (int i = 0; i < WATCHED && !watching; i++) {
-    struct sigaction before;
-    if (underneath_sigaction(watched[i], NULL, &before)) continue;
-    set_disposition(watched[i], &before);
-    install(watched[i], &before);
+  if (tags) tagged = true;
+  for (int i = 0; i < WATCHED; i++) {
+    if (!watching) note_program(watched[i]);
+    struct sigaction program = disposition_of(watched[i]);
+    install(watched[i], &program);
   }
   if (!watching) watching = os_process_id();
   unlock_with(&mask);
@@ -368,9 +371,9 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
   if (is_ours(info)) {
     fault.access = is_late(info) ? "access" : access_of(context);
     fault.pc = pc_of(context);
-    bool unchecked = mte_ignore(true);
+    bool unchecked = tagged && mte_ignore(true);
     report_in_turn(&fault, (uintptr_t)__builtin_return_address(0));
-    mte_ignore(unchecked);
+    if (tagged) mte_ignore(unchecked);
   }
   errno = error;
   pass_on(signal, info, context);

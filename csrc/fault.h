@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* Installs the handler, once. Thread-safe. */
-void fault_watch(void);
+/* Installs the handler, once; with `tags` it expects their faults too. Thread-safe. */
+void fault_watch(bool tags);
 
 /* What sigaction(2) does for one of these signals, as the program sees it: the handler stays, and
  * calls what is set here. False where the handler is not installed in this process, and the signal

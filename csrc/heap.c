@@ -165,7 +165,7 @@ static void prepare(struct patalloc_heap *heap) {
   bool huge = options->fill == FILL_AUTO && options_use(options, OS_HUGE_PAGES);
   if (huge) heap->huge_page = os_huge_page();
   choose_refpages(heap);
-  if (heap->tagged || heap->reports) fault_watch();
+  if (heap->tagged || heap->reports) fault_watch(heap->tagged);
   bool able = region_init(options->reserve) && run_init();
   if (able) heap->shards = os_map(shards_size());
   heap->hopeless = !heap->shards;
