@@ -481,6 +481,12 @@ uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment) {
                : take_from_new_run(arena, granules, size, alignment);
 }
 
+uint32_t arena_take_alone(struct arena *arena, size_t size, size_t alignment) {
+  unsigned stage = refpage_stage_alone(arena->refpage, page_up(size));
+  if (stage == STAGES) return errno = ENOMEM, 0;
+  return take_solo(arena, arena->refpage, stage, size, alignment);
+}
+
 void arena_give(struct arena *arena, uint32_t granule, uint16_t kept) {
   uint32_t victims[VICTIMS], index = region.table[granule].run;
   struct run *run = run_at(index);

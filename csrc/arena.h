@@ -62,6 +62,9 @@ uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bo
 /* The same on address space that has held no block. 0 with errno where there is none to be had. */
 uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment);
 
+/* The same with a run of its own, for a block that is given back by arena_retire. */
+uint32_t arena_take_alone(struct arena *arena, size_t size, size_t alignment);
+
 /* A place in the table of kept blocks, for one with so many pages; 0 where it is full. */
 uint16_t arena_keep(struct arena *arena, uint32_t pages, bool reused);
 

@@ -47,14 +47,25 @@ static void put_tail(void *pointer, const struct tail *tail) {
   memcpy(tail_of(pointer), tail, sizeof *tail);
 }
 
+static void fill_chosen(struct patalloc_heap *heap, void *pointer, size_t size) {
+  struct choice choice = hunt_count(&heap->options, size);
+  uintptr_t start = (uintptr_t)pointer;
+  for (size_t i = 0; i < choice.count; i++) {
+    uintptr_t from = start, end = start + size; /* the slack is the heap's own */
+    if (hunt_part(&choice, i, start, &from, &end))
+      fill_pattern(hunt_pattern(&heap->options), (void *)from, end - from);
+  }
+}
+
 /* With the pattern from `from` on: 0, or what the program is to find there ends. */
 static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, size_t from) {
   const struct options *options = &heap->options;
   if (!pointer) return NULL;
   if (options->small_fill || has_tails(options)) {
-    if (!options->small_fill) from = size;
-    fill_pattern(options->pattern, (char *)pointer + from, primary_usable_size(pointer) - from);
+    size_t start = options->small_fill ? from : size;
+    fill_pattern(options->pattern, (char *)pointer + start, primary_usable_size(pointer) - start);
   }
+  if (heap->hunts && !from) fill_chosen(heap, pointer, size);
   if (!has_tails(options)) return pointer;
   if (heap->reports) fault_watch(false);
   struct tail tail = {heap->reports ? stack_keep(options) : 0, 0, size};
@@ -78,7 +89,7 @@ void *careful_aligned(struct patalloc_heap *heap, size_t alignment, size_t size)
 void *careful_calloc(struct patalloc_heap *heap, size_t size) {
   size_t room;
   if (!add_tail(heap, size, &room)) return NULL;
-  return finish(heap, primary_calloc(1, room), size, size);
+  return finish(heap, primary_calloc(1, room), size, size ? size : 1);
 }
 
 struct look {

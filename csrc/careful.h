@@ -1,15 +1,17 @@
-/* Small requests with care: their slack is checked (slack_check=all), and what is freed is filled
- * (small_fill=both). For the first a small block has a tail, at the end of what the primary gave.
+/* Small requests with care: their slack is checked (slack_check=all), and some hold another pattern
+ * (hunt.h), and what is freed is filled (small_fill=both). For the first a small block has a tail,
+ * at the end of what the primary gave.
  */
 #ifndef PATALLOC_CAREFUL_H
 #define PATALLOC_CAREFUL_H
 
+#include "hunt.h"
 #include "slack.h"
 
 /* Whether a heap with these options handles small requests so. */
 static inline bool careful_is_due(const struct options *options) {
   bool fills = options->small_fill == SMALL_FILL_BOTH && options->pattern.size;
-  return fills || slack_checks(options, SLACK_ALL);
+  return fills || slack_checks(options, SLACK_ALL) || hunt_is_asked_for(options);
 }
 
 /* As those of the primary, with the pattern. */

@@ -11,7 +11,11 @@ int destination_descriptor(const char *destination) {
   return descriptor;
 }
 
-int destination_open(const char *destination, bool append) {
+int destination_open(const char *destination, enum destination_use use) {
+  static int (*const open[])(const char *) = {[OPEN_NEW] = os_create_file,
+                                              [OPEN_APPEND] = os_append_file,
+                                              [OPEN_READ] = os_open_file,
+                                              [OPEN_SHARED] = os_create_shared_file};
   char path[DESTINATION_MOST + 32];
   struct text text = TEXT(path);
   int given = destination_descriptor(destination);
@@ -23,7 +27,7 @@ int destination_open(const char *destination, bool append) {
     else
       text_span(&text, at, 1);
   }
-  return (append ? os_append_file : os_create_file)(path);
+  return open[use](path);
 }
 
 void destination_close(const char *destination, int descriptor) {

@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Opens it, to replace what is there or to append to it; -1 with errno. */
-int destination_open(const char *destination, bool append);
+/* Opens it, to replace what is there, to append to it, to read it, or to map a new file; -1 with
+ * errno. */
+enum destination_use { OPEN_NEW, OPEN_APPEND, OPEN_READ, OPEN_SHARED };
+int destination_open(const char *destination, enum destination_use use);
 
 /* After destination_open; leaves a descriptor alone that was given by number. */
 void destination_close(const char *destination, int descriptor);

@@ -165,6 +165,7 @@ static void prepare(struct patalloc_heap *heap) {
   bool huge = options->fill == FILL_AUTO && options_use(options, OS_HUGE_PAGES);
   if (huge) heap->huge_page = os_huge_page();
   choose_refpages(heap);
+  if (heap->hunts && heap->refpage) heap->other = refpage_get(options, hunt_pattern(options));
   if (heap->tagged || heap->reports) fault_watch(heap->tagged);
   bool able = region_init(options->reserve) && run_init();
   if (able) heap->shards = os_map(shards_size());
@@ -175,6 +176,8 @@ static void prepare(struct patalloc_heap *heap) {
 void heap_heed_options(struct patalloc_heap *heap) {
   heap->reports = options_report(&heap->options);
   if (heap->reports) report_start(&heap->options);
+  heap->hunts = hunt_is_asked_for(&heap->options);
+  if (heap->hunts) hunt_start(&heap->options);
   heap->careful = careful_is_due(&heap->options);
 }
 
@@ -346,7 +349,7 @@ static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
 
 size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   struct text text = {json, capacity, 0};
-  char options[2 * DESTINATION_MOST + 1024];
+  char options[4 * DESTINATION_MOST + 1024];
   struct text line = TEXT(options);
   const char *backend = backend_name(heap);
   write_options(&line, &heap->options, ":");
@@ -387,7 +390,7 @@ void heap_write_stats(struct patalloc_heap *heap) {
   if (!*destination) return;
   char json[6144];
   size_t length = patalloc_stats(heap, json, sizeof json);
-  int descriptor = destination_open(destination, false);
+  int descriptor = destination_open(destination, OPEN_NEW);
   if (descriptor < 0) {
     report_line("the stats could not be written: the path can't be opened");
     return;

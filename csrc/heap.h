@@ -38,9 +38,11 @@ struct patalloc_heap {
   struct options options;
   _Atomic bool careful;       /* whether careful.c serves small requests */
   bool reports;               /* whether faults and misuse are reported in full */
+  bool hunts;                 /* whether allocations are counted, or chosen */
   bool tagged;                /* whether blocks have tags */
   struct refpage *refpage;    /* NULL: blocks are filled with stores */
   struct refpage *zeros;      /* of calloc */
+  struct refpage *other;      /* of blocks that are chosen; NULL: they are filled with stores */
   size_t huge_page;           /* bytes; 0: none are used */
   struct lock lock;           /* held while the heap is prepared */
   _Atomic bool ready;         /* whether large blocks can be made */

@@ -5,6 +5,7 @@
 #include "fill.h"
 #include "heap.h"
 #include "history.h"
+#include "hunt.h"
 #include "patalloc.h"
 #include "primary.h"
 #include "quarantine.h"
@@ -196,10 +197,42 @@ static struct arena *arena_of(uint32_t granule) {
   return run_at(region.table[granule].run)->arena;
 }
 
+/* A block's pages from the other refpage, and the ends of the part with stores; or all of it so. */
+static void fill_part(struct patalloc_heap *heap, uint32_t granule, uintptr_t from, uintptr_t end) {
+  struct pattern pattern = hunt_pattern(&heap->options);
+  uintptr_t first = page_up(from), last = page_down(end);
+  struct run *run = run_at(region.table[granule].run);
+  bool mapped = heap->other && first < last && run_overlay(run, first, last, heap->other);
+  if (!mapped && !fill_fits(end - from)) return warn_unpatterned(heap);
+  if (!mapped) return fill_pattern(pattern, (void *)from, end - from);
+  fill_pattern(pattern, (void *)from, first - from);
+  fill_pattern(pattern, (void *)last, end - last);
+}
+
+static void fill_chosen(struct patalloc_heap *heap, uint32_t granule, size_t size) {
+  struct choice choice = hunt_count(&heap->options, size);
+  for (size_t i = 0; i < choice.count; i++) {
+    uintptr_t start = block_address(granule), from = start, end = start + size;
+    if (hunt_part(&choice, i, start, &from, &end)) fill_part(heap, granule, from, end);
+  }
+}
+
+/* With a run of its own, whatever it holds (see hunt.h). */
+static uint32_t take_hunted(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
+                            enum block_fill *fill) {
+  struct arena *arena = heap_arena(heap, zero ? ZEROED : heap->refpage ? PATTERNED : STORED);
+  uint32_t granule = arena_take_alone(arena, size, alignment);
+  if (!granule || zero) return granule;
+  *fill = heap->refpage ? BLOCK_REFPAGE : fill_block(heap, granule, 0);
+  fill_chosen(heap, granule, size);
+  return granule;
+}
+
 static void *take_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
   enum block_fill fill = BLOCK_ZERO;
-  uint32_t granule = zero ? take_ready(heap, heap_arena(heap, ZEROED), size, alignment)
-                          : take_patterned(heap, size, alignment, &fill);
+  uint32_t granule = heap->hunts ? take_hunted(heap, size, alignment, zero, &fill)
+                     : zero      ? take_ready(heap, heap_arena(heap, ZEROED), size, alignment)
+                                 : take_patterned(heap, size, alignment, &fill);
   if (!granule) return NULL;
   if (!heap->tagged)
     region.table[granule].tag = 0;
@@ -343,6 +376,7 @@ static void free_block(struct patalloc_heap *heap, uint32_t granule) {
   stats_add(heap_stats(heap), STAT_FREES, 1);
   primary_large_freed(region.table[granule].size);
   if (keep_in_quarantine(heap, granule)) return;
+  if (heap->hunts) return arena_retire(arena_of(granule), granule, 0);
   (comes_tagged(granule) ? give_retagged : retain)(arena_of(granule), granule);
 }
 
@@ -482,8 +516,9 @@ static void *realloc_claimed(struct patalloc_heap *heap, uint32_t granule, void 
   check_slack(heap, "realloc", granule);
   if (!size) return free_block(heap, granule), NULL;
   void *moved = NULL;
-  if (size <= have && is_large(heap, size)) return resize_within(heap, granule, size);
-  if (size > have && size <= region_size()) {
+  bool in_place = !heap->hunts; /* else what it gives is an allocation like any other */
+  if (in_place && size <= have && is_large(heap, size)) return resize_within(heap, granule, size);
+  if (in_place && size > have && size <= region_size()) {
     struct arena *arena = arena_for_growth(heap, granule);
     if (arena == run_at(region.table[granule].run)->arena)
       moved = grow_in_place(heap, granule, size);

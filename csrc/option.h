@@ -55,6 +55,8 @@ struct options {
   _Atomic bool count;      /* count small requests and dirty pages too */
   char stats[DESTINATION_MOST];  /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
   char report[DESTINATION_MOST]; /* no, yes, or where JSON goes */
+  char trace[DESTINATION_MOST];  /* where allocations are counted, and */
+  char select[DESTINATION_MOST]; /* where it stands which hold another pattern; empty: nowhere */
 };
 
 struct option_text {

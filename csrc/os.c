@@ -394,6 +394,44 @@ int os_append_file(const char *path) {
   return open_file(path, O_WRONLY | O_CREAT | O_APPEND);
 }
 
+int os_create_shared_file(const char *path) {
+  return open_file(path, O_RDWR | O_CREAT | O_TRUNC);
+}
+
+int os_open_file(const char *path) {
+  return open_file(path, O_RDONLY);
+}
+
+void os_read_link(const char *path, char *text, size_t capacity) {
+  long length = syscall(SYS_readlinkat, AT_FDCWD, path, text, capacity - 1);
+  text[length < 0 ? 0 : length] = 0;
+}
+
+/* Pages that were never written stay holes. */
+static bool copy_to_file(int descriptor, const char *from, size_t size) {
+  static const char zeros[4096];
+  for (size_t at = 0; at < size; at += sizeof zeros)
+    if (memcmp(from + at, zeros, sizeof zeros) &&
+        !os_write_at(descriptor, from + at, sizeof zeros, at))
+      return false;
+  return true;
+}
+
+void *os_map_shared(int descriptor, size_t size, const void *before) {
+  if (refused("mmap") || syscall(SYS_ftruncate, descriptor, size)) return NULL;
+  if (before && !copy_to_file(descriptor, before, size)) return NULL;
+  void *mapped = mmap((void *)(uintptr_t)before, size, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | (before ? MAP_FIXED : 0), descriptor, 0);
+  return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+const void *os_map_file(int descriptor, size_t *size) {
+  struct os_identity identity;
+  if (refused("mmap") || !os_identify(descriptor, &identity, size) || !*size) return NULL;
+  void *mapped = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  return mapped == MAP_FAILED ? NULL : mapped;
+}
+
 bool os_is_terminal(int descriptor) {
   char settings[64]; /* the kernel's struct termios has 36 bytes */
   return syscall(SYS_ioctl, descriptor, TCGETS, settings) == 0;

@@ -85,7 +85,13 @@ void os_close(int descriptor);
 void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
 bool os_is_terminal(int descriptor);
 int os_create_file(const char *path);
-int os_append_file(const char *path); /* made if need be */
+int os_append_file(const char *path);                             /* made if need be */
+int os_create_shared_file(const char *path);                      /* for os_map_shared */
+int os_open_file(const char *path);                               /* to read */
+void os_read_link(const char *path, char *text, size_t capacity); /* NUL-ended; empty on failure */
+/* Maps a file, made so long. Over `before`, if that is not NULL: the file gets what is there. */
+void *os_map_shared(int descriptor, size_t size, const void *before);
+const void *os_map_file(int descriptor, size_t *size); /* to read; NULL for an empty one too */
 /* Calls `each` for every line, without its end; of one longer than the buffer for what fits. */
 bool os_each_line(const char *path, char *buffer, size_t capacity,
                   void (*each)(void *context, const char *line), void *context);

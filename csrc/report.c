@@ -316,7 +316,7 @@ static bool send_json(const struct text *json) {
   if (!*sink.name || text_is("yes", sink.name, text_length(sink.name))) return false;
   int given = destination_descriptor(sink.name);
   if (given >= 0 && !os_is(given, &sink.identity)) return false;
-  int descriptor = destination_open(sink.name, true);
+  int descriptor = destination_open(sink.name, OPEN_APPEND);
   if (descriptor < 0) return false;
   os_write(descriptor, json->data, json->length < json->capacity ? json->length : json->capacity);
   destination_close(sink.name, descriptor);

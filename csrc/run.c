@@ -225,6 +225,18 @@ bool run_change_refpage(struct run *run, struct refpage *refpage) {
   return map_spans(run, run->start, run->end);
 }
 
+bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage) {
+  size_t span = refpage->kind == REFPAGE_ZERO ? end - start : refpage_span(refpage, run->stage);
+  uint32_t pieces = (uint32_t)((end - start + span - 1) / span);
+  if (vmas_used + pieces + 2 > vmas_allowed()) return false;
+  for (uintptr_t at = start; at < end; at += span) {
+    size_t size = end - at < span ? end - at : span;
+    if (!refpage_map(refpage, run->stage, at, size)) return false;
+  }
+  set_vmas(run, run->vmas + pieces + 2);
+  return true;
+}
+
 /* Pages that hold the pattern are left alone, so that a sparse block stays sparse. */
 static void copy_pages(uintptr_t from, uintptr_t to, size_t size) {
   for (size_t at = 0; at < size; at += os_page)

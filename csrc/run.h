@@ -71,6 +71,10 @@ bool run_remap(struct run *run, uintptr_t start, uintptr_t end);
  * where the kernel refuses: the run is fit for run_release only. */
 bool run_change_refpage(struct run *run, struct refpage *refpage);
 
+/* Maps whole pages of a solo run's from another refpage; the run is for run_release then. False
+ * where the kernel refuses: some may be mapped from it. */
+bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage);
+
 /* Changes which address space is the run's; what it maps must lie within. */
 void run_resize(struct run *run, uint32_t first, uint32_t granules);
 

@@ -2,9 +2,13 @@
  * at the front of their bucket's list. */
 #include "stack.h"
 
+#include "destination.h"
 #include "recover.h"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <unwind.h>
 
 /* Taking */
@@ -65,34 +69,63 @@ void stack_take(struct stack *stack, unsigned most, uintptr_t pc) {
   take(&walk);
 }
 
-/* Keeping */
+/* Keeping. A table that is a trace is read from its file, by src/patalloc/trace.py. */
 
-enum { BUCKETS = 1 << 14, UNIT = 8 };
+enum { BUCKETS = 1 << 14, UNIT = 8, MODULES = 64, PATH = 232 };
 
 struct kept_stack {
   uint32_t next; /* in its bucket; 0 ends it */
   uint32_t hash, count, unused;
+  uint64_t identity; /* in every run of the program the same; of a trace only */
+  _Atomic uint64_t allocations, bytes, largest;
   uint64_t frames[];
 };
 
+/* A program or library that frames are in. */
+struct object {
+  uint64_t start, end, load; /* where it is mapped; what its symbols' addresses are added to */
+  char path[PATH];
+};
+
 static struct table {
-  size_t capacity;                   /* bytes of it all */
-  _Atomic size_t used;               /* bytes after that */
+  char magic[8];
+  uint64_t capacity;     /* bytes of it all */
+  _Atomic uint64_t used; /* bytes after what is here */
+  _Atomic uint32_t objects_used;
+  uint32_t is_trace;
+  struct object objects[MODULES];
   _Atomic uint32_t buckets[BUCKETS]; /* numbers: places in units from the table's start */
 } * _Atomic table;
 
+static const char magic[8] = "patstk1\n";
+enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28 };
+
 static struct table *make_table(void) {
-  enum { LEAST = 1 << 20, MOST = 1 << 28 };
   static _Atomic bool hopeless;
   struct table *made = NULL, *other = NULL;
-  size_t size = MOST;
-  for (; !made && size >= LEAST && !hopeless; size /= 2) made = os_map(size);
+  size_t size = TABLE_MOST;
+  for (; !made && size >= TABLE_LEAST && !hopeless; size /= 2) made = os_map(size);
   hopeless = !made;
   if (!made) return NULL;
   made->capacity = size * 2;
   if (atomic_compare_exchange_strong(&table, &other, made)) return made;
   os_unmap(made, made->capacity);
   return other;
+}
+
+bool stack_trace_to(const char *destination) {
+  int descriptor = destination_open(destination, OPEN_SHARED);
+  if (descriptor < 0) return false;
+  struct table *made = os_map_shared(descriptor, TABLE_MOST, table);
+  destination_close(destination, descriptor);
+  if (!made) return false;
+  bool is_copy = made == table; /* over the parent's, whose content it has got */
+  if (!is_copy) {
+    *made = (struct table){.capacity = TABLE_MOST, .is_trace = 1};
+    memcpy(made->magic, magic, sizeof magic);
+    table = made;
+  }
+  return true;
 }
 
 static struct kept_stack *stack_at(struct table *stacks, uint32_t number) {
@@ -115,6 +148,67 @@ static bool equals(const struct kept_stack *kept, const struct stack *stack, uin
   return i == stack->count;
 }
 
+/* Which object a frame is in. Without _dl_find_object (glibc 2.35) that is not asked, and
+ * identities are right only as long as all is mapped where it was. */
+
+static uint64_t mix_in(uint64_t hash, uint64_t value) {
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15;
+  return hash ^ hash >> 29;
+}
+
+#ifdef DLFO_STRUCT_HAS_EH_DBASE
+
+static void note_object(struct table *stacks, const struct dl_find_object *found) {
+  uint64_t start = (uintptr_t)found->dlfo_map_start;
+  for (uint32_t i = 0; i < stacks->objects_used && i < MODULES; i++)
+    if (stacks->objects[i].start == start) return;
+  uint32_t place = stacks->objects_used++;
+  if (place >= MODULES) return;
+  struct object *object = &stacks->objects[place];
+  const char *name = found->dlfo_link_map->l_name;
+  struct text path = TEXT(object->path);
+  if (*name)
+    text_string(&path, name);
+  else
+    os_read_link("/proc/self/exe", object->path, sizeof object->path);
+  object->end = (uintptr_t)found->dlfo_map_end;
+  object->load = found->dlfo_link_map->l_addr;
+  object->start = start;
+}
+
+static uint64_t place_of(struct table *stacks, uintptr_t pc) {
+  struct dl_find_object found;
+  if (_dl_find_object((void *)pc, &found)) return pc;
+  note_object(stacks, &found);
+  uint64_t place = pc - found.dlfo_link_map->l_addr;
+  for (const char *at = found.dlfo_link_map->l_name; *at; at++)
+    place = mix_in(place, (unsigned char)*at);
+  return place;
+}
+
+#else
+
+static uint64_t place_of(struct table *stacks, uintptr_t pc) {
+  (void)stacks;
+  return pc;
+}
+
+#endif
+
+static uint64_t identity_of(struct table *stacks, const struct stack *stack) {
+  uint64_t identity = 1;
+  for (unsigned i = 0; i < stack->count; i++)
+    identity = mix_in(identity, place_of(stacks, stack->frames[i]));
+  return identity ? identity : 1;
+}
+
+static uint32_t find(struct table *stacks, uint32_t number, const struct stack *stack,
+                     uint32_t hash) {
+  for (; number; number = stack_at(stacks, number)->next)
+    if (equals(stack_at(stacks, number), stack, hash)) return number;
+  return 0;
+}
+
 static uint32_t add(struct table *stacks, _Atomic uint32_t *bucket, const struct stack *stack,
                     uint32_t hash) {
   size_t size = sizeof(struct kept_stack) + stack->count * sizeof(uint64_t);
@@ -128,20 +222,22 @@ static uint32_t add(struct table *stacks, _Atomic uint32_t *bucket, const struct
   kept->hash = hash;
   kept->count = stack->count;
   for (unsigned i = 0; i < stack->count; i++) kept->frames[i] = stack->frames[i];
+  if (stacks->is_trace) kept->identity = identity_of(stacks, stack);
   uint32_t first = *bucket;
-  do kept->next = first;
-  while (!atomic_compare_exchange_weak_explicit(bucket, &first, number, memory_order_release,
-                                                memory_order_relaxed));
+  do {
+    uint32_t same = find(stacks, first, stack, hash); /* that another thread has added */
+    if (same) return same;
+    kept->next = first;
+  } while (!atomic_compare_exchange_weak_explicit(bucket, &first, number, memory_order_release,
+                                                  memory_order_acquire));
   return number;
 }
 
 static uint32_t keep(struct table *stacks, const struct stack *stack) {
   uint32_t hash = hash_of(stack);
   _Atomic uint32_t *bucket = &stacks->buckets[hash % BUCKETS];
-  uint32_t number = atomic_load_explicit(bucket, memory_order_acquire);
-  for (; number; number = stack_at(stacks, number)->next)
-    if (equals(stack_at(stacks, number), stack, hash)) return number;
-  return add(stacks, bucket, stack, hash);
+  uint32_t number = find(stacks, atomic_load_explicit(bucket, memory_order_acquire), stack, hash);
+  return number ? number : add(stacks, bucket, stack, hash);
 }
 
 /* Trails: the unwinder takes 0.1 us a frame, and most stacks were taken before, from the same place
@@ -252,6 +348,17 @@ __attribute__((noinline)) uint32_t stack_keep(const struct options *options) {
   if (!search.number) walk_and_keep(&search, trails);
   if (trails) leave_trails(trails);
   return search.number;
+}
+
+uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity) {
+  if (!number) return 0;
+  struct kept_stack *kept = stack_at(table, number);
+  *identity = kept->identity;
+  atomic_fetch_add_explicit(&kept->bytes, size, memory_order_relaxed);
+  uint64_t largest = kept->largest;
+  while (largest < size && !atomic_compare_exchange_weak(&kept->largest, &largest, size)) {
+  }
+  return 1 + atomic_fetch_add_explicit(&kept->allocations, 1, memory_order_relaxed);
 }
 
 void stack_find(uint32_t number, struct stack *stack) {

@@ -22,6 +22,15 @@ void stack_take(struct stack *stack, unsigned most, uintptr_t pc);
  * table is full. Safe as stack_take. */
 uint32_t stack_keep(const struct options *options);
 
+/* Keeps stacks in a file from here on, which tells of them while the process runs and when it has
+ * ended; in a forked child, in another one with what there is so far. False with errno where that
+ * can't be made. */
+bool stack_trace_to(const char *destination);
+
+/* Counts an allocation of so many bytes with that stack, if it is a trace; returns the how many-th
+ * it is, and what the stack is called in every run of the program. 0 for number 0. */
+uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity);
+
 /* The stack of that number; empty for 0. Async-signal-safe. */
 void stack_find(uint32_t number, struct stack *stack);
 

@@ -13,7 +13,7 @@ from conftest import FLAGS, Build, assert_passes, preloaded
 from patalloc import Config, Stats, events, symbols
 from patalloc.preload import environment
 from patalloc.rendering import render
-from patalloc.symbols import locate
+from patalloc.symbols import Location, locate
 
 PROGRAMS = Path(__file__).parent / "reports"
 NAMES = sorted(path.stem for path in PROGRAMS.glob("*.c"))
@@ -67,9 +67,14 @@ def check(name: str, event: events.Event) -> None:
     assert ["-" if each is None else each for each in told] == expected(name)
 
 
+def places(event: events.Event, address: int) -> list[Location]:
+    module = next((each for each in event.modules if each.start <= address < each.end), None)
+    return locate(module, address)
+
+
 def lines(event: events.Event, stack: tuple[int, ...], name: str) -> list[int | None]:
     """The lines of the program's source on a stack."""
-    found = [location for address in stack for location in locate(event, address)]
+    found = [location for address in stack for location in places(event, address)]
     return [each.line for each in found if each.file and Path(each.file).name == source(name).name]
 
 
@@ -275,7 +280,7 @@ def test_a_changed_program_is_not_believed(compiled: dict[str, Path], tmp_path: 
     other.write_bytes(compiled["overflow_read"].read_bytes())
     other.rename(program)
     symbols._symbols.cache_clear()
-    assert locate(event, event.stack[0])[0].function is None
+    assert places(event, event.stack[0])[0].function is None
 
 
 def test_stripped_programs_are_told_by_offset(compiled: dict[str, Path], tmp_path: Path) -> None:
@@ -283,7 +288,7 @@ def test_stripped_programs_are_told_by_offset(compiled: dict[str, Path], tmp_pat
     command = ["strip", "-o", program, compiled["overflow_write"]]
     subprocess.run(command, check=True)
     _, event = run_and_read([program], "stacks=4", tmp_path / "report")
-    (place,) = locate(event, event.stack[0])
+    (place,) = places(event, event.stack[0])
     assert (place.function, place.module) == (None, str(program))
     listed = subprocess.run(
         ["nm", compiled["overflow_write"]], capture_output=True, text=True, check=True

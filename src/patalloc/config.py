@@ -83,6 +83,8 @@ class Config:
     report: str = _option("report", _as_text)
     stacks: str = _option("stacks", _as_text)
     slack_check: str = _option("slack_check", _as_text)
+    trace: str = _option("trace")
+    select: str = _option("select")
     on_error: str = _option("on_error")
     count: bool = _option("count")
     stats: str = _option("stats")
@@ -90,7 +92,8 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """Let the core check all values, and take them as it reads them."""
         checked = _check(str(self))
-        for name, given in (("report", self.report), ("stats", self.stats)):
+        for name in ("report", "trace", "select", "stats"):
+            given: str = getattr(self, name)
             if checked[name] != given:
                 raise OptionError(f"{name}={given}: bad value; allowed: no option within it")
         for field in attrs.fields(type(self)):

@@ -140,10 +140,6 @@ class Event:
         except (AttributeError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{text[:60]!r}: no event of patalloc's: {error}") from None
 
-    def module_of(self, address: int) -> Module | None:
-        """The file that the code there is from; None for code that is from none."""
-        return next((each for each in self.modules if each.start <= address < each.end), None)
-
 
 def read(text: str) -> list[Event]:
     """The events in a file that `report` named: a line each.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from patalloc.events import Event, Moment
+from patalloc.events import Event, Module, Moment
 from patalloc.symbols import Location, locate
 
 
@@ -16,9 +16,11 @@ def _place(location: Location) -> str:
     return f"{location.function} at {location.file}:{location.line or '?'} ({location.module})"
 
 
-def _stack(event: Event, stack: tuple[int, ...]) -> Iterator[str]:
+def render_stack(stack: tuple[int, ...], modules: tuple[Module, ...]) -> Iterator[str]:
+    """A call stack as lines, the innermost first; inlined functions have no number."""
     for number, address in enumerate(stack):
-        for inlined, location in enumerate(locate(event, address)):
+        module = next((each for each in modules if each.start <= address < each.end), None)
+        for inlined, location in enumerate(locate(module, address)):
             mark = f"#{number}" if inlined == 0 else " " * (1 + len(str(number)))
             yield f"    {mark} {_place(location)}"
 
@@ -28,14 +30,14 @@ def _moment(event: Event, what: str, moment: Moment | None) -> Iterator[str]:
         return
     by = "" if moment.thread is None else f" by thread {moment.thread}, {moment.age_ms} ms before"
     yield f"  {what}{by}{':' if moment.stack else ''}"
-    yield from _stack(event, moment.stack)
+    yield from render_stack(moment.stack, event.modules)
 
 
 def render(event: Event) -> list[str]:
     """The event as lines: a sentence, then the stacks of the access, the allocation, the free."""
     lines = [f"patalloc: {event.summary}"]
     lines.append(f"  in thread {event.thread} ({event.thread_name}) of process {event.process}:")
-    lines += _stack(event, event.stack)
+    lines += render_stack(event.stack, event.modules)
     if event.block:
         lines += _moment(event, "allocated", event.block.allocated)
         lines += _moment(event, "freed", event.block.freed)

@@ -9,7 +9,7 @@ from symbolic.debuginfo import Archive
 from symbolic.exceptions import SymbolicError
 from symbolic.symcache import SymCache
 
-from patalloc.events import Event, Module
+from patalloc.events import Module
 
 # Where distributions put what they strip (gdb's documentation, "Debugging Information in Separate
 # Files").
@@ -48,11 +48,21 @@ def _symbols(path: str, build_id: str) -> SymCache | None:
     return None
 
 
+@cache
+def _build_id(path: str) -> str:
+    """Of the file as it is now; empty where it has none."""
+    try:
+        return next((each.code_id or "" for each in Archive.open(path).iter_objects()), "")
+    except (OSError, SymbolicError):
+        return ""
+
+
 def _sources(module: Module) -> list[SymCache]:
     """The module's symbols, the richest first: a debug file's, its own."""
-    debug = _DEBUG_FILES / module.build_id[:2] / f"{module.build_id[2:]}.debug"
-    paths = ([str(debug)] if module.build_id else []) + [module.path]
-    return [found for path in paths if (found := _symbols(path, module.build_id))]
+    build_id = module.build_id or _build_id(module.path)
+    debug = _DEBUG_FILES / build_id[:2] / f"{build_id[2:]}.debug"
+    paths = ([str(debug)] if build_id else []) + [module.path]
+    return [found for path in paths if (found := _symbols(path, build_id))]
 
 
 def _name(symbol: str) -> str:
@@ -62,12 +72,12 @@ def _name(symbol: str) -> str:
         return symbol
 
 
-def locate(event: Event, address: int) -> list[Location]:
-    """Where an address on one of the event's stacks was: the innermost inlined function first.
+def locate(module: Module | None, address: int) -> list[Location]:
+    """Where an address in this module was: the innermost inlined function first.
 
-    A module that has been changed since, by its build id, is not looked at.
+    A module that has been changed since, by its build id, is not looked at; one whose build id was
+    not noted is taken to be the same.
     """
-    module = event.module_of(address)
     if module is None:
         return [Location(None, None, None, None, address)]
     offset = address - module.base

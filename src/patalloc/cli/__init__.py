@@ -5,6 +5,7 @@ import sys
 import click
 
 from patalloc.cli.doctor import doctor
+from patalloc.cli.hunt import hunt
 from patalloc.cli.lib import lib
 from patalloc.cli.options import options
 from patalloc.cli.run import run
@@ -18,7 +19,7 @@ def patalloc() -> None:
     """Run programs with heap memory that comes filled with a pattern."""
 
 
-for command in (run, symbolize, lib, doctor, options):
+for command in (run, hunt, symbolize, lib, doctor, options):
     patalloc.add_command(command)
 
 

@@ -1,0 +1,221 @@
+"""Running a program again and again, each time with other bytes in its fresh memory."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import attrs
+
+from patalloc import trace
+from patalloc.config import Config
+from patalloc.preload import environment
+from patalloc.selection import Part, pack
+
+_EXCERPT = 1 << 16  # bytes of an output that are kept to be shown
+_BLOCK = 1 << 20
+# What else than memory makes runs differ: locale, time zone, hashing, arenas chosen by processor.
+_FIXED = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
+# Without core dumps; with a selection for this process alone, if there is to be one.
+_WRAPPER = 'ulimit -c 0; [ -z "$1" ] || ln "$1" "$1.$$"; shift; exec "$@"'
+
+
+@cache
+def can_fix_addresses() -> bool:
+    """Whether programs can be run without address space randomisation (personality(2))."""
+    setarch = shutil.which("setarch")
+    return bool(setarch) and subprocess.run([str(setarch), "-R", "true"]).returncode == 0
+
+
+@attrs.frozen(kw_only=True)
+class Program:
+    """A program, and what counts as its behaviour.
+
+    Attributes:
+        command: its name and arguments.
+        stdin: the file that is its standard input; None for an empty one.
+        outputs: files that it writes, and that are compared as well.
+        check: a shell command whose exit status alone is compared instead, with STATUS, STDOUT and
+            STDERR in its environment: the program's exit status, and files of what it wrote.
+        filter: a shell command that outputs go through before they are compared.
+        masks: what is taken out of each line of them before.
+        timeout: seconds after which it is killed, which is a behaviour, too.
+        randomised: whether to leave address space randomisation on.
+        follow: "all" for its child processes as well, "parent" for itself only.
+    """
+
+    command: tuple[str, ...]
+    stdin: Path | None = None
+    outputs: tuple[Path, ...] = ()
+    check: str | None = None
+    filter: str | None = None
+    masks: tuple[re.Pattern[bytes], ...] = ()
+    timeout: float = 600
+    randomised: bool = False
+    follow: str = "all"
+
+
+@attrs.frozen
+class Output:
+    """Something that a program wrote: its digest is compared, its beginning can be shown."""
+
+    name: str
+    digest: str
+    excerpt: bytes = attrs.field(eq=False, repr=False)
+
+
+@attrs.frozen
+class Behaviour:
+    """What a program did.
+
+    Attributes:
+        status: its exit status, or minus the number of the signal that killed it, or of `check`;
+            None where it took too long.
+        outputs: what it wrote.
+        traces: its processes' allocations, its own first; not compared.
+    """
+
+    status: int | None
+    outputs: tuple[Output, ...]
+    traces: tuple[trace.Trace, ...] = attrs.field(eq=False, repr=False)
+
+
+def _filtered(program: Program, path: Path) -> Path:
+    """The file after the masks and the filter; itself where there are none."""
+    if program.masks:
+        masked = path.with_suffix(".masked")
+        with path.open("rb") as source, masked.open("wb") as target:
+            for line in source:
+                for mask in program.masks:
+                    line = mask.sub(b"", line)
+                target.write(line)
+        path = masked
+    if program.filter:
+        filtered = path.with_suffix(".filtered")
+        with path.open("rb") as source, filtered.open("wb") as target:
+            subprocess.run(program.filter, shell=True, stdin=source, stdout=target)  # noqa: S602
+        path = filtered
+    return path
+
+
+def _output(program: Program, name: str, path: Path) -> Output:
+    if not path.is_file():
+        return Output(name, "absent", b"")
+    digest, excerpt = hashlib.sha256(), b""
+    with _filtered(program, path).open("rb") as file:
+        while block := file.read(_BLOCK):
+            excerpt = excerpt or block[:_EXCERPT]
+            digest.update(block)
+    return Output(name, digest.hexdigest(), excerpt)
+
+
+@attrs.define
+class Runner:
+    """Runs a program under the heap, each time in the same circumstances.
+
+    Attributes:
+        program: the program.
+        directory: an empty one for what a run leaves; not shared with another runner.
+        base: the pattern that memory holds which is not selected.
+        frames: of a call stack that allocations are told apart by.
+        runs: how many there were; seconds: how long they took together.
+    """
+
+    program: Program
+    directory: Path
+    base: str = "0x00"
+    frames: int = 16
+    runs: int = 0
+    seconds: float = 0.0
+
+    def options(self, selection: Path) -> Config:
+        """The heap's options for a run."""
+        one = self.program.follow == "parent"
+        return Config(
+            pattern=self.base,
+            fill="refpage",
+            stacks=str(self.frames),
+            slack_check="all",  # so that realloc knows how much is the program's
+            on_error="continue",
+            trace=str(self.directory / "trace.%p"),
+            select=f"{selection}.%p" if one else str(selection),
+        )
+
+    def _command(self, selection: Path) -> list[str]:
+        one = self.program.follow == "parent"
+        base = dict(os.environ) | _FIXED
+        heap = environment(self.options(selection), base)
+        names = ("LD_PRELOAD", "PATALLOC_OPTIONS")
+        fixed = [] if self.program.randomised or not can_fix_addresses() else ["setarch", "-R"]
+        return [
+            *("sh", "-c", _WRAPPER, "sh", str(selection) if one else "", *fixed),
+            *("env", *(f"{name}={heap[name]}" for name in names)),
+            *self.program.command,
+        ]
+
+    def run(self, pattern: str, parts: Iterable[Part], stop: tuple[int, int] = (0, 0)) -> Behaviour:
+        """Run it once, with this pattern in those parts of its memory.
+
+        Raises:
+            OSError: the program or a file can't be opened.
+        """
+        for left in self.directory.iterdir():
+            left.unlink()
+        selection = self.directory / "select"
+        digits = Config(pattern=pattern).pattern
+        size = (len(digits) - 2) // 2
+        selection.write_bytes(pack(int(digits, 16), size, parts, stop))
+        started = time.monotonic()
+        status, pid = self._wait_for(self._command(selection))
+        self.runs += 1
+        self.seconds += time.monotonic() - started
+        return self._behaviour(status, pid)
+
+    def _wait_for(self, command: list[str]) -> tuple[int | None, int]:
+        with (
+            open(self.program.stdin or os.devnull, "rb") as stdin,
+            open(self.directory / "stdout", "wb") as out,
+            open(self.directory / "stderr", "wb") as error,
+        ):
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=out,
+                stderr=error,
+                env=dict(os.environ) | _FIXED | {"PYTHONFAULTHANDLER": "1"},
+                start_new_session=True,
+            )
+            try:
+                return process.wait(self.program.timeout), process.pid
+            except subprocess.TimeoutExpired:
+                return None, process.pid
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+    def _behaviour(self, status: int | None, pid: int) -> Behaviour:
+        paths = {name: self.directory / name for name in ("stdout", "stderr")}
+        own = self.directory / f"trace.{pid}"
+        found = sorted(self.directory.glob("trace.*"), key=lambda path: (path != own, path))
+        if self.program.follow == "parent":
+            found = [path for path in found if path == own]
+        traces = tuple(trace.read(path) for path in found)
+        if self.program.check is not None:
+            env = dict(os.environ) | {name.upper(): str(path) for name, path in paths.items()}
+            env["STATUS"] = "timeout" if status is None else str(status)
+            done = subprocess.run(self.program.check, shell=True, env=env)  # noqa: S602
+            shown = tuple(
+                attrs.evolve(_output(self.program, name, path), digest="")
+                for name, path in paths.items()
+            )
+            return Behaviour(done.returncode, shown, traces)
+        paths |= {str(path): path for path in self.program.outputs}
+        outputs = tuple(_output(self.program, name, path) for name, path in paths.items())
+        return Behaviour(status, outputs, traces)

@@ -1,0 +1,73 @@
+"""Traces: how many allocations a process made, by call stack (option `trace`)."""
+
+import struct
+from pathlib import Path
+
+import attrs
+
+from patalloc.events import Module
+
+_HEADER = struct.Struct("8sQQII")
+_OBJECT = struct.Struct("QQQ232s")
+_OBJECTS = 64
+_BUCKETS = 1 << 14
+_STACK = struct.Struct("IIIIQQQQ")
+_MAGIC = b"patstk1\n"
+
+
+@attrs.frozen
+class Site:
+    """A call stack that allocates.
+
+    Attributes:
+        identity: what it is called in every run of the program: made of its frames' places in their
+            programs and libraries.
+        allocations: how many there were; bytes: of them all, as requested; largest: of one.
+        stack: addresses inside the calls, the innermost first, in this process.
+    """
+
+    identity: int
+    allocations: int
+    bytes: int
+    largest: int
+    stack: tuple[int, ...]
+
+
+@attrs.frozen
+class Trace:
+    """A process's allocations, but for calloc's, which hold zeros."""
+
+    sites: tuple[Site, ...]
+    modules: tuple[Module, ...]
+
+
+def read(file_path: Path) -> Trace:
+    """The trace that a process has left, or is writing.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it is no trace.
+    """
+    with file_path.open("rb") as file:
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size or not header.startswith(_MAGIC):
+            raise ValueError(f"{file_path}: no trace of patalloc's")
+        _, _, used, objects_used, _ = _HEADER.unpack(header)
+        listed = file.read(_OBJECT.size * _OBJECTS)
+        file.seek(4 * _BUCKETS, 1)
+        data = file.read(used)
+    modules = []
+    for start, end, _, name in list(_OBJECT.iter_unpack(listed))[:objects_used]:
+        path = name.rstrip(b"\0").decode(errors="surrogateescape")
+        place = {"base": hex(start), "start": hex(start), "end": hex(end)}
+        modules.append(Module(path=path, build_id="", **place))
+    sites, at = [], 0
+    while at + _STACK.size <= len(data):
+        _, _, frames, _, identity, allocations, size, largest = _STACK.unpack_from(data, at)
+        if not frames:
+            break  # not written yet, when the process ended
+        stack = struct.unpack_from(f"{frames}Q", data, at + _STACK.size)
+        if allocations:
+            sites.append(Site(identity, allocations, size, largest, stack))
+        at += _STACK.size + 8 * frames
+    return Trace(tuple(sites), tuple(modules))
