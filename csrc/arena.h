@@ -63,7 +63,7 @@ uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bo
 uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment);
 
 /* The same with a run of its own, for a block that is given back by arena_retire. */
-uint32_t arena_take_alone(struct arena *arena, size_t size, size_t alignment);
+RARE uint32_t arena_take_alone(struct arena *arena, size_t size, size_t alignment);
 
 /* A place in the table of kept blocks, for one with so many pages; 0 where it is full. */
 uint16_t arena_keep(struct arena *arena, uint32_t pages, bool reused);

@@ -57,15 +57,15 @@ static void fill_chosen(struct patalloc_heap *heap, void *pointer, size_t size) 
   }
 }
 
-/* With the pattern from `from` on: 0, or what the program is to find there ends. */
-static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, size_t from) {
+/* With the pattern in all of it, or behind zeros. */
+static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool zero) {
   const struct options *options = &heap->options;
   if (!pointer) return NULL;
   if (options->small_fill || has_tails(options)) {
-    size_t start = options->small_fill ? from : size;
-    fill_pattern(options->pattern, (char *)pointer + start, primary_usable_size(pointer) - start);
+    size_t from = options->small_fill && !zero ? 0 : size;
+    fill_pattern(options->pattern, (char *)pointer + from, primary_usable_size(pointer) - from);
   }
-  if (heap->hunts && !from) fill_chosen(heap, pointer, size);
+  if (heap->hunts && !zero) fill_chosen(heap, pointer, size);
   if (!has_tails(options)) return pointer;
   if (heap->reports) fault_watch(false);
   struct tail tail = {heap->reports ? stack_keep(options) : 0, 0, size};
@@ -83,13 +83,14 @@ static bool add_tail(const struct patalloc_heap *heap, size_t size, size_t *room
 void *careful_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
   size_t room;
   if (!add_tail(heap, size, &room)) return NULL;
-  return finish(heap, alignment ? primary_aligned(alignment, room) : primary_malloc(room), size, 0);
+  return finish(heap, alignment ? primary_aligned(alignment, room) : primary_malloc(room), size,
+                false);
 }
 
 void *careful_calloc(struct patalloc_heap *heap, size_t size) {
   size_t room;
   if (!add_tail(heap, size, &room)) return NULL;
-  return finish(heap, primary_calloc(1, room), size, size ? size : 1);
+  return finish(heap, primary_calloc(1, room), size, true);
 }
 
 struct look {

@@ -198,7 +198,8 @@ static struct arena *arena_of(uint32_t granule) {
 }
 
 /* A block's pages from the other refpage, and the ends of the part with stores; or all of it so. */
-static void fill_part(struct patalloc_heap *heap, uint32_t granule, uintptr_t from, uintptr_t end) {
+RARE static void fill_part(struct patalloc_heap *heap, uint32_t granule, uintptr_t from,
+                           uintptr_t end) {
   struct pattern pattern = hunt_pattern(&heap->options);
   uintptr_t first = page_up(from), last = page_down(end);
   struct run *run = run_at(region.table[granule].run);
@@ -209,7 +210,7 @@ static void fill_part(struct patalloc_heap *heap, uint32_t granule, uintptr_t fr
   fill_pattern(pattern, (void *)last, end - last);
 }
 
-static void fill_chosen(struct patalloc_heap *heap, uint32_t granule, size_t size) {
+RARE static void fill_chosen(struct patalloc_heap *heap, uint32_t granule, size_t size) {
   struct choice choice = hunt_count(&heap->options, size);
   for (size_t i = 0; i < choice.count; i++) {
     uintptr_t start = block_address(granule), from = start, end = start + size;
@@ -218,8 +219,8 @@ static void fill_chosen(struct patalloc_heap *heap, uint32_t granule, size_t siz
 }
 
 /* With a run of its own, whatever it holds (see hunt.h). */
-static uint32_t take_hunted(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
-                            enum block_fill *fill) {
+RARE static uint32_t take_hunted(struct patalloc_heap *heap, size_t size, size_t alignment,
+                                 bool zero, enum block_fill *fill) {
   struct arena *arena = heap_arena(heap, zero ? ZEROED : heap->refpage ? PATTERNED : STORED);
   uint32_t granule = arena_take_alone(arena, size, alignment);
   if (!granule || zero) return granule;

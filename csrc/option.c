@@ -422,15 +422,15 @@ static const char *end_of_option(const char *text) {
   return text;
 }
 
-static void complain(struct text *complaint, const char *option, size_t length,
-                     const char *because) {
+RARE static void complain(struct text *complaint, const char *option, size_t length,
+                          const char *because) {
   text_string(complaint, complaint->length ? "\n" : "");
   text_span(complaint, option, length);
   text_string(complaint, ": ");
   text_string(complaint, because);
 }
 
-static void list_names(struct text *text, bool changes) {
+RARE static void list_names(struct text *text, bool changes) {
   bool first = true;
   for (int i = 0; i < OPTIONS; i++) {
     if (changes && !rules[i].changes) continue;
@@ -486,7 +486,7 @@ void options_default(struct options *options) {
 
 /* Change */
 
-static bool same(const struct options *a, const struct options *b, int index) {
+RARE static bool same(const struct options *a, const struct options *b, int index) {
   char one[DESTINATION_MOST + 32], other[DESTINATION_MOST + 32];
   struct text first = TEXT(one), second = TEXT(other);
   one[0] = other[0] = 0;
@@ -495,7 +495,7 @@ static bool same(const struct options *a, const struct options *b, int index) {
   return text_is(one, other, text_length(other));
 }
 
-static void copy_field(struct options *options, const struct options *from, int index) {
+RARE static void copy_field(struct options *options, const struct options *from, int index) {
   size_t offset = rules[index].offset;
   void *field = (char *)options + offset;
   const void *value = (const char *)from + offset;

@@ -73,7 +73,7 @@ bool options_parse(struct options *options, const char *string, struct text *com
 
 /* Applies such a string to the options of a heap that is in use. All of them change, or none where
  * one is bad or may not change any more: then `complaint` gets a line for each such one. */
-bool options_change(struct options *options, const char *string, struct text *complaint);
+RARE bool options_change(struct options *options, const char *string, struct text *complaint);
 
 /* Whether faults and misuse are reported in full. */
 static inline bool options_report(const struct options *options) {

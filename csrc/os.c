@@ -408,12 +408,14 @@ void os_read_link(const char *path, char *text, size_t capacity) {
 }
 
 /* Pages that were never written stay holes. */
-static bool copy_to_file(int descriptor, const char *from, size_t size) {
-  static const char zeros[4096];
-  for (size_t at = 0; at < size; at += sizeof zeros)
-    if (memcmp(from + at, zeros, sizeof zeros) &&
-        !os_write_at(descriptor, from + at, sizeof zeros, at))
+RARE static bool copy_to_file(int descriptor, const char *from, size_t size) {
+  for (size_t at = 0; at < size; at += os_page) {
+    const uint64_t *words = (const uint64_t *)(from + at);
+    size_t zeros = 0;
+    while (zeros < os_page / sizeof *words && !words[zeros]) zeros++;
+    if (zeros * sizeof *words < os_page && !os_write_at(descriptor, words, os_page, at))
       return false;
+  }
   return true;
 }
 

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of a function that most processes never run: it goes where what reports need is (layout.ld). */
+#define RARE __attribute__((cold))
+
 extern size_t os_page;         /* bytes in a page */
 extern unsigned os_page_shift; /* log2 of it */
 
@@ -69,7 +72,8 @@ struct os_identity {
 int os_memfd(const char *name);
 bool os_fill(int descriptor, const void *page, size_t size); /* writes `page` over and over */
 bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);
-bool os_tag_file(int descriptor, size_t size, unsigned tag); /* a memfd; tags all of its pages */
+RARE bool os_tag_file(int descriptor, size_t size,
+                      unsigned tag); /* a memfd; tags all of its pages */
 bool os_seal(int descriptor);
 int os_read_only(int descriptor);       /* a read-only twin where /proc allows, else `descriptor` */
 int os_hide_descriptor(int descriptor); /* moves it above those that programs use */
@@ -77,24 +81,25 @@ bool os_identify(int descriptor, struct os_identity *identity, size_t *size);
 bool os_is(int descriptor, const struct os_identity *identity); /* EBADF where it is another file */
 int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
 int os_refpage_device(const void *content, unsigned size, unsigned long flags);
-int os_uffd_open(void); /* a userfaultfd(2) that the kernel's own accesses are served by too */
-bool os_uffd_watch(int descriptor, uintptr_t address, size_t size);
-bool os_uffd_serve(int descriptor,
-                   const void *page); /* waits for a fault, and copies the page there */
+RARE int os_uffd_open(void); /* a userfaultfd(2) that the kernel's own accesses are served by too */
+RARE bool os_uffd_watch(int descriptor, uintptr_t address, size_t size);
+RARE bool os_uffd_serve(int descriptor,
+                        const void *page); /* waits for a fault, and copies the page there */
 void os_close(int descriptor);
 void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
-bool os_is_terminal(int descriptor);
+RARE bool os_is_terminal(int descriptor);
 int os_create_file(const char *path);
-int os_append_file(const char *path);                             /* made if need be */
-int os_create_shared_file(const char *path);                      /* for os_map_shared */
-int os_open_file(const char *path);                               /* to read */
-void os_read_link(const char *path, char *text, size_t capacity); /* NUL-ended; empty on failure */
+RARE int os_append_file(const char *path);        /* made if need be */
+RARE int os_create_shared_file(const char *path); /* for os_map_shared */
+RARE int os_open_file(const char *path);          /* to read */
+RARE void os_read_link(const char *path, char *text,
+                       size_t capacity); /* NUL-ended; empty on failure */
 /* Maps a file, made so long. Over `before`, if that is not NULL: the file gets what is there. */
-void *os_map_shared(int descriptor, size_t size, const void *before);
-const void *os_map_file(int descriptor, size_t *size); /* to read; NULL for an empty one too */
+RARE void *os_map_shared(int descriptor, size_t size, const void *before);
+RARE const void *os_map_file(int descriptor, size_t *size); /* to read; NULL for an empty one too */
 /* Calls `each` for every line, without its end; of one longer than the buffer for what fits. */
-bool os_each_line(const char *path, char *buffer, size_t capacity,
-                  void (*each)(void *context, const char *line), void *context);
+RARE bool os_each_line(const char *path, char *buffer, size_t capacity,
+                       void (*each)(void *context, const char *line), void *context);
 size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended; 0 on failure */
 
 /* Calls `each` for every range of pages that were written since they were mapped or reset, in
@@ -109,7 +114,7 @@ bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_functio
  * memory tags (prctl(2), PR_SET_TAGGED_ADDR_CTRL); asymm leaves it to the processor's preferred
  * mode. Also lets system calls take tagged pointers. */
 enum os_tag_checks { OS_CHECK_SYNC, OS_CHECK_ASYNC, OS_CHECK_ASYMM };
-bool os_check_tags(enum os_tag_checks checks);
+RARE bool os_check_tags(enum os_tag_checks checks);
 
 void os_yield(void);
 
@@ -126,7 +131,7 @@ bool os_secure(void);                /* AT_SECURE: the environment is not to be 
 int os_process_id(void);
 uint32_t os_thread_id(void);
 enum { OS_NAME = 16 };
-void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
+RARE void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
 
 /* Kernel features, each probed by trying it once, when first asked for. */
 enum os_feature {

@@ -73,7 +73,7 @@ bool run_change_refpage(struct run *run, struct refpage *refpage);
 
 /* Maps whole pages of a solo run's from another refpage; the run is for run_release then. False
  * where the kernel refuses: some may be mapped from it. */
-bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage);
+RARE bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage);
 
 /* Changes which address space is the run's; what it maps must lie within. */
 void run_resize(struct run *run, uint32_t first, uint32_t granules);
@@ -94,7 +94,7 @@ void run_count_vmas(struct run *run);
 void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options);
 
 /* Unmaps a solo run, and keeps its address space. False where the kernel refuses. */
-bool run_unmap(struct run *run);
+RARE bool run_unmap(struct run *run);
 
 /* Unmaps the run, gives its address space back and forgets it. */
 void run_release(uint32_t index);
