@@ -51,18 +51,20 @@ static bool read_selection(const char *path) {
 
 static const struct options *started;
 
+/* A selection with a process's number in its name is for that process alone. */
 static void restart_in_child(void) {
-  if (!stack_trace_to(started->trace))
+  if (text_after(started->select, "%p")) selection = NULL;
+  if (*started->trace && !stack_trace_to(started->trace))
     report_line("trace: the file of a forked child can't be made; it counts in its parent's");
 }
 
 void hunt_start(const struct options *options) {
   if (started) return;
   started = options;
+  stack_identify();
+  pthread_atfork(NULL, NULL, restart_in_child);
   if (*options->trace && !stack_trace_to(options->trace))
     report_line("trace: the file can't be made; allocations are not counted");
-  else if (*options->trace)
-    pthread_atfork(NULL, NULL, restart_in_child);
   if (*options->select && !read_selection(options->select))
     report_line(
         "select: the file can't be read, or is none that patalloc hunt has made; nothing is "

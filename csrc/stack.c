@@ -76,7 +76,7 @@ enum { BUCKETS = 1 << 14, UNIT = 8, MODULES = 64, PATH = 232 };
 struct kept_stack {
   uint32_t next; /* in its bucket; 0 ends it */
   uint32_t hash, count, unused;
-  uint64_t identity; /* in every run of the program the same; of a trace only */
+  uint64_t identity; /* in every run of the program the same; if that is asked for */
   _Atomic uint64_t allocations, bytes, largest;
   uint64_t frames[];
 };
@@ -92,7 +92,7 @@ static struct table {
   uint64_t capacity;     /* bytes of it all */
   _Atomic uint64_t used; /* bytes after what is here */
   _Atomic uint32_t objects_used;
-  uint32_t is_trace;
+  uint32_t unused;
   struct object objects[MODULES];
   _Atomic uint32_t buckets[BUCKETS]; /* numbers: places in units from the table's start */
 } * _Atomic table;
@@ -113,6 +113,12 @@ static struct table *make_table(void) {
   return other;
 }
 
+static bool identifies;
+
+void stack_identify(void) {
+  identifies = true;
+}
+
 bool stack_trace_to(const char *destination) {
   int descriptor = destination_open(destination, OPEN_SHARED);
   if (descriptor < 0) return false;
@@ -121,7 +127,7 @@ bool stack_trace_to(const char *destination) {
   if (!made) return false;
   bool is_copy = made == table; /* over the parent's, whose content it has got */
   if (!is_copy) {
-    *made = (struct table){.capacity = TABLE_MOST, .is_trace = 1};
+    *made = (struct table){.capacity = TABLE_MOST};
     memcpy(made->magic, magic, sizeof magic);
     table = made;
   }
@@ -222,7 +228,7 @@ static uint32_t add(struct table *stacks, _Atomic uint32_t *bucket, const struct
   kept->hash = hash;
   kept->count = stack->count;
   for (unsigned i = 0; i < stack->count; i++) kept->frames[i] = stack->frames[i];
-  if (stacks->is_trace) kept->identity = identity_of(stacks, stack);
+  if (identifies) kept->identity = identity_of(stacks, stack);
   uint32_t first = *bucket;
   do {
     uint32_t same = find(stacks, first, stack, hash); /* that another thread has added */

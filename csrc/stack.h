@@ -27,8 +27,11 @@ uint32_t stack_keep(const struct options *options);
  * can't be made. */
 bool stack_trace_to(const char *destination);
 
-/* Counts an allocation of so many bytes with that stack, if it is a trace; returns the how many-th
- * it is, and what the stack is called in every run of the program. 0 for number 0. */
+/* Has stacks get identities from here on: what they are called in every run of the program. */
+void stack_identify(void);
+
+/* Counts an allocation of so many bytes with that stack; returns the how many-th it is, and the
+ * stack's identity. 0 for number 0. */
 uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity);
 
 /* The stack of that number; empty for 0. Async-signal-safe. */

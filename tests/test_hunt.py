@@ -3,15 +3,18 @@
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import FLAGS
+from conftest import FLAGS, Build, preloaded
 
 PROGRAMS = Path(__file__).parent / "hunt"
 COMPILED = sorted(path.name for path in PROGRAMS.glob("*.c*"))
@@ -114,3 +117,147 @@ def test_it_is_found_in_python(built: Path, name: str) -> None:
 def test_the_fixed_twin_is_not_accused_in_python(built: Path, name: str) -> None:
     done = hunt("--", sys.executable, PROGRAMS / name, "fixed", PYTHONPATH=str(built))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def hunted(build: Build) -> str:
+    return str(build("hunted"))
+
+
+def test_what_is_not_deterministic_is_refused_and_can_be_masked(hunted: str) -> None:
+    refused = hunt("--", hunted, "pid")
+    assert refused.returncode == 2
+    assert "two runs with the same memory differ" in refused.stderr
+    assert re.search(r"-0 of process \d+\n", refused.stderr)
+    for ways in (["--mask", "process .*"], ["--filter", "cut -d' ' -f1"]):
+        (finding,) = found_by(*ways, "--", hunted, "pid")["findings"]
+        assert [finding["culprits"][0][key] for key in ("start", "end")] == [7, 8]
+    assert hunt("--check", "true", "--", hunted, "pid").returncode == 0
+    checked = found_by("--check", 'grep -q "^0 of" "$STDOUT"', "--", hunted, "pid")
+    assert checked["findings"][0]["changes"] == ["status 0 -> status 1"]
+
+
+def test_files_and_input_count(hunted: str, tmp_path: Path) -> None:
+    written, typed = tmp_path / "written", tmp_path / "typed"
+    assert hunt("--", hunted, "file", written).returncode == 0
+    (finding,) = found_by("--output", written, "--", hunted, "file", written)["findings"]
+    assert [finding["culprits"][0][key] for key in ("start", "end")] == [0, 9]
+    assert finding["changes"][0] == f"{written}:"
+    assert hunt("--", hunted, "input").returncode == 0
+    typed.write_text("yes")
+    (finding,) = found_by("--stdin", typed, "--", hunted, "input")["findings"]
+    assert finding["culprits"][0]["start"] == 3
+
+
+def test_a_hang_is_a_difference(hunted: str) -> None:
+    (finding,) = found_by("--timeout", "1", "--jobs", "8", "--", hunted, "hang")["findings"]
+    assert finding["changes"][0] == "status 0 -> took too long"
+    assert [finding["culprits"][0][key] for key in ("start", "end")] == [50, 51]
+
+
+def test_a_status_is_a_difference(hunted: str) -> None:
+    found = found_by("--pattern", "0x01", "--pattern", "0xff", "--", hunted, "status")
+    assert found["patterns"]["0x01"] is False
+    assert found["findings"][0]["changes"] == ["status 0 -> status 7"]
+
+
+def test_a_pattern_may_be_a_value(hunted: str) -> None:
+    found = found_by("--pattern", "0x7ff00000000000ff", "--", hunted, "status")
+    assert found["findings"][0]["pattern"] == "0x7ff00000000000ff"
+
+
+def test_a_crash_in_the_heap_is_reported(hunted: str) -> None:
+    (finding,) = found_by("--", hunted, "overflow")["findings"]
+    assert finding["changes"][0] == "status 0 -> signal 11"
+    assert re.match("heap-buffer-overflow: write at .*, 1 byte past", finding["reports"][0])
+    assert finding["culprits"][0]["start"] == 5
+
+
+def test_large_outputs_are_compared(hunted: str) -> None:
+    (finding,) = found_by("--", hunted, "much")["findings"]
+    assert finding["changes"] == ["stdout:", "  the same in its first 64 KiB"]
+
+
+def test_children_are_followed_unless_told_otherwise(built: Path) -> None:
+    assert hunt("--follow", "parent", "--", built / "child_process.c").returncode == 0
+    assert hunt("--follow", "parent", "--", built / "struct_padding.c").returncode == 1
+    assert hunt("--", "sh", "-c", f"true; {built}/struct_padding.c").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["both_needed.c", "a_million.c", "large_sparse.c"])
+def test_runs_side_by_side_find_the_same(built: Path, name: str) -> None:
+    check_bytes(found_by("--jobs", "3", "--", built / name), name)
+
+
+def test_no_more_culprits_than_asked_for(built: Path) -> None:
+    found = found_by("--max-culprits", "1", "--", built / "cancelling_out.c")
+    assert len(found["findings"]) == 1
+
+
+def test_a_finding_can_be_run_again(built: Path) -> None:
+    program = str(built / "partial_read.c")
+    shown = hunt("--", program)
+    (line,) = (line for line in shown.stdout.splitlines() if "again: patalloc" in line)
+    again = shlex.split(line.partition("again: patalloc hunt ")[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "patalloc", "hunt", *again], capture_output=True, timeout=60
+    )
+    assert done.stdout == b"0123456789" + b"\xff" * 54
+    exports = hunt(*again[: again.index("--")], "--env", "--", program).stdout
+    by_hand = subprocess.run(["sh", "-c", f"{exports}setarch -R {program}"], capture_output=True)
+    assert by_hand.stdout == done.stdout
+
+
+def test_interrupted_hunts_tell_what_they_have(hunted: str) -> None:
+    command = [sys.executable, "-m", "patalloc", "hunt", "--", hunted, "slow"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[0]
+    assert process.returncode == 1
+    assert "patalloc: interrupted" in said
+
+
+def test_what_cannot_be_hunted_in(build: Build, tmp_path: Path) -> None:
+    static = tmp_path / "static"
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }")
+    subprocess.run(["cc", "-static", tmp_path / "main.c", "-o", static], check=True)
+    privileged = tmp_path / "privileged"
+    privileged.write_bytes(build("hunted").read_bytes())
+    privileged.chmod(0o4755)
+    for program, complaint in (
+        ("no-such-program", "no-such-program: not found"),
+        ("/etc/passwd", "/etc/passwd: not executable"),
+        (str(static), "not reached by LD_PRELOAD: statically linked?"),
+        (str(privileged), "set-user-ID or set-group-ID: LD_PRELOAD is ignored there"),
+    ):
+        refused = hunt("--", program)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert complaint in refused.stderr
+    for wrong in (["--once", "5"], ["--mask", "("], ["--pattern", "none"], ["--pattern", "red"]):
+        refused = hunt(*wrong, "--", "true")
+        assert refused.returncode == 2
+        assert wrong[1] in refused.stderr
+
+
+def test_programs_without_allocations(tmp_path: Path) -> None:
+    (tmp_path / "main.c").write_text("int main(void) { return 3; }")
+    subprocess.run(["cc", "main.c", "-o", "main"], cwd=tmp_path, check=True)
+    done = hunt("--", tmp_path / "main")
+    assert done.returncode == 0
+    assert "0 allocations (0 bytes) from 0 call stacks" in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, b"", b"junk", b"patsel1\n" + b"\xff" * 80])
+def test_a_wrong_selection_is_one_line_and_a_run_without(
+    hunted: str, tmp_path: Path, content: bytes | None
+) -> None:
+    selection = tmp_path / "selection"
+    if content is not None:
+        selection.write_bytes(content)
+    result = preloaded([hunted, "status"], f"pattern=0:select={selection}")
+    assert result.returncode == 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("patalloc: select: the file can't be read, or is none")
+    result = preloaded([hunted, "status"], "pattern=0:trace=/nowhere/trace")
+    assert result.stderr == "patalloc: trace: the file can't be made; allocations are not counted\n"

@@ -7,21 +7,25 @@ do with inputs), and then which of their bytes.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 
 import attrs
 
-from patalloc.events import Module
+from patalloc.events import Event, Module
 from patalloc.runs import Behaviour, Runner
 from patalloc.selection import Part
 from patalloc.trace import Site, Trace
 
 Progress = Callable[[str, int], None]  # what is being done, and how many candidates are left
+Trial = tuple[str, Iterable[Part]]  # a pattern, and what is to hold it
 
 
 @attrs.frozen
 class Candidates:
-    """Allocations: of each site those from one number to another."""
+    """Allocations in some order: of each site those from one number to another."""
 
     parts: tuple[Part, ...]
 
@@ -33,28 +37,18 @@ class Candidates:
         """Both; they must not overlap."""
         return Candidates(self.parts + other.parts)
 
-    def split(self, pieces: int) -> list["Candidates"]:
-        """As many parts of nearly equal length, in order; fewer where there are not so many."""
-        total = len(self)
-        bounds = [total * i // pieces for i in range(1, pieces)]
-        found, rest = [], self
-        for length in (b - a for a, b in zip([0, *bounds], [*bounds, total], strict=True)):
-            piece, rest = rest._cut(length)
-            if piece.parts:
-                found.append(piece)
-        return found
-
-    def _cut(self, length: int) -> tuple["Candidates", "Candidates"]:
-        taken: list[Part] = []
-        parts = list(self.parts)
-        while parts and length:
-            part = parts.pop(0)
+    def cut(self, length: int) -> tuple["Candidates", "Candidates"]:
+        """The first so many, and the others."""
+        first: list[Part] = []
+        rest = [*self.parts]
+        while rest and length:
+            part = rest.pop(0)
             count = min(length, part.last - part.first + 1)
-            taken.append(attrs.evolve(part, last=part.first + count - 1))
+            first.append(attrs.evolve(part, last=part.first + count - 1))
             if part.first + count <= part.last:
-                parts.insert(0, attrs.evolve(part, first=part.first + count))
+                rest.insert(0, attrs.evolve(part, first=part.first + count))
             length -= count
-        return Candidates(tuple(taken)), Candidates(tuple(parts))
+        return Candidates(tuple(first)), Candidates(tuple(rest))
 
     def without(self, sites: set[int]) -> "Candidates":
         """Those of other sites."""
@@ -93,11 +87,13 @@ class Finding:
     Attributes:
         culprits: the allocations.
         pattern: that they held; behaviour: what the program did then.
+        events: what was reported of its heap, if it died of that.
     """
 
     culprits: tuple[Culprit, ...]
     pattern: str
     behaviour: Behaviour
+    events: tuple[Event, ...] = ()
 
 
 @attrs.define
@@ -111,6 +107,7 @@ class Verdict:
         behaviours: by pattern: what it did with that in all of its memory.
         findings: what makes it behave otherwise; empty where all is the same.
         allocations: how many were looked at, bytes: of how many bytes, sites: of how many stacks.
+        runs: of the program so far; seconds: since the hunt began.
         interrupted: whether it was cut short.
     """
 
@@ -121,6 +118,8 @@ class Verdict:
     allocations: int = 0
     bytes: int = 0
     sites: int = 0
+    runs: int = 0
+    seconds: float = 0.0
     interrupted: bool = False
 
     @property
@@ -134,16 +133,22 @@ class Hunt:
     """One hunt; see the module.
 
     Attributes:
-        runner: runs the program.
-        patterns: to be tried besides the runner's base.
+        runners: of the program, alike but for their directories: so many runs go side by side.
+        patterns: to be tried besides the runners' base.
         most: how many findings are enough.
         progress: told what is being done.
     """
 
-    runner: Runner
+    runners: list[Runner]
     patterns: tuple[str, ...] = ("0xff", "0x5a", "0x01")
     most: int = 5
     progress: Progress = lambda what, left: None
+    _started: float = attrs.field(factory=time.monotonic, init=False)
+
+    @property
+    def runs(self) -> int:
+        """How many there were."""
+        return sum(runner.runs for runner in self.runners)
 
     def run(self) -> Verdict:
         """Hunt.
@@ -152,37 +157,63 @@ class Hunt:
             OSError: the program can't be run.
         """
         self.progress("baseline", 0)
-        verdict = Verdict(self.runner.run(self.patterns[0], ()))
-        again = self.runner.run(self.patterns[0], ())
-        if again != verdict.baseline:
-            verdict.unstable = again
-            return verdict
-        traces = verdict.baseline.traces
-        verdict.sites = sum(len(each.sites) for each in traces)
-        verdict.allocations = sum(site.allocations for each in traces for site in each.sites)
-        verdict.bytes = sum(site.bytes for each in traces for site in each.sites)
-        try:
-            self._hunt(verdict, _candidates(traces))
-        except KeyboardInterrupt:
-            verdict.interrupted = True
+        quiet: Trial = (self.patterns[0], ())
+        baseline, again = self._behaviours([quiet, quiet])
+        verdict = Verdict(baseline, unstable=None if again == baseline else again)
+        sites = [site for each in baseline.traces for site in each.sites]
+        verdict.sites = len(sites)
+        verdict.allocations = sum(site.allocations for site in sites)
+        verdict.bytes = sum(site.bytes for site in sites)
+        if verdict.unstable is None:
+            try:
+                self._hunt(verdict, _candidates(baseline.traces))
+            except KeyboardInterrupt:
+                verdict.interrupted = True
+        verdict.runs, verdict.seconds = self.runs, time.monotonic() - self._started
         return verdict
 
+    def _behaviours(self, trials: Sequence[Trial]) -> list[Behaviour]:
+        """Of a run for each trial, as many side by side as there are runners."""
+        if len(self.runners) == 1:
+            return [self.runners[0].run(pattern, chosen) for pattern, chosen in trials]
+        idle: Queue[Runner] = Queue()
+        for runner in self.runners:
+            idle.put(runner)
+
+        def attempt(trial: Trial) -> Behaviour:
+            runner = idle.get()
+            try:
+                return runner.run(*trial)
+            finally:
+                idle.put(runner)
+
+        with ThreadPoolExecutor(len(self.runners)) as pool:
+            try:
+                return list(pool.map(attempt, trials))
+            except BaseException:
+                for runner in self.runners:
+                    runner.stop()
+                raise
+
     def _hunt(self, verdict: Verdict, every: Candidates) -> None:
-        for name, pattern, chosen in self._trials(every):
-            self.progress(f"pattern {name}", len(every))
-            verdict.behaviours[name] = self.runner.run(pattern, chosen)
+        trials = list(self._trials(every))
+        self.progress("other patterns", len(every))
+        done = self._behaviours([(pattern, chosen) for _, pattern, chosen in trials])
+        verdict.behaviours |= {
+            trial[0]: behaviour for trial, behaviour in zip(trials, done, strict=True)
+        }
         known: set[int] = set()
-        for name, pattern, chosen in self._trials(every):
-            if verdict.behaviours[name] == verdict.baseline:
-                continue
+        for name, pattern, chosen in trials:
             left = every if chosen == (Part(0),) else Candidates(chosen)
-            while len(verdict.findings) < self.most:
+            while verdict.behaviours[name] != verdict.baseline:
                 left = left.without(known)
                 finding = self._isolate(verdict, pattern, left)
                 if finding is None:
                     break
                 verdict.findings.append(finding)
                 known |= {culprit.part.site for culprit in finding.culprits}
+                if len(verdict.findings) == self.most:
+                    return
 
     def _trials(self, every: Candidates) -> Iterator[tuple[str, str, tuple[Part, ...]]]:
         """All memory with each pattern, then a half: two errors may cancel each other out."""
@@ -202,101 +233,115 @@ class Hunt:
             if parts:
                 yield f"{first} in {name}", first, parts
 
-    def _differs(self, verdict: Verdict, pattern: str, chosen: Candidates) -> bool:
-        return self.runner.run(pattern, chosen.parts) != verdict.baseline
+    def _differ(self, verdict: Verdict, trials: Sequence[Trial]) -> list[bool]:
+        return [behaviour != verdict.baseline for behaviour in self._behaviours(trials)]
 
     def _isolate(self, verdict: Verdict, pattern: str, left: Candidates) -> Finding | None:
         """A smallest set of them that makes the behaviour differ; None where none does alone.
 
-        Each time the candidates are halved, what is needed of them beside those found so far is in
-        the first half, or else the first half is kept and it is in the second.
+        The shortest front of the candidates that does ends with one that is needed; if it is not
+        enough with those found so far, the rest of what is needed comes before it.
         """
         needed = Candidates(())
-        while left.parts and self._differs(verdict, pattern, needed + left):
-            kept, rest = Candidates(()), left
-            while len(rest) > 1:
-                self.progress("bisecting allocations", len(rest))
-                first, second = rest.split(2)
-                if self._differs(verdict, pattern, needed + kept + first):
-                    rest = first
-                else:
-                    kept, rest = kept + first, second
-            needed, left = needed + rest, kept
-            if self._differs(verdict, pattern, needed):
+        while left.parts and self._differ(verdict, [(pattern, (needed + left).parts)])[0]:
+
+            def fronts(
+                lengths: Sequence[int], needed: Candidates = needed, left: Candidates = left
+            ) -> list[bool]:
+                tried = [needed + left.cut(length)[0] for length in lengths]
+                return self._differ(verdict, [(pattern, front.parts) for front in tried])
+
+            length = self._least("bisecting allocations", 1, len(left), fronts)
+            front, _ = left.cut(length)
+            left, last = front.cut(length - 1)
+            needed += last
+            if self._differ(verdict, [(pattern, needed.parts)])[0]:
                 return self._explain(verdict, pattern, needed)
         return None
 
-    def _narrow(self, verdict: Verdict, pattern: str, parts: list[Part], index: int) -> None:
-        """Cut a part down to the bytes that matter, the others as they are.
+    def _least(
+        self, what: str, low: int, high: int, hold: Callable[[Sequence[int]], list[bool]]
+    ) -> int:
+        """The least number from `low` to `high` for which it holds, as it does for `high`."""
+        while low < high:
+            self.progress(what, high - low + 1)
+            count = min(len(self.runners), high - low)
+            tried = [low + (high - low) * i // (count + 1) for i in range(1, count + 1)]
+            tried = sorted(set(tried))
+            holding = [number for number, holds in zip(tried, hold(tried), strict=True) if holds]
+            high = min(holding, default=high)
+            low = max((number + 1 for number in tried if number < high), default=low)
+        return low
+
+    def _narrow(self, verdict: Verdict, pattern: str, parts: list[Part], index: int) -> Part:
+        """A part cut down to the bytes that matter, the others as they are.
 
         The first byte that matters is the last of the shortest front that does, and the last one
         is the first of the shortest back; or where bytes matter only together, the other way round.
         They are mostly near each other.
         """
         part = parts[index]
-        most = max(
-            (
-                site.largest
-                for each in verdict.baseline.traces
-                for site in each.sites
-                if site.identity == part.site
-            ),
-            default=0,
-        )
+        sites = (site for each in verdict.baseline.traces for site in each.sites)
+        most = max((site.largest for site in sites if site.identity == part.site), default=0)
 
-        def differs(start: int, end: int) -> bool:
-            self.progress("narrowing bytes", end - start)
-            tried = [*parts]
-            tried[index] = attrs.evolve(part, start=start, end=end)
-            return self.runner.run(pattern, tried) != verdict.baseline
+        def differ(ranges: Iterable[tuple[int, int]]) -> list[bool]:
+            trials: list[Trial] = []
+            for start, end in ranges:
+                cut = attrs.evolve(part, start=start, end=end)
+                trials.append((pattern, [*parts[:index], cut, *parts[index + 1 :]]))
+            return self._differ(verdict, trials)
 
-        front = _least(1, most, lambda length: differs(0, length)) - 1
-        step, near = 1, front
-        if differs(front, most):
-            while near + step < most and differs(near + step, most):
-                near, step = near + step, 2 * step
-            least = most - min(near + step, most)  # of this length the back does not matter yet
-            back = most - _least(least + 1, most - near, lambda n: differs(most - n, most))
+        def fronts(lengths: Sequence[int]) -> list[bool]:
+            return differ((0, length) for length in lengths)
+
+        def backs(lengths: Sequence[int]) -> list[bool]:
+            return differ((most - length, most) for length in lengths)
+
+        front = self._least("narrowing bytes", 1, most, fronts) - 1
+        short, long = (
+            0,
+            most - front,
+        )  # lengths of a back that does not matter, and of one that does
+        step = 1
+        if backs([long])[0]:
+            while step < long and backs([long - step])[0]:
+                long, step = long - step, 2 * step
+            short = max(long - step, 0)
         else:
-            while near > step and not differs(near - step, most):
-                near, step = near - step, 2 * step
-            least = most - max(near - step, 0)
-            back = most - _least(most - near + 1, least, lambda n: differs(most - n, most))
-        parts[index] = attrs.evolve(part, start=min(front, back), end=max(front, back) + 1)
+            while long < most and not backs([min(long + step, most)])[0]:
+                long, step = long + step, 2 * step
+            short, long = long, min(long + step, most)
+        back = most - self._least("narrowing bytes", short + 1, long, backs)
+        return attrs.evolve(part, start=min(front, back), end=max(front, back) + 1)
 
     def _explain(self, verdict: Verdict, pattern: str, needed: Candidates) -> Finding:
         parts = [*needed.parts]
         for index in range(len(parts)):
-            self._narrow(verdict, pattern, parts, index)
-        behaviour = self.runner.run(pattern, parts)
-        return Finding(tuple(self._culprit(verdict, part) for part in parts), pattern, behaviour)
+            parts[index] = self._narrow(verdict, pattern, parts, index)
+        behaviour = self.runners[0].run(pattern, parts)
+        events: tuple[Event, ...] = ()
+        if behaviour.status is not None and behaviour.status < 0:
+            events = self.runners[0].run(pattern, parts, report=True).events
+        culprits = tuple(self._culprit(verdict, part) for part in parts)
+        return Finding(culprits, pattern, behaviour, events)
 
     def _culprit(self, verdict: Verdict, part: Part) -> Culprit:
-        for each in verdict.baseline.traces:
-            for site in each.sites:
-                if site.identity == part.site:
-                    python = self._python_stack(each, part)
-                    return Culprit(part, site, each.modules, python)
-        raise AssertionError(part)
+        trace, site = next(
+            (each, site)
+            for each in verdict.baseline.traces
+            for site in each.sites
+            if site.identity == part.site
+        )
+        return Culprit(part, site, trace.modules, self._python_stack(trace, part))
 
-    def _python_stack(self, found: Trace, part: Part) -> str:
+    def _python_stack(self, trace: Trace, part: Part) -> str:
         """By stopping there, in a Python process: its faulthandler tells."""
-        if not any("python" in module.path for module in found.modules):
+        if not any("python" in module.path for module in trace.modules):
             return ""
         self.progress("asking Python", 1)
-        stopped = self.runner.run(self.patterns[0], (), (part.site, part.first))
+        stop = (part.site, part.first)
+        stopped = self.runners[0].run(self.patterns[0], (), stop=stop)
         said = next(output.excerpt for output in stopped.outputs if output.name == "stderr")
         text = said.decode(errors="replace")
         match = re.search(r"most recent call first\):\n((?:  File .*\n)+)", text)
         return match.group(1) if match else ""
-
-
-def _least(low: int, high: int, holds: Callable[[int], bool]) -> int:
-    """The least number from `low` to `high` for which it holds, as it does for `high`."""
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,8 @@ import attrs
 
 from patalloc import trace
 from patalloc.config import Config
+from patalloc.events import Event
+from patalloc.events import read as read_events
 from patalloc.preload import environment
 from patalloc.selection import Part, pack
 
@@ -79,11 +80,13 @@ class Behaviour:
             None where it took too long.
         outputs: what it wrote.
         traces: its processes' allocations, its own first; not compared.
+        events: what was reported of its heap, if that was asked for; not compared.
     """
 
     status: int | None
     outputs: tuple[Output, ...]
     traces: tuple[trace.Trace, ...] = attrs.field(eq=False, repr=False)
+    events: tuple[Event, ...] = attrs.field(eq=False, repr=False, default=())
 
 
 def _filtered(program: Program, path: Path) -> Path:
@@ -124,7 +127,7 @@ class Runner:
         directory: an empty one for what a run leaves; not shared with another runner.
         base: the pattern that memory holds which is not selected.
         frames: of a call stack that allocations are told apart by.
-        runs: how many there were; seconds: how long they took together.
+        runs: how many there were.
     """
 
     program: Program
@@ -132,9 +135,9 @@ class Runner:
     base: str = "0x00"
     frames: int = 16
     runs: int = 0
-    seconds: float = 0.0
+    _process: "subprocess.Popen[bytes] | None" = None
 
-    def options(self, selection: Path) -> Config:
+    def options(self, selection: Path, *, report: bool = False) -> Config:
         """The heap's options for a run."""
         one = self.program.follow == "parent"
         return Config(
@@ -143,14 +146,15 @@ class Runner:
             stacks=str(self.frames),
             slack_check="all",  # so that realloc knows how much is the program's
             on_error="continue",
+            report=str(self.directory / "report") if report else "no",
             trace=str(self.directory / "trace.%p"),
             select=f"{selection}.%p" if one else str(selection),
         )
 
-    def _command(self, selection: Path) -> list[str]:
+    def _command(self, selection: Path, *, report: bool) -> list[str]:
         one = self.program.follow == "parent"
         base = dict(os.environ) | _FIXED
-        heap = environment(self.options(selection), base)
+        heap = environment(self.options(selection, report=report), base)
         names = ("LD_PRELOAD", "PATALLOC_OPTIONS")
         fixed = [] if self.program.randomised or not can_fix_addresses() else ["setarch", "-R"]
         return [
@@ -159,8 +163,21 @@ class Runner:
             *self.program.command,
         ]
 
-    def run(self, pattern: str, parts: Iterable[Part], stop: tuple[int, int] = (0, 0)) -> Behaviour:
+    def run(
+        self,
+        pattern: str,
+        parts: Iterable[Part],
+        *,
+        stop: tuple[int, int] = (0, 0),
+        report: bool = False,
+    ) -> Behaviour:
         """Run it once, with this pattern in those parts of its memory.
+
+        Args:
+            pattern: as the option `pattern` takes it.
+            parts: what is to hold it.
+            stop: an allocation at which it is to abort, by site and number.
+            report: whether to gather what is reported of its heap.
 
         Raises:
             OSError: the program or a file can't be opened.
@@ -171,11 +188,15 @@ class Runner:
         digits = Config(pattern=pattern).pattern
         size = (len(digits) - 2) // 2
         selection.write_bytes(pack(int(digits, 16), size, parts, stop))
-        started = time.monotonic()
-        status, pid = self._wait_for(self._command(selection))
+        status, pid = self._wait_for(self._command(selection, report=report))
         self.runs += 1
-        self.seconds += time.monotonic() - started
         return self._behaviour(status, pid)
+
+    def stop(self) -> None:
+        """End the run that another thread is waiting for, if there is one."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
     def _wait_for(self, command: list[str]) -> tuple[int | None, int]:
         with (
@@ -183,7 +204,7 @@ class Runner:
             open(self.directory / "stdout", "wb") as out,
             open(self.directory / "stderr", "wb") as error,
         ):
-            process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 command,
                 stdin=stdin,
                 stdout=out,
@@ -196,9 +217,8 @@ class Runner:
             except subprocess.TimeoutExpired:
                 return None, process.pid
             finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+                self.stop()
+                process.wait()
 
     def _behaviour(self, status: int | None, pid: int) -> Behaviour:
         paths = {name: self.directory / name for name in ("stdout", "stderr")}
@@ -207,6 +227,9 @@ class Runner:
         if self.program.follow == "parent":
             found = [path for path in found if path == own]
         traces = tuple(trace.read(path) for path in found)
+        report = self.directory / "report"
+        written = report.read_text(errors="surrogateescape") if report.exists() else ""
+        events = tuple(read_events(written))
         if self.program.check is not None:
             env = dict(os.environ) | {name.upper(): str(path) for name, path in paths.items()}
             env["STATUS"] = "timeout" if status is None else str(status)
@@ -215,7 +238,7 @@ class Runner:
                 attrs.evolve(_output(self.program, name, path), digest="")
                 for name, path in paths.items()
             )
-            return Behaviour(done.returncode, shown, traces)
+            return Behaviour(done.returncode, shown, traces, events)
         paths |= {str(path): path for path in self.program.outputs}
         outputs = tuple(_output(self.program, name, path) for name, path in paths.items())
-        return Behaviour(status, outputs, traces)
+        return Behaviour(status, outputs, traces, events)

@@ -17,7 +17,7 @@ import click
 
 from patalloc.hunt import Culprit, Finding, Hunt, Verdict
 from patalloc.preload import environment
-from patalloc.rendering import render_stack
+from patalloc.rendering import render, render_stack
 from patalloc.runs import Behaviour, Output, Program, Runner, can_fix_addresses
 from patalloc.selection import END, Part, pack
 
@@ -116,18 +116,19 @@ def _render(verdict: Verdict, finding: Finding, command: tuple[str, ...]) -> Ite
             yield from (f"    {line.strip()}" for line in culprit.python.splitlines())
     yield f"  with {finding.pattern} there instead of 0x00:"
     yield from (f"    {line}" for line in _changes(verdict.baseline, finding.behaviour))
+    for event in finding.events:
+        yield from (f"    {line}" for line in render(event))
     once = " ".join(f"--once {_format_part(culprit.part)}" for culprit in finding.culprits)
     yield f"  again: patalloc hunt --pattern {finding.pattern} {once} -- {shlex.join(command)}"
 
 
-def _print(verdict: Verdict, runner: Runner) -> None:
+def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    command = runner.program.command
     covered = (
         f"{verdict.allocations:,} allocations ({verdict.bytes:,} bytes) from "
-        f"{verdict.sites:,} call stacks; {runner.runs} runs in {runner.seconds:.1f} s"
+        f"{verdict.sites:,} call stacks; {verdict.runs} runs in {verdict.seconds:.1f} s"
     )
     if not verdict.differs:
         console.print(f"patalloc: the same with every pattern: {covered}")
@@ -163,10 +164,10 @@ def _culprit_data(culprit: Culprit) -> dict[str, Any]:
     }
 
 
-def _data(verdict: Verdict, runner: Runner) -> dict[str, Any]:
+def _data(verdict: Verdict, command: tuple[str, ...]) -> dict[str, Any]:
     return {
         "version": 1,
-        "command": list(runner.program.command),
+        "command": list(command),
         "differs": verdict.differs,
         "patterns": {name: each != verdict.baseline for name, each in verdict.behaviours.items()},
         "findings": [
@@ -174,14 +175,15 @@ def _data(verdict: Verdict, runner: Runner) -> dict[str, Any]:
                 "pattern": finding.pattern,
                 "culprits": [_culprit_data(culprit) for culprit in finding.culprits],
                 "changes": list(_changes(verdict.baseline, finding.behaviour)),
+                "reports": [event.summary for event in finding.events],
             }
             for finding in verdict.findings
         ],
         "allocations": verdict.allocations,
         "bytes": verdict.bytes,
         "sites": verdict.sites,
-        "runs": runner.runs,
-        "seconds": round(runner.seconds, 3),
+        "runs": verdict.runs,
+        "seconds": round(verdict.seconds, 3),
         "interrupted": verdict.interrupted,
     }
 
@@ -199,7 +201,7 @@ def _complain_of(verdict: Verdict) -> None:
     )
 
 
-def _hunt(runner: Runner, patterns: tuple[str, ...], most: int, quiet: bool) -> Verdict:
+def _hunt(runners: list[Runner], patterns: tuple[str, ...], most: int, *, quiet: bool) -> Verdict:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -210,9 +212,10 @@ def _hunt(runner: Runner, patterns: tuple[str, ...], most: int, quiet: bool) -> 
 
         def tell(what: str, left: int) -> None:
             among = f", {left:,} candidates" if left else ""
-            progress.update(task, description=f"{what}: {runner.runs} runs{among}")
+            progress.update(task, description=f"{what}: {chase.runs} runs{among}")
 
-        return Hunt(runner, patterns, most, tell).run()
+        chase = Hunt(runners, patterns, most, tell)
+        return chase.run()
 
 
 def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> None:
@@ -265,6 +268,9 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
 @click.option("--follow", type=click.Choice(["all", "parent"]), default="all", show_default=True)
 @click.option("--frames", type=click.IntRange(1, 64), default=16, show_default=True)
 @click.option("--max-culprits", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--once",
@@ -286,6 +292,7 @@ def hunt(
     follow: str,
     frames: int,
     max_culprits: int,
+    jobs: int,
     as_json: bool,
     once: tuple[str, ...],
     show_env: bool,
@@ -303,7 +310,7 @@ def hunt(
     try:
         compiled = tuple(re.compile(mask.encode()) for mask in masks)
     except re.error as error:
-        raise click.BadParameter(f"--mask: {error}") from None
+        raise click.BadParameter(f"--mask {error.pattern!r}: {error}") from None
     patterns = patterns or ("0xff", "0x5a", "0x01")
     for pattern in patterns:
         if Config(pattern=pattern).pattern == "none":
@@ -320,16 +327,21 @@ def hunt(
         follow=follow,
     )
     with tempfile.TemporaryDirectory(prefix="patalloc-hunt-") as directory:
-        runner = Runner(program, Path(directory), frames=frames)
+        places = [Path(directory) / f"{number:03}" for number in range(jobs)]
+        for place in places:
+            place.mkdir()
+        runners = [Runner(program, place, frames=frames) for place in places]
         if once or show_env:
-            return _run_once(runner, patterns[0], [_parse_part(each) for each in once], show_env)
-        verdict = _hunt(runner, patterns, max_culprits, as_json or not sys.stderr.isatty())
+            parts = [_parse_part(each) for each in once]
+            return _run_once(runners[0], patterns[0], parts, show_env)
+        quiet = as_json or not sys.stderr.isatty()
+        verdict = _hunt(runners, patterns, max_culprits, quiet=quiet)
         if verdict.unstable is not None:
             _complain_of(verdict)
         if not verdict.baseline.traces:
             _refuse(f"{path}: not reached by LD_PRELOAD: statically linked?")
         if as_json:
-            click.echo(json.dumps(_data(verdict, runner), indent=2))
+            click.echo(json.dumps(_data(verdict, program.command), indent=2))
         else:
-            _print(verdict, runner)
+            _print(verdict, program.command)
     sys.exit(_DIFFERENT if verdict.differs else _SAME)
