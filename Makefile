@@ -9,9 +9,10 @@ BENCH_PACKAGES = libclang-rt-dev valgrind # for Scudo, and for a PDF of 100 page
 BENCHMARKS = proposal peers scaling overhead programs pdfium backends reports
 CHECK_PACKAGES = clang clang-format
 PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
+HUNT_PACKAGES = file gawk ghostscript git graphviz imagemagick jq libxml2-utils poppler-utils valgrind
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check bench bench-short peers programs qemu qemu-full clean
+.PHONY: help run test check bench bench-short peers hunt-peers programs qemu qemu-full clean
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -43,6 +44,10 @@ peers: $(VENV)/test ## the errors of tests/reports under other tools, side by si
 	tools/debian-packages $(PEER_PACKAGES)
 	$(BIN)/python tests/reports/peers
 	$(BIN)/python tests/reports/peers --size 1000
+
+hunt-peers: $(VENV)/test ## patalloc hunt beside memcheck, on tests/hunt and real programs: 3 minutes
+	tools/debian-packages $(HUNT_PACKAGES)
+	$(BIN)/python tests/hunt/peers
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
 	$(BIN)/pytest -n auto -m full tests/programs

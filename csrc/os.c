@@ -407,21 +407,9 @@ void os_read_link(const char *path, char *text, size_t capacity) {
   text[length < 0 ? 0 : length] = 0;
 }
 
-/* Pages that were never written stay holes. */
-RARE static bool copy_to_file(int descriptor, const char *from, size_t size) {
-  for (size_t at = 0; at < size; at += os_page) {
-    const uint64_t *words = (const uint64_t *)(from + at);
-    size_t zeros = 0;
-    while (zeros < os_page / sizeof *words && !words[zeros]) zeros++;
-    if (zeros * sizeof *words < os_page && !os_write_at(descriptor, words, os_page, at))
-      return false;
-  }
-  return true;
-}
-
-void *os_map_shared(int descriptor, size_t size, const void *before) {
+void *os_map_shared(int descriptor, size_t size, const void *before, size_t used) {
   if (refused("mmap") || syscall(SYS_ftruncate, descriptor, size)) return NULL;
-  if (before && !copy_to_file(descriptor, before, size)) return NULL;
+  if (before && !os_write_at(descriptor, before, used, 0)) return NULL;
   void *mapped = mmap((void *)(uintptr_t)before, size, PROT_READ | PROT_WRITE,
                       MAP_SHARED | (before ? MAP_FIXED : 0), descriptor, 0);
   return mapped == MAP_FAILED ? NULL : mapped;

@@ -94,8 +94,9 @@ RARE int os_create_shared_file(const char *path); /* for os_map_shared */
 RARE int os_open_file(const char *path);          /* to read */
 RARE void os_read_link(const char *path, char *text,
                        size_t capacity); /* NUL-ended; empty on failure */
-/* Maps a file, made so long. Over `before`, if that is not NULL: the file gets what is there. */
-RARE void *os_map_shared(int descriptor, size_t size, const void *before);
+/* Maps a file, made so long. Over `before`, if that is not NULL: the file gets its first `used`
+ * bytes. */
+RARE void *os_map_shared(int descriptor, size_t size, const void *before, size_t used);
 RARE const void *os_map_file(int descriptor, size_t *size); /* to read; NULL for an empty one too */
 /* Calls `each` for every line, without its end; of one longer than the buffer for what fits. */
 RARE bool os_each_line(const char *path, char *buffer, size_t capacity,

@@ -122,7 +122,8 @@ void stack_identify(void) {
 bool stack_trace_to(const char *destination) {
   int descriptor = destination_open(destination, OPEN_SHARED);
   if (descriptor < 0) return false;
-  struct table *made = os_map_shared(descriptor, TABLE_MOST, table);
+  struct table *made =
+      os_map_shared(descriptor, TABLE_MOST, table, table ? sizeof *table + table->used : 0);
   destination_close(destination, descriptor);
   if (!made) return false;
   bool is_copy = made == table; /* over the parent's, whose content it has got */

@@ -1,9 +1,11 @@
 """The README's examples and tables are true."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -70,3 +72,17 @@ def test_the_options_that_change_are_documented() -> None:
     listed = ", ".join(f"`{name}`" for name in changing[:-1]) + f" and `{changing[-1]}`"
     reports = " ".join((ROOT / "docs" / "reports.md").read_text().split())
     assert f"{listed} can be changed while the program runs" in reports
+
+
+def test_every_key_of_a_hunt_is_documented() -> None:
+    table = (ROOT / "docs" / "hunt.md").read_text().partition("## JSON")[2]
+    documented = set(re.findall(r"`(\w+)`", table.partition("\n## ")[0]))
+    code = "int main(void) { return *(char *)__builtin_malloc(10); }"
+    with tempfile.TemporaryDirectory() as directory:
+        program = Path(directory) / "program"
+        command = ["cc", "-O0", "-x", "c", "-", "-o", program]
+        subprocess.run(command, input=code, text=True, check=True)
+        hunt = [sys.executable, "-m", "patalloc", "hunt", "--json", "--", program]
+        found = json.loads(subprocess.run(hunt, capture_output=True, text=True).stdout)
+    keys = set(found) | set(found["findings"][0]) | set(found["findings"][0]["culprits"][0])
+    assert keys <= documented

@@ -246,7 +246,11 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
     metavar="PATTERN",
     help="A pattern to try besides 0x00; may be given again. [0xff, 0x5a, 0x01]",
 )
-@click.option("--stdin", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--stdin",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that is the program's standard input; none for an empty one.",
+)
 @click.option(
     "--output",
     "outputs",
@@ -265,9 +269,27 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
 )
 @click.option("--timeout", type=float, default=60, show_default=True, help="Seconds for a run.")
 @click.option("--randomised", is_flag=True, help="Leave address space randomisation on.")
-@click.option("--follow", type=click.Choice(["all", "parent"]), default="all", show_default=True)
-@click.option("--frames", type=click.IntRange(1, 64), default=16, show_default=True)
-@click.option("--max-culprits", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--follow",
+    type=click.Choice(["all", "parent"]),
+    default="all",
+    show_default=True,
+    help="Whether to hunt in child processes, too.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1, 64),
+    default=16,
+    show_default=True,
+    help="Of a call stack, by which allocations are told apart.",
+)
+@click.option(
+    "--max-culprits",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Findings after which to stop.",
+)
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."
 )
