@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,18 +50,21 @@ static bool read_selection(const char *path) {
   return false;
 }
 
-static const struct options *started;
+/* Kept, as the heap may be gone when the process forks. */
+static char trace_name[DESTINATION_MOST], select_name[DESTINATION_MOST];
 
 /* A selection with a process's number in its name is for that process alone. */
 static void restart_in_child(void) {
-  if (text_after(started->select, "%p")) selection = NULL;
-  if (*started->trace && !stack_trace_to(started->trace))
+  if (text_after(select_name, "%p")) selection = NULL;
+  if (*trace_name && !stack_trace_to(trace_name))
     report_line("trace: the file of a forked child can't be made; it counts in its parent's");
 }
 
 void hunt_start(const struct options *options) {
-  if (started) return;
-  started = options;
+  static _Atomic bool started;
+  if (atomic_exchange(&started, true)) return;
+  memcpy(trace_name, options->trace, sizeof trace_name);
+  memcpy(select_name, options->select, sizeof select_name);
   stack_identify();
   pthread_atfork(NULL, NULL, restart_in_child);
   if (*options->trace && !stack_trace_to(options->trace))

@@ -71,7 +71,7 @@ void stack_take(struct stack *stack, unsigned most, uintptr_t pc) {
 
 /* Keeping. A table that is a trace is read from its file, by src/patalloc/trace.py. */
 
-enum { BUCKETS = 1 << 14, UNIT = 8, MODULES = 64, PATH = 232 };
+enum { BUCKETS = 1 << 14, UNIT = 8, MODULES = 256, PATH = 232 };
 
 struct kept_stack {
   uint32_t next; /* in its bucket; 0 ends it */

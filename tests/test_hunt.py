@@ -2,13 +2,13 @@
 
 import json
 import os
+import pty
 import re
 import shlex
 import signal
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +210,15 @@ def test_a_finding_can_be_run_again(built: Path) -> None:
 
 def test_interrupted_hunts_tell_what_they_have(hunted: str) -> None:
     command = [sys.executable, "-m", "patalloc", "hunt", "--", hunted, "slow"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        time.sleep(3)
+    ours, theirs = pty.openpty()  # where progress is shown
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        shown = b""
+        while b"bisecting allocations" not in shown:
+            shown += os.read(ours, 1000)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=20)[0]
+        said = process.communicate(timeout=60)[0]
+    os.close(theirs)
+    os.close(ours)
     assert process.returncode == 1
     assert "patalloc: interrupted" in said
 

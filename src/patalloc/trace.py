@@ -9,7 +9,7 @@ from patalloc.events import Module
 
 _HEADER = struct.Struct("8sQQII")
 _OBJECT = struct.Struct("QQQ232s")
-_OBJECTS = 64
+_OBJECTS = 256
 _BUCKETS = 1 << 14
 _STACK = struct.Struct("IIIIQQQQ")
 _MAGIC = b"patstk1\n"
