@@ -157,7 +157,8 @@ def test_a_hang_is_a_difference(hunted: str) -> None:
 
 def test_a_status_is_a_difference(hunted: str) -> None:
     found = found_by("--pattern", "0x01", "--pattern", "0xff", "--", hunted, "status")
-    assert found["patterns"]["0x01"] is False
+    assert found["patterns"]["0x01"] == []
+    assert found["patterns"]["0xff"] == ["status 0 -> status 7"]
     assert found["findings"][0]["changes"] == ["status 0 -> status 7"]
 
 

@@ -65,19 +65,26 @@ def _status(behaviour: Behaviour) -> str:
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 
+def _text(excerpt: bytes) -> list[str] | None:
+    """Its lines, which can be shown in a terminal; None where they can't."""
+    lines = excerpt.decode(errors="replace").splitlines()
+    shown = (line.replace("\t", " ") for line in lines)
+    return lines if all(line.isprintable() and "\ufffd" not in line for line in shown) else None
+
+
 def _difference(before: Output, after: Output) -> Iterator[str]:
     """A few lines of a diff; of what is no text, where it begins to differ."""
-    try:
-        old, new = (each.excerpt.decode().splitlines() for each in (before, after))
-    except UnicodeDecodeError:
+    if before.excerpt == after.excerpt:
+        yield "the same in its first 64 KiB"
+        return
+    old, new = _text(before.excerpt), _text(after.excerpt)
+    if old is None or new is None:
         pairs = enumerate(zip(before.excerpt, after.excerpt, strict=False))
         at = next((i for i, (a, b) in pairs if a != b), len(before.excerpt))
         a, b = before.excerpt[at : at + 8].hex(" "), after.excerpt[at : at + 8].hex(" ")
         yield f"byte {at}: {a or 'the end'} -> {b or 'the end'}"
         return
     lines = list(difflib.unified_diff(old, new, lineterm="", n=0))[2:]
-    if not lines:
-        yield "the same in its first 64 KiB"
     yield from lines[:_SHOWN]
     if len(lines) > _SHOWN:
         yield f"... {len(lines) - _SHOWN} more lines"
@@ -105,7 +112,8 @@ def _bytes_of(part: Part) -> str:
 def _render(verdict: Verdict, finding: Finding, command: tuple[str, ...]) -> Iterator[str]:
     for culprit in finding.culprits:
         part = culprit.part
-        size = f", of {culprit.site.largest} bytes" if culprit.site.allocations == 1 else ""
+        most = "" if culprit.site.allocations == 1 else "up to "
+        size = f", of {most}{culprit.site.largest} bytes"
         yield (
             f"  {_bytes_of(part)} of allocation {part.first} of {culprit.site.allocations} "
             f"from here{size}, read before written:"
@@ -145,6 +153,12 @@ def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
             f"patalloc: the behaviour differs with {', '.join(names)}, but no allocation was found",
             style="bold red",
         )
+    for name, behaviour in verdict.behaviours.items():
+        if behaviour != verdict.baseline:
+            where = "" if " in " in name else " in all fresh memory"
+            console.print(f"patalloc: with {name}{where}:")
+            for line in _changes(verdict.baseline, behaviour):
+                console.print(f"    {line}")
     if verdict.interrupted:
         console.print("patalloc: interrupted: this is what was found so far")
     console.print(f"patalloc: {covered}")
@@ -169,7 +183,10 @@ def _data(verdict: Verdict, command: tuple[str, ...]) -> dict[str, Any]:
         "version": 1,
         "command": list(command),
         "differs": verdict.differs,
-        "patterns": {name: each != verdict.baseline for name, each in verdict.behaviours.items()},
+        "patterns": {
+            name: list(_changes(verdict.baseline, each))
+            for name, each in verdict.behaviours.items()
+        },
         "findings": [
             {
                 "pattern": finding.pattern,
