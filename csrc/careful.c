@@ -166,8 +166,9 @@ void careful_free(struct patalloc_heap *heap, void *pointer) {
   primary_free(pointer);
 }
 
-/* Always to another place, so that what is given up is filled. */
+/* Always to another place, so that what is given up is filled. Size 0 frees, as with glibc. */
 void *careful_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
+  if (!size) return careful_free(heap, pointer), NULL;
   void *moved = careful_aligned(heap, 0, size);
   if (!moved) return NULL;
   memcpy(moved, pointer, have < size ? have : size);

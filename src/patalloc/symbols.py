@@ -66,6 +66,7 @@ def _sources(module: Module) -> list[SymCache]:
 
 
 def _name(symbol: str) -> str:
+    """Demangled; as it is where the library knows no such mangling, which it says by this error."""
     try:
         return str(demangle(symbol) or symbol)
     except NotImplementedError:

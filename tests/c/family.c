@@ -76,6 +76,7 @@ static void check_refusals(void) {
   free(block);
   free(NULL);
   CHECK(errno == 77 && malloc_usable_size(NULL) == 0);
+  CHECK(!realloc(malloc(100), 0) && !realloc(malloc(1000000), 0)); /* they are freed */
   void *rounded = memalign(48, 1000000);
   CHECK(rounded && (uintptr_t)rounded % 64 == 0);
   free(rounded);
