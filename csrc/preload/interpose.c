@@ -1,11 +1,15 @@
 /* malloc(3) and its kin, in front of the C library's: each call goes to the process's heap. And
  * what makes threads, as fork has to be prepared for then. */
-#include "heap.h"
-#include "next.h"
+#include "blocks/tag.h"
+#include "heap/facts.h"
+#include "heap/fork.h"
+#include "heap/paths.h"
+#include "os/features.h"
+#include "os/init.h"
+#include "os/process.h"
 #include "patalloc.h"
-#include "primary.h"
-#include "report.h"
-#include "tag.h"
+#include "preload/next.h"
+#include "watch/report.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -38,11 +42,11 @@ static const char *option_string(void) {
 /* Threads have it from those that make them, so the first must. */
 static void check_tags(void) {
   const struct options *options = &process_heap.options;
-  if (options->tag != TAG_OFF && options_use(options, OS_MTE)) tag_check_thread(options);
+  if (options->tag != TAG_OFF && os_uses(options, OS_MTE)) tag_check_thread(options);
 }
 
 /* Not before the environment is there; nothing in here allocates. */
-static bool start(void) {
+static bool start_heap(void) {
   if (!environ || atomic_exchange(&begun, true)) return false;
   char complaint[2048];
   struct text text = TEXT(complaint);
@@ -51,6 +55,7 @@ static bool start(void) {
   options_default(&process_heap.options);
   options_parse(&process_heap.options, option_string(), &text);
   complain_by_line(complaint);
+  primary = next_primary;
   heap_heed_options(&process_heap);
   check_tags();
   atomic_store_explicit(&started, true, memory_order_release);
@@ -59,7 +64,7 @@ static bool start(void) {
 
 /* The heap; NULL while it is being started: the primary serves then. */
 static inline struct patalloc_heap *heap(void) {
-  bool ready = atomic_load_explicit(&started, memory_order_acquire) || start();
+  bool ready = atomic_load_explicit(&started, memory_order_acquire) || start_heap();
   return ready ? &process_heap : NULL;
 }
 
@@ -72,7 +77,7 @@ __attribute__((destructor)) static void end(void) {
 }
 
 patalloc_heap *patalloc_process_heap(void) {
-  heap_handle_fork();
+  fork_handle();
   return heap();
 }
 
@@ -81,17 +86,17 @@ patalloc_heap *patalloc_process_heap(void) {
 
 EXPORT void *malloc(size_t size) {
   struct patalloc_heap *ours = heap();
-  return ours ? patalloc_malloc(ours, size) : primary_malloc(size);
+  return ours ? patalloc_malloc(ours, size) : next_primary.malloc(size);
 }
 
 EXPORT void *calloc(size_t count, size_t size) {
   struct patalloc_heap *ours = heap();
-  return ours ? patalloc_calloc(ours, count, size) : primary_calloc(count, size);
+  return ours ? patalloc_calloc(ours, count, size) : next_primary.calloc(count, size);
 }
 
 EXPORT void *realloc(void *pointer, size_t size) {
   struct patalloc_heap *ours = heap();
-  return ours ? patalloc_realloc(ours, pointer, size) : primary_realloc(pointer, size);
+  return ours ? patalloc_realloc(ours, pointer, size) : next_primary.realloc(pointer, size);
 }
 
 EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
@@ -105,7 +110,7 @@ EXPORT void free(void *pointer) {
   if (ours)
     patalloc_free(ours, pointer);
   else
-    primary_free(pointer);
+    next_primary.free(pointer);
 }
 
 /* C23: the size is the caller's promise, which nothing here relies on. */
@@ -121,7 +126,8 @@ EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size) {
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
   struct patalloc_heap *ours = heap();
-  return ours ? patalloc_aligned_alloc(ours, alignment, size) : primary_aligned(alignment, size);
+  return ours ? patalloc_aligned_alloc(ours, alignment, size)
+              : next_primary.aligned(alignment, size);
 }
 
 /* Other alignments than powers of two are rounded up, as glibc does. */
@@ -153,7 +159,7 @@ EXPORT void *pvalloc(size_t size) {
 
 EXPORT size_t malloc_usable_size(void *pointer) {
   struct patalloc_heap *ours = heap();
-  return ours ? patalloc_usable_size(ours, pointer) : primary_usable_size(pointer);
+  return ours ? patalloc_usable_size(ours, pointer) : next_primary.usable_size(pointer);
 }
 
 /* Before there is a second thread fork must be known to take our locks: a thread that takes one
@@ -163,7 +169,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*routine)(void *), void *argument) {
   int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
   *(void **)&next = next_symbol("pthread_create");
-  heap_handle_fork();
+  fork_handle();
   check_tags();
   return next ? next(thread, attributes, routine, argument) : EAGAIN;
 }
@@ -171,7 +177,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument) {
   int (*next)(thrd_t *, thrd_start_t, void *);
   *(void **)&next = next_symbol("thrd_create");
-  heap_handle_fork();
+  fork_handle();
   check_tags();
   return next ? next(thread, routine, argument) : thrd_error;
 }

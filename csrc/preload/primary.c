@@ -1,10 +1,8 @@
 /* The primary of the preloaded library: the next malloc in the search order, which may be another
  * preloaded allocator's. dlsym(3) may call malloc itself: until it has answered, requests are
  * served from a small buffer, whose memory is never reused. */
-#include "primary.h"
-
-#include "next.h"
-#include "os.h"
+#include "os/memory.h"
+#include "preload/next.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -114,22 +112,22 @@ static size_t first_usable_size(void *pointer) {
   return resolve() ? NEXT(usable_size)(pointer) : 0;
 }
 
-void *primary_malloc(size_t size) {
+static void *next_malloc(size_t size) {
   return NEXT(malloc)(size);
 }
 
-void *primary_calloc(size_t count, size_t size) {
+static void *next_calloc(size_t count, size_t size) {
   return NEXT(calloc)(count, size);
 }
 
-void *primary_realloc(void *pointer, size_t size) {
+static void *next_realloc(void *pointer, size_t size) {
   if (!is_early(pointer)) return NEXT(realloc)(pointer, size);
-  void *moved = primary_malloc(size);
+  void *moved = next_malloc(size);
   size_t have = early_size(pointer);
   return moved ? memcpy(moved, pointer, have < size ? have : size) : NULL;
 }
 
-void *primary_aligned(size_t alignment, size_t size) {
+static void *next_aligned(size_t alignment, size_t size) {
   void *pointer = NULL;
   if (alignment < sizeof(void *)) alignment = sizeof(void *);
   int error = NEXT(aligned)(&pointer, alignment, size);
@@ -137,10 +135,21 @@ void *primary_aligned(size_t alignment, size_t size) {
   return error ? NULL : pointer;
 }
 
-void primary_free(void *pointer) {
+static void next_free(void *pointer) {
   if (!is_early(pointer)) NEXT(free)(pointer);
 }
 
-size_t primary_usable_size(void *pointer) {
+static size_t next_usable_size(void *pointer) {
   return is_early(pointer) ? early_size(pointer) : NEXT(usable_size)(pointer);
 }
+
+const struct primary next_primary = {
+    .malloc = next_malloc,
+    .calloc = next_calloc,
+    .realloc = next_realloc,
+    .aligned = next_aligned,
+    .free = next_free,
+    .usable_size = next_usable_size,
+    .large_freed = next_large_freed,
+    .sigaction = next_sigaction,
+};

@@ -1,19 +1,16 @@
 /* sigaction(2) and its kin, in front of the C library's: for signals whose handler is ours
- * (fault.c) the program's is noted, and called by ours. */
-#include "fault.h"
-#include "next.h"
+ * (watch/disposition.h) the program's is noted, and called by ours. */
 #include "patalloc.h"
-#include "underneath.h"
+#include "preload/next.h"
+#include "watch/disposition.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 
 #define EXPORT PATALLOC_API
 
-typedef int sigaction_function(int, const struct sigaction *, struct sigaction *);
-
-/* In a handler it has been looked up already: fault_watch calls it first. */
-int underneath_sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
+/* In a handler it has been looked up already: disposition_install calls it first. */
+int next_sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
   static sigaction_function *_Atomic next;
   if (!next) next = (sigaction_function *)next_symbol("sigaction");
   return next(signal, action, before);
@@ -22,8 +19,8 @@ int underneath_sigaction(int signal, const struct sigaction *action, struct siga
 EXPORT int sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
   struct sigaction given, old; /* they may be the same one */
   if (action) given = *action;
-  if (!fault_action(signal, action ? &given : NULL, &old))
-    return underneath_sigaction(signal, action, before);
+  if (!disposition_action(signal, action ? &given : NULL, &old))
+    return next_sigaction(signal, action, before);
   if (before) *before = old;
   return 0;
 }
@@ -40,7 +37,7 @@ static handler_function *set_handler(int number, handler_function *handler, int 
                                      const char *name) {
   struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, before;
   if (!(flags & SA_NODEFER)) sigaddset(&action.sa_mask, number);
-  if (fault_action(number, &action, &before)) return before.sa_handler;
+  if (disposition_action(number, &action, &before)) return before.sa_handler;
   handler_function *(*next)(int, handler_function *);
   *(void **)&next = next_symbol(name);
   return next ? next(number, handler) : (errno = ENOSYS, SIG_ERR);
@@ -73,12 +70,12 @@ EXPORT handler_function *sigset(int number, handler_function *handler) {
   handler_function *(*next)(int, handler_function *);
   *(void **)&next = next_symbol("sigset");
   if (!next) return errno = ENOSYS, SIG_ERR;
-  if (!fault_action(number, NULL, &before)) return next(number, handler);
+  if (!disposition_action(number, NULL, &before)) return next(number, handler);
   sigset_t mask, one;
   sigemptyset(&one);
   sigaddset(&one, number);
   pthread_sigmask(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &one, &mask);
   struct sigaction action = {.sa_handler = handler};
-  if (handler != SIG_HOLD) fault_action(number, &action, NULL);
+  if (handler != SIG_HOLD) disposition_action(number, &action, NULL);
   return sigismember(&mask, number) ? SIG_HOLD : before.sa_handler;
 }

@@ -3,10 +3,9 @@
  * (M_MMAP_THRESHOLD in mallopt(3)). As it never sees those blocks here, it would go on trimming,
  * and programs fault the same pages in again and again: so it is told. Not where the user or the
  * program has set a threshold, as glibc itself stops adapting then. */
-#include "next.h"
+#include "base/text.h"
 #include "patalloc.h"
-#include "primary.h"
-#include "text.h"
+#include "preload/next.h"
 
 #include <malloc.h>
 #include <stdatomic.h>
@@ -30,7 +29,7 @@ __attribute__((constructor)) static void read_environment(void) {
   for (char **at = environ; *at && !fixed; at++) fixed = is_tuning(*at);
 }
 
-static int set(int parameter, int value) {
+static int set_parameter(int parameter, int value) {
   int (*next)(int, int);
   *(void **)&next = next_symbol("mallopt");
   return next ? next(parameter, value) : 0;
@@ -40,16 +39,16 @@ PATALLOC_API int mallopt(int parameter, int value) {
   if (parameter == M_TRIM_THRESHOLD || parameter == M_TOP_PAD || parameter == M_MMAP_THRESHOLD ||
       parameter == M_MMAP_MAX)
     fixed = true;
-  return set(parameter, value);
+  return set_parameter(parameter, value);
 }
 
 /* By steps of a quarter at least, as a setting costs more than a free. */
-void primary_large_freed(size_t size) {
+void next_large_freed(size_t size) {
   enum { MOST = 32 << 20 }; /* DEFAULT_MMAP_THRESHOLD_MAX of a 64-bit glibc */
   static _Atomic size_t largest = 128 << 10;
   size_t before = atomic_load_explicit(&largest, memory_order_relaxed);
   if (size < before + before / 4 || size > MOST || fixed) return;
   if (!atomic_compare_exchange_strong(&largest, &before, size)) return;
-  set(M_MMAP_THRESHOLD, (int)size);
-  set(M_TRIM_THRESHOLD, 2 * (int)size);
+  set_parameter(M_MMAP_THRESHOLD, (int)size);
+  set_parameter(M_TRIM_THRESHOLD, 2 * (int)size);
 }

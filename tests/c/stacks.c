@@ -1,8 +1,8 @@
 /* The stacks that are kept are those that the unwinder finds, however calls and frame sizes vary.
  * Linked with the core. */
 #include "check.h"
-#include "os.h"
-#include "stack.h"
+#include "os/init.h"
+#include "watch/stack.h"
 
 patalloc_heap *heap;
 
@@ -27,7 +27,7 @@ static unsigned find(const struct stack *stack, uintptr_t pc) {
 __attribute__((noinline)) static void compare(void) {
   struct stack kept, taken;
   uintptr_t call = (uintptr_t)__builtin_return_address(0) - 1;
-  uint32_t number = stack_keep(&options);
+  uint32_t number = stack_record(&options);
   stack_find(number, &kept);
   stack_take(&taken, STACK_MOST, 0);
   unsigned i = find(&kept, call), j = find(&taken, call);
@@ -67,7 +67,7 @@ __attribute__((noinline)) static void wander(int depth) {
 static void *wander_in_a_thread(void *unused) {
   (void)unused;
   struct stack kept;
-  for (int i = 0; i < 20000; i++) stack_find(stack_keep(&options), &kept);
+  for (int i = 0; i < 20000; i++) stack_find(stack_record(&options), &kept);
   return NULL;
 }
 
@@ -84,6 +84,6 @@ int main(void) {
   for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
   CHECK(options_parse(&options, "stacks=5", &text));
   struct stack kept;
-  stack_find(stack_keep(&options), &kept);
+  stack_find(stack_record(&options), &kept);
   CHECK(kept.count && kept.count <= 5);
 }

@@ -2,7 +2,7 @@
  *
  *   tags OPTIONS [ACT | user]    linked with the core; `user`: without what QEMU's user mode lacks
  */
-#include "mte.h"
+#include "os/mte.h"
 #include "patalloc.h"
 
 #include <errno.h>

@@ -1,0 +1,65 @@
+/* A mutex of one word, free when zero (futex(2); the protocol is the third of Drepper's "Futexes
+ * Are Tricky"). pthread's would do, but its code lies in pages of the C library that a process may
+ * otherwise never read. It lets the thread which forks through: fork's handlers hold every lock,
+ * and other libraries' handlers may call malloc in between.
+ *
+ * Locks are held for short. Two are held at a time around fork, in the order that fork.c has, and
+ * where a heap is prepared or a refpage's stage is made: there a thread that holds the heap's lock
+ * or the refpage's takes others for a moment, and makes system calls.
+ *
+ * Not async-signal-safe: a handler that takes a lock which its thread holds would wait for ever.
+ * All functions keep errno. */
+#ifndef PATALLOC_LOCK_H
+#define PATALLOC_LOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
+
+struct lock {
+  _Atomic uint32_t state;
+};
+
+/* Whether this thread holds every lock, as it is forking. */
+extern _Thread_local bool lock_forking __attribute__((tls_model("initial-exec")));
+
+/* Sleeps while the word has this value (it may return early); wakes one that sleeps on it. */
+void lock_wait(_Atomic uint32_t *word, uint32_t value);
+void lock_wake(_Atomic uint32_t *word);
+
+/* Tells the processor that this is a loop which waits for another thread. */
+static inline void lock_pause(void) {
+#if defined __x86_64__
+  __builtin_ia32_pause();
+#elif defined __aarch64__
+  __asm__ volatile("isb");
+#endif
+}
+
+static inline bool lock_try(struct lock *lock) {
+  uint32_t state = LOCK_FREE;
+  return atomic_compare_exchange_strong_explicit(&lock->state, &state, LOCK_HELD,
+                                                 memory_order_acquire, memory_order_relaxed);
+}
+
+/* To sleep and be woken costs more than what is done under a lock. */
+static inline void lock_take(struct lock *lock) {
+  enum { TRIES = 100 };
+  if (lock_forking) return;
+  for (int i = 0; i < TRIES; i++) {
+    if (lock_try(lock)) return;
+    lock_pause();
+  }
+  while (atomic_exchange_explicit(&lock->state, LOCK_AWAITED, memory_order_acquire) != LOCK_FREE)
+    lock_wait(&lock->state, LOCK_AWAITED);
+}
+
+static inline void lock_drop(struct lock *lock) {
+  if (lock_forking) return;
+  if (atomic_exchange_explicit(&lock->state, LOCK_FREE, memory_order_release) == LOCK_AWAITED)
+    lock_wake(&lock->state);
+}
+
+#endif

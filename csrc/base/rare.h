@@ -1,0 +1,8 @@
+/* Where functions go in the library's file (see layout.ld). */
+#ifndef PATALLOC_RARE_H
+#define PATALLOC_RARE_H
+
+/* Of a function that most processes never run: it goes where what reports need is. */
+#define RARE __attribute__((cold))
+
+#endif

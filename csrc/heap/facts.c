@@ -1,0 +1,149 @@
+/* What can be learnt of heaps, options and the machine (see facts.h and patalloc.h). */
+#include "heap/facts.h"
+
+#include "base/json.h"
+#include "os/destination.h"
+#include "os/feature_texts.h"
+#include "os/files.h"
+#include "os/init.h"
+#include "os/limits.h"
+#include "os/process.h"
+#include "patalloc.h"
+#include "watch/report.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Blocks */
+
+int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_block *block) {
+  uint32_t granule = heap->ready ? block_find((uintptr_t)pointer) : 0;
+  if (!granule || block_state(granule) != GRANULE_LIVE || !heap_owns(heap, granule) ||
+      mte_untag((uintptr_t)pointer) >= block_end(granule))
+    return errno = ENOENT, -1;
+  const struct granule *record = &region.table[granule];
+  uintptr_t start = block_pages(granule);
+  size_t guard = heap->options.guard_pages << os_page_shift, bytes = block_end(granule) - start;
+  *block = (struct patalloc_block){
+      .address = (uintptr_t)block_pointer(granule),
+      .size = record->size,
+      .usable_size = heap_usable_size(heap, granule),
+      .guard_before = guard,
+      .guard_after = guard,
+      .pages = (int64_t)(bytes >> os_page_shift),
+      .dirty_pages = heap_dirty_pages(heap, start, bytes),
+      .fill = (enum patalloc_fill)record->fill,
+      .tag = heap->tagged ? record->tag : -1,
+  };
+  return 0;
+}
+
+/* Heaps */
+
+static const char *backend_name(const struct patalloc_heap *heap) {
+  static const char *const names[] = {"zero", "memfd", "descriptor", "uffd"};
+  const struct refpage *refpage = heap->refpage;
+  if (!heap->ready) return "none yet";
+  return refpage ? names[refpage->kind] : "none";
+}
+
+static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
+  uint64_t total = stats_get(&heap->stats, stat);
+  for (int i = 0; heap->shards && i < SHARDS; i++) total += stats_get(&heap->shards[i].stats, stat);
+  return total;
+}
+
+size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
+  struct text text = {json, capacity, 0};
+  const struct json lines = JSON_LINES(&text);
+  char options[4 * DESTINATION_MOST + 1024];
+  options[0] = 0;
+  options_format(&heap->options, ":", &TEXT(options));
+  text_string(&text, "{");
+  json_string(&lines, "options", options);
+  json_string(&lines, "backend", backend_name(heap));
+  json_key(&lines, "features");
+  text_string(&text, "[");
+  for (int i = 0, listed = 0; i < OS_FEATURES && heap->ready; i++) {
+    if (!os_uses(&heap->options, i)) continue;
+    text_string(&text, listed++ ? ", " : "");
+    text_quoted(&text, os_feature_names[i], text_length(os_feature_names[i]));
+  }
+  text_string(&text, "]");
+  json_number(&lines, "pid", (uint64_t)os_process_id());
+  json_number(&lines, "blocks_live", heap->usage.blocks);
+  json_number(&lines, "blocks_peak", heap->usage.blocks_peak);
+  json_number(&lines, "bytes_live", heap->usage.bytes);
+  json_number(&lines, "bytes_peak", heap->usage.bytes_peak);
+  json_number(&lines, "bytes_retained", heap->usage.retained);
+  json_number(&lines, "bytes_quarantined", heap->quarantine.bytes);
+  for (int i = 0; i < STATS; i++) json_number(&lines, stat_names[i], sum(heap, i));
+  json_number(&lines, "vmas", vmas_used);
+  json_number(&lines, "vmas_allowed", heap->ready ? vmas_allowed() : 0);
+  text_string(&text, "\n}\n");
+  return text.length;
+}
+
+void heap_write_stats(struct patalloc_heap *heap) {
+  const char *destination = heap->options.stats;
+  if (!*destination) return;
+  char json[6144];
+  size_t length = patalloc_stats(heap, json, sizeof json);
+  int descriptor = destination_open(destination, OPEN_NEW);
+  if (descriptor < 0) {
+    report_line("the stats could not be written: the path can't be opened");
+    return;
+  }
+  os_write(descriptor, json, length < sizeof json ? length : sizeof json - 1);
+  destination_close(destination, descriptor);
+}
+
+size_t patalloc_heap_options(patalloc_heap *heap, char *text, size_t capacity) {
+  struct text written = {text, capacity, 0};
+  options_format(&heap->options, ":", &written);
+  return written.length;
+}
+
+/* Options and kernel features */
+
+/* What is allowed is composed when it is first asked for, and kept, as callers have pointers to it.
+ */
+int patalloc_option(int index, struct patalloc_option *option) {
+  enum { LONGEST = 320 };
+  static struct lock lock;
+  static char allowed[OPTIONS_MOST][LONGEST];
+  struct option_text text;
+  char composed[LONGEST] = "";
+  os_init();
+  if (!option_describe(index, &text, &TEXT(composed))) return -1;
+  lock_take(&lock);
+  if (!*allowed[index]) memcpy(allowed[index], composed, LONGEST);
+  lock_drop(&lock);
+  *option = (struct patalloc_option){text.name, text.preset, allowed[index], text.meaning};
+  return 0;
+}
+
+int patalloc_options_check(const char *options, char *text, size_t capacity) {
+  struct options parsed;
+  struct text written = {text, capacity, 0};
+  os_init();
+  options_default(&parsed);
+  if (!options_parse(&parsed, options, &written)) return errno = EINVAL, -1;
+  options_format(&parsed, "\n", &written);
+  return 0;
+}
+
+int patalloc_feature(int index, struct patalloc_feature *feature) {
+  if (index < 0 || index >= OS_FEATURES) return -1;
+  os_init();
+  const struct os_feature_text *text = &os_feature_texts[index];
+  *feature = (struct patalloc_feature){os_feature_names[index], text->since, text->purpose,
+                                       text->fallback, os_has(index)};
+  return 0;
+}
+
+void patalloc_limits(struct patalloc_limits *limits) {
+  os_init();
+  *limits = (struct patalloc_limits){os_page, os_max_map_count(), vmas_allowed(),
+                                     os_address_space_limit(), os_available_memory()};
+}

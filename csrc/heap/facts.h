@@ -1,0 +1,10 @@
+/* What can be learnt of heaps, options and the machine, as data; patalloc.h has most of it. */
+#ifndef PATALLOC_FACTS_H
+#define PATALLOC_FACTS_H
+
+#include "heap/heap.h"
+
+/* Writes the stats to where the option says; at exit. */
+void heap_write_stats(struct patalloc_heap *heap);
+
+#endif

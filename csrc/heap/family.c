@@ -1,0 +1,71 @@
+/* malloc and its kin on a heap (see patalloc.h): whether a request is small or large, and the path
+ * that the heap has for it. What is rare is out of line, so that the rest needs no registers saved.
+ */
+#include "heap/fork.h"
+#include "heap/large.h"
+#include "patalloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+void *patalloc_malloc(patalloc_heap *heap, size_t size) {
+  if (heap_is_large(heap, size)) return heap->large->allocate(heap, size, 0, false);
+  return heap->small->malloc(heap, size);
+}
+
+void *patalloc_calloc(patalloc_heap *heap, size_t count, size_t size) {
+  size_t total;
+  if (__builtin_mul_overflow(count, size, &total)) return errno = ENOMEM, NULL;
+  if (heap_is_large(heap, total)) return heap->large->allocate(heap, total, 0, true);
+  return heap->small->calloc(heap, total);
+}
+
+void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size) {
+  if (!alignment || alignment & (alignment - 1)) return errno = EINVAL, NULL;
+  if (heap_is_large(heap, size)) return heap->large->allocate(heap, size, alignment, false);
+  return heap->small->aligned(heap, alignment, size);
+}
+
+static inline void free_any(struct patalloc_heap *heap, void *pointer) {
+  if (region_holds(pointer)) return heap->large->free(heap, pointer);
+  heap->small->free(heap, pointer);
+}
+
+/* Memory that is idle is let go of by the frees that come after, small ones too. */
+__attribute__((noinline)) static void free_and_tick(struct patalloc_heap *heap, void *pointer) {
+  int error = errno;
+  if (heap->ready) fork_expect();
+  heap_tick(heap);
+  errno = error;
+  free_any(heap, pointer);
+}
+
+void patalloc_free(patalloc_heap *heap, void *pointer) {
+  enum { FREES_A_TICK = 256 };
+  static _Thread_local unsigned frees __attribute__((tls_model("initial-exec")));
+  if (++frees % FREES_A_TICK == 0) return free_and_tick(heap, pointer);
+  free_any(heap, pointer);
+}
+
+static void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {
+  const struct small_path *small = heap->small;
+  size_t have = small->usable_size(heap, "realloc", pointer);
+  if (!heap_is_large(heap, size)) return small->realloc(heap, pointer, have, size);
+  void *moved = heap->large->allocate(heap, size, 0, false);
+  if (!moved) return NULL;
+  memcpy(moved, pointer, have < size ? have : size);
+  small->free(heap, pointer);
+  return moved;
+}
+
+void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size) {
+  if (!pointer) return patalloc_malloc(heap, size);
+  if (region_holds(pointer)) return heap->large->realloc(heap, pointer, size);
+  return realloc_small(heap, pointer, size);
+}
+
+size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
+  if (!pointer) return 0;
+  if (region_holds(pointer)) return large_usable_size(heap, pointer);
+  return heap->small->usable_size(heap, "malloc_usable_size", pointer);
+}

@@ -1,0 +1,98 @@
+/* Heaps and fork(2) (see fork.h). */
+#include "heap/fork.h"
+
+#include "blocks/reset.h"
+#include "watch/disposition.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+static struct lock heaps_lock; /* guards the list */
+static struct patalloc_heap *heaps;
+static sigset_t mask; /* of the thread that forks; guarded by the same */
+
+_Atomic bool fork_handled;
+
+/* Locks are taken in this order. No handler of the program's may run while all are: it may do what
+ * is async-signal-safe, and sigaction(2) takes one. */
+static void before_fork(void) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  lock_take(&heaps_lock);
+  mask = before;
+  for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
+    lock_take(&heap->lock);
+    EACH_ARENA(heap, arena) lock_take(&arena->lock);
+    lock_take(&heap->quarantine.lock);
+  }
+  disposition_lock();
+  refpage_lock_all();
+  run_lock();
+  region_lock();
+  lock_forking = true;
+}
+
+static void drop_all(void) {
+  lock_forking = false;
+  region_unlock();
+  run_unlock();
+  refpage_unlock_all();
+  disposition_unlock();
+  for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
+    lock_drop(&heap->quarantine.lock);
+    EACH_ARENA(heap, arena) lock_drop(&arena->lock);
+    lock_drop(&heap->lock);
+  }
+}
+
+static void end_fork(void) {
+  sigset_t before = mask;
+  lock_drop(&heaps_lock);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void after_fork(void) {
+  drop_all();
+  end_fork();
+}
+
+static void restart(struct patalloc_heap *heap) {
+  if (heap->refpage && !refpage_outlives_fork(heap->refpage)) heap->refpage = NULL;
+  usage_restart(&heap->usage);
+  stats_restart(&heap->stats);
+  for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
+}
+
+static void after_fork_in_child(void) {
+  drop_all();
+  for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) restart(heap);
+  reset_restart();
+  disposition_restart();
+  for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)
+    EACH_ARENA(heap, arena) reset_settle(arena);
+  end_fork();
+}
+
+void fork_handle(void) {
+  if (!atomic_exchange(&fork_handled, true))
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
+void fork_enlist(struct patalloc_heap *heap) {
+  lock_take(&heaps_lock);
+  if (!heap->listed) {
+    heap->listed = true;
+    heap->next = heaps;
+    heaps = heap;
+  }
+  lock_drop(&heaps_lock);
+}
+
+void fork_delist(struct patalloc_heap *heap) {
+  lock_take(&heaps_lock);
+  struct patalloc_heap **link = &heaps;
+  while (*link && *link != heap) link = &(*link)->next;
+  if (*link) *link = heap->next;
+  lock_drop(&heaps_lock);
+}

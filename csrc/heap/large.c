@@ -1,0 +1,257 @@
+/* Large requests (see large.h). */
+#include "heap/large.h"
+
+#include "blocks/tag.h"
+#include "heap/fork.h"
+#include "heap/primary.h"
+#include "os/features.h"
+#include "os/memory.h"
+#include "pages/fill.h"
+#include "watch/history.h"
+#include "watch/report.h"
+#include "watch/slack.h"
+
+#include <errno.h>
+
+/* Filling */
+
+/* Whether page faults on so many bytes are better taken all at once. */
+static bool populates(const struct patalloc_heap *heap, size_t bytes) {
+  enum { LEAST = 16 };
+  return heap->options.fill == FILL_AUTO && bytes >> os_page_shift >= LEAST &&
+         os_uses(&heap->options, OS_POPULATE);
+}
+
+void large_warn_unpatterned(struct patalloc_heap *heap) {
+  stats_add(heap_stats(heap), STAT_FALLBACK_NO_MEMORY, 1);
+  if (!atomic_exchange(&heap->warned, true))
+    report_line("a block holds zeros, not the pattern: no refpage could be mapped for it, and a "
+                "memset of it would not fit in memory (said once)");
+}
+
+/* Page faults are taken all at once where there are many. */
+bool large_store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end) {
+  uintptr_t first = page_up(from), last = page_down(end);
+  if (!fill_fits(end - from)) return large_warn_unpatterned(heap), false;
+  if (last > first && populates(heap, last - first)) os_populate(first, last - first);
+  fill_pattern(heap->options.pattern, (void *)from, end - from);
+  return true;
+}
+
+enum block_fill large_fill(struct patalloc_heap *heap, uint32_t granule, uint32_t kept) {
+  uintptr_t from = block_pages(granule) + ((uintptr_t)kept << os_page_shift);
+  return large_store(heap, from, block_end(granule)) ? BLOCK_MEMSET : BLOCK_UNPATTERNED;
+}
+
+/* Taking */
+
+/* A freed block before a new one: its guards are in place, and its pages may be kept. */
+static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t size, size_t alignment,
+                     uint32_t *kept) {
+  uint32_t granule = arena_take_freed(arena, size, alignment, false, kept);
+  if (granule && *kept) stats_add(arena->stats, STAT_BLOCKS_KEPT, 1);
+  if (granule) retain_reused(arena, size);
+  if (granule) return granule;
+  heap_make_room(heap, size);
+  return arena_take_new(arena, size, alignment);
+}
+
+/* The same where pages that are not kept hold what they are to hold. Those that the program will
+ * write are made by one call, if there are many. */
+static uint32_t take_ready(struct patalloc_heap *heap, struct arena *arena, size_t size,
+                           size_t alignment) {
+  uint32_t kept, granule = take(heap, arena, size, alignment, &kept);
+  if (!granule || kept) return granule;
+  uintptr_t start = block_pages(granule);
+  size_t bytes = (size_t)retain_prefix(arena, size) << os_page_shift;
+  if (bytes > block_end(granule) - start) bytes = block_end(granule) - start;
+  if (populates(heap, bytes) && fill_fits(bytes)) os_populate(start, bytes);
+  return granule;
+}
+
+static uint32_t take_stored(struct patalloc_heap *heap, size_t size, size_t alignment,
+                            enum block_fill *fill) {
+  uint32_t kept, granule = take(heap, heap_arena(heap, STORED), size, alignment, &kept);
+  if (granule) *fill = large_fill(heap, granule, kept);
+  return granule;
+}
+
+/* Blocks of a size that is written throughout cost less in memory that is filled beforehand. */
+static uint32_t take_dense(struct patalloc_heap *heap, struct arena *patterned, size_t size,
+                           size_t alignment, enum block_fill *fill) {
+  uint32_t kept, granule = arena_take_freed(patterned, size, alignment, true, &kept);
+  if (granule) {
+    stats_add(patterned->stats, STAT_BLOCKS_KEPT, 1);
+    retain_reused(patterned, size);
+    return granule;
+  }
+  if (!fill_fits(size)) return 0;
+  granule = take_stored(heap, size, alignment, fill);
+  if (granule) stats_add(patterned->stats, STAT_BLOCKS_DENSE, 1);
+  return granule;
+}
+
+static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t alignment,
+                               enum block_fill *fill) {
+  const struct options *options = &heap->options;
+  uint32_t granule = 0;
+  *fill = options->pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
+  if (heap->refpage) {
+    struct arena *patterned = heap_arena(heap, PATTERNED);
+    if (heap->learns && retain_is_dense(patterned, size))
+      granule = take_dense(heap, patterned, size, alignment, fill);
+    if (!granule) granule = take_ready(heap, patterned, size, alignment);
+    if (granule) return granule;
+  }
+  granule = take_stored(heap, size, alignment, fill);
+  if (!granule) return 0;
+  if (heap->refpage)
+    stats_add(heap_stats(heap), STAT_FALLBACK_NO_SPAN, 1);
+  else if (options->fill != FILL_MEMSET && options->backend.kind != BACKEND_NONE)
+    stats_add(heap_stats(heap), STAT_FALLBACK_NO_REFPAGE, 1);
+  return granule;
+}
+
+uint32_t large_take(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
+                    enum block_fill *fill) {
+  if (!zero) return take_patterned(heap, size, alignment, fill);
+  *fill = BLOCK_ZERO;
+  return take_ready(heap, heap_arena(heap, ZEROED), size, alignment);
+}
+
+/* Giving back */
+
+bool large_comes_tagged(uint32_t granule) {
+  return refpage_comes_tagged(block_run(granule)->refpage);
+}
+
+void large_give_retagged(uint32_t granule) {
+  struct arena *arena = block_arena(granule);
+  stats_add(arena->stats, STAT_FREES_RESET, 1);
+  (tag_drop(granule) ? arena_give : arena_retire)(arena, granule, 0);
+}
+
+void large_give(struct patalloc_heap *heap, uint32_t granule) {
+  (void)heap;
+  if (large_comes_tagged(granule)) return large_give_retagged(granule);
+  retain(block_arena(granule), granule);
+}
+
+/* What is pushed out of the quarantine is mapped and reset, or has a run of its own, unmapped. */
+static void give_from_quarantine(uint32_t granule) {
+  struct arena *arena = block_arena(granule);
+  stats_add(arena->stats, STAT_FREES_RESET, 1);
+  (run_is_solo(block_run(granule)) ? arena_retire : arena_give)(arena, granule, 0);
+}
+
+bool large_quarantine(struct patalloc_heap *heap, uint32_t granule) {
+  const struct options *options = &heap->options;
+  if (options->on_free != ON_FREE_QUARANTINE) return false;
+  if (!quarantine_take(&heap->quarantine, granule, options)) return false;
+  while ((granule = quarantine_release(&heap->quarantine, options))) give_from_quarantine(granule);
+  return true;
+}
+
+static void count_dirty(struct patalloc_heap *heap, uint32_t granule) {
+  size_t bytes = block_end(granule) - block_pages(granule);
+  long dirty = heap->options.count ? heap_dirty_pages(heap, block_pages(granule), bytes) : -1;
+  if (dirty < 0) return;
+  stats_add(heap_stats(heap), STAT_PAGES_COUNTED, bytes >> os_page_shift);
+  stats_add(heap_stats(heap), STAT_PAGES_DIRTIED, (uint64_t)dirty);
+}
+
+void large_give_up(struct patalloc_heap *heap, uint32_t granule) {
+  size_t size = region.table[granule].size;
+  fork_expect();
+  history_freed(&heap->watch, granule);
+  count_dirty(heap, granule);
+  usage_subtract(&heap->usage, 1, size);
+  stats_add(heap_stats(heap), STAT_FREES, 1);
+  primary.large_freed(size);
+  if (!large_quarantine(heap, granule)) heap->blocks->give(heap, granule);
+}
+
+/* The family */
+
+static void count_block(struct patalloc_heap *heap, size_t size, enum block_fill fill) {
+  static const enum stat by_fill[] = {[BLOCK_REFPAGE] = STAT_BLOCKS_REFPAGE,
+                                      [BLOCK_MEMSET] = STAT_BLOCKS_MEMSET,
+                                      [BLOCK_ZERO] = STAT_BLOCKS_ZERO,
+                                      [BLOCK_NONE] = STAT_BLOCKS_UNPATTERNED,
+                                      [BLOCK_UNPATTERNED] = STAT_BLOCKS_UNPATTERNED};
+  struct stats *stats = heap_stats(heap);
+  stats_add(stats, STAT_BLOCKS, 1);
+  stats_add(stats, by_fill[fill], 1);
+  if (fill == BLOCK_REFPAGE) stats_add(stats, STAT_BYTES_REFPAGE, size);
+  if (fill == BLOCK_MEMSET) stats_add(stats, STAT_BYTES_MEMSET, size);
+  usage_add(&heap->usage, 1, size);
+}
+
+static void *make_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+  enum block_fill fill = BLOCK_ZERO;
+  uint32_t granule = heap->blocks->take(heap, size, alignment, zero, &fill);
+  if (!granule) return NULL;
+  if (!tag_take(&heap->options, granule))
+    return arena_retire(block_arena(granule), granule, 0), NULL;
+  region.table[granule].fill = (uint8_t)fill;
+  count_block(heap, size, fill);
+  history_allocated(&heap->watch, granule);
+  return block_hand_out(granule);
+}
+
+void *large_allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+  int error = errno;
+  fork_expect();
+  bool fits = size <= region_size() && alignment <= region_size();
+  void *pointer = fits ? make_block(heap, size, alignment, zero) : NULL;
+  errno = pointer ? error : ENOMEM;
+  return pointer;
+}
+
+static bool starts_at(const struct patalloc_heap *heap, uint32_t granule, const void *pointer) {
+  return block_pointer(granule) == pointer && heap_owns(heap, granule);
+}
+
+uint32_t large_claim(struct patalloc_heap *heap, const char *call, const void *pointer) {
+  uint32_t granule = granule_of(mte_untag((uintptr_t)pointer));
+  if (region_known(granule) && block_claim(granule)) {
+    if (starts_at(heap, granule, pointer)) return granule;
+    block_hand_out(granule);
+  }
+  report_misuse(&heap->watch, call, pointer);
+  return 0;
+}
+
+void large_free(struct patalloc_heap *heap, void *pointer) {
+  int error = errno;
+  uint32_t granule = large_claim(heap, "free", pointer);
+  if (granule) {
+    slack_check(&heap->watch, "free", granule);
+    large_give_up(heap, granule);
+  }
+  errno = error;
+}
+
+size_t large_usable_size(struct patalloc_heap *heap, const void *pointer) {
+  uint32_t granule = granule_of(mte_untag((uintptr_t)pointer));
+  if (region_known(granule) && block_state(granule) == GRANULE_LIVE &&
+      starts_at(heap, granule, pointer))
+    return heap_usable_size(heap, granule);
+  report_misuse(&heap->watch, "malloc_usable_size", pointer);
+  return 0;
+}
+
+/* From the primary, and filled if that fits: to its usable size, which realloc may hand out. */
+void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+  const struct small_path *small = heap->uncounted;
+  if (size > PTRDIFF_MAX || (!zero && !fill_fits(size))) return errno = ENOMEM, NULL;
+  fork_expect();
+  stats_add(heap_stats(heap), STAT_FALLBACK_PRIMARY, 1);
+  void *pointer = zero        ? small->calloc(heap, size)
+                  : alignment ? small->aligned(heap, alignment, size)
+                              : small->malloc(heap, size);
+  if (!pointer || heap->options.small_fill) return pointer;
+  size_t from = zero ? size : 0, usable = small->usable_size(heap, "malloc", pointer);
+  fill_pattern(heap->options.pattern, (char *)pointer + from, usable - from);
+  return pointer;
+}

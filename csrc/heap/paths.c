@@ -1,0 +1,90 @@
+/* Paths (see paths.h). */
+#include "heap/paths.h"
+
+#include "heap/careful.h"
+#include "heap/fork.h"
+#include "heap/hunted.h"
+#include "heap/large.h"
+#include "heap/primary.h"
+#include "heap/realloc.h"
+#include "heap/small.h"
+#include "heap/tagged.h"
+#include "os/features.h"
+#include "os/limits.h"
+#include "os/memory.h"
+#include "watch/fault.h"
+#include "watch/hunt.h"
+#include "watch/report.h"
+
+static const struct block_path blocks_plain = {large_take, large_give, realloc_resize};
+static const struct block_path blocks_hunted = {hunted_take, hunted_give, hunted_resize};
+
+static const struct large_path plain = {large_allocate, large_free, realloc_large};
+static const struct large_path tagged = {tagged_allocate, tagged_free, tagged_realloc};
+static const struct large_path hopeless = {large_from_primary, large_free, realloc_large};
+
+/* The first large request: what it needs is prepared, and from then on another path taken. */
+
+static void choose_refpages(struct patalloc_heap *heap) {
+  const struct options *options = &heap->options;
+  bool patterned = options->fill != FILL_MEMSET || !options->pattern.size;
+  heap->tagged = options->tag != TAG_OFF && os_uses(options, OS_MTE);
+  if (!heap->tagged) {
+    if (patterned) heap->refpage = refpage_get(options, options->pattern);
+    if (patterned && !heap->refpage && options->backend.kind == BACKEND_UFFD)
+      report_line("backend=uffd: this process may not use userfaultfd(2); blocks are memset");
+    heap->zeros = &refpage_zero;
+    return;
+  }
+  if (patterned) heap->refpage = refpage_get_tagged(options, options->pattern);
+  heap->zeros = refpage_get_tagged(options, refpage_zero.pattern);
+  if (!heap->zeros) heap->zeros = &refpage_zero_tagged;
+}
+
+static void prepare(struct patalloc_heap *heap) {
+  const struct options *options = &heap->options;
+  bool huge = options->fill == FILL_AUTO && os_uses(options, OS_HUGE_PAGES);
+  if (huge) heap->huge_page = os_huge_page();
+  choose_refpages(heap);
+  heap->learns = options->fill == FILL_AUTO && heap->refpage && heap->refpage != &refpage_zero &&
+                 !heap->tagged;
+  if (heap->watch.hunts && heap->refpage) heap->other = refpage_get(options, hunt_pattern(options));
+  if (heap->tagged || heap->watch.reports) fault_watch(&heap->watch, heap->tagged);
+  if (region_init(options->reserve) && run_init()) heap->shards = os_map(shards_size());
+  heap->ready = heap->shards;
+  heap->large = !heap->ready ? &hopeless : heap->tagged ? &tagged : &plain;
+}
+
+static void *allocate_first(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
+static const struct large_path unready = {allocate_first, large_free, realloc_large};
+
+/* Enlisted before its lock is taken: fork takes the list's lock first. */
+static void *allocate_first(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+  const struct options *options = &heap->options;
+  fork_enlist(heap);
+  if (*options->stats || heap->watch.reports || options->backend.kind == BACKEND_UFFD)
+    fork_handle();
+  lock_take(&heap->lock);
+  if (heap->large == &unready) prepare(heap);
+  lock_drop(&heap->lock);
+  return heap->large->allocate(heap, size, alignment, zero);
+}
+
+void heap_heed_options(struct patalloc_heap *heap) {
+  struct options *options = &heap->options;
+  bool reports = options_report(options), hunts = hunt_is_asked_for(options);
+  heap->watch = (struct watch){
+      .options = options,
+      .stats = &heap->stats,
+      .usable_size = primary.usable_size,
+      .sigaction = primary.sigaction,
+      .reports = reports,
+      .hunts = hunts,
+  };
+  if (reports) report_start(options);
+  if (hunts) hunt_start(options);
+  heap->uncounted = careful_is_due(options) ? &small_careful : &small_plain;
+  heap->small = options->count ? &small_counted : heap->uncounted;
+  heap->blocks = hunts ? &blocks_hunted : &blocks_plain;
+  if (!heap->large) heap->large = &unready;
+}

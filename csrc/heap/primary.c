@@ -1,0 +1,4 @@
+/* The primary (see primary.h). */
+#include "heap/primary.h"
+
+struct primary primary;

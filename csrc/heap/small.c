@@ -1,0 +1,81 @@
+/* Small requests (see small.h). */
+#include "heap/small.h"
+
+#include "heap/primary.h"
+#include "pages/fill.h"
+
+static void *fill_small(const struct patalloc_heap *heap, void *pointer, size_t from) {
+  const struct options *options = &heap->options;
+  if (__builtin_expect(pointer && options->small_fill && options->pattern.size, true)) {
+    size_t usable = primary.usable_size(pointer);
+    if (__builtin_expect(from < usable, true))
+      fill_pattern(options->pattern, (char *)pointer + from, usable - from);
+  }
+  return pointer;
+}
+
+static void *plain_malloc(struct patalloc_heap *heap, size_t size) {
+  return fill_small(heap, primary.malloc(size), 0);
+}
+
+/* The slack is filled, as realloc may hand it out. */
+static void *plain_calloc(struct patalloc_heap *heap, size_t size) {
+  return fill_small(heap, primary.calloc(1, size), size);
+}
+
+static void *plain_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
+  return fill_small(heap, primary.aligned(alignment, size), 0);
+}
+
+static void plain_free(struct patalloc_heap *heap, void *pointer) {
+  (void)heap;
+  primary.free(pointer);
+}
+
+static void *plain_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
+  return fill_small(heap, primary.realloc(pointer, size), size < have ? size : have);
+}
+
+static size_t plain_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
+  (void)heap, (void)call;
+  return primary.usable_size(pointer);
+}
+
+const struct small_path small_plain = {plain_malloc, plain_calloc,  plain_aligned,
+                                       plain_free,   plain_realloc, plain_usable_size};
+
+/* Counted */
+
+static const struct small_path *count_small(struct patalloc_heap *heap, size_t size) {
+  struct stats *stats = heap_stats(heap);
+  stats_add(stats, STAT_SMALL_REQUESTS, 1);
+  stats_add(stats, STAT_SMALL_BYTES, size);
+  return heap->uncounted;
+}
+
+static void *counted_malloc(struct patalloc_heap *heap, size_t size) {
+  return count_small(heap, size)->malloc(heap, size);
+}
+
+static void *counted_calloc(struct patalloc_heap *heap, size_t size) {
+  return count_small(heap, size)->calloc(heap, size);
+}
+
+static void *counted_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
+  return count_small(heap, size)->aligned(heap, alignment, size);
+}
+
+static void counted_free(struct patalloc_heap *heap, void *pointer) {
+  heap->uncounted->free(heap, pointer);
+}
+
+static void *counted_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
+  return count_small(heap, size)->realloc(heap, pointer, have, size);
+}
+
+static size_t counted_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
+  return heap->uncounted->usable_size(heap, call, pointer);
+}
+
+const struct small_path small_counted = {counted_malloc, counted_calloc,  counted_aligned,
+                                         counted_free,   counted_realloc, counted_usable_size};

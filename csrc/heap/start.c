@@ -1,0 +1,54 @@
+/* Heaps: start, end, and changes in between (see patalloc.h). */
+#include "blocks/reset.h"
+#include "heap/facts.h"
+#include "heap/fork.h"
+#include "heap/paths.h"
+#include "os/init.h"
+#include "os/memory.h"
+#include "patalloc.h"
+
+#include <errno.h>
+
+patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t capacity) {
+  char scrap[1];
+  struct text text = {complaint ? complaint : scrap, complaint ? capacity : 1, 0};
+  os_init();
+  patalloc_heap *heap = os_map(page_up(sizeof *heap));
+  if (!heap) return NULL;
+  options_default(&heap->options);
+  if (!options_parse(&heap->options, options ? options : "", &text)) {
+    os_unmap(heap, page_up(sizeof *heap));
+    return errno = EINVAL, NULL;
+  }
+  heap_heed_options(heap);
+  fork_handle();
+  return heap;
+}
+
+int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint, size_t capacity) {
+  char scrap[1];
+  struct text text = {complaint ? complaint : scrap, complaint ? capacity : 1, 0};
+  lock_take(&heap->lock);
+  bool good = options_change(&heap->options, options, &text);
+  if (good) heap_heed_options(heap);
+  lock_drop(&heap->lock);
+  return good ? 0 : (errno = EINVAL, -1);
+}
+
+size_t patalloc_release(patalloc_heap *heap) {
+  size_t bytes = 0;
+  EACH_ARENA(heap, arena) {
+    reset_settle(arena);
+    arena_drop_kept(arena, 0);
+    bytes += arena_release(arena, true);
+  }
+  return bytes;
+}
+
+void patalloc_heap_destroy(patalloc_heap *heap) {
+  heap_write_stats(heap);
+  fork_delist(heap);
+  EACH_ARENA(heap, arena) run_release_all(arena);
+  if (heap->shards) os_unmap(heap->shards, shards_size());
+  os_unmap(heap, page_up(sizeof *heap));
+}

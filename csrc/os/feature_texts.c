@@ -1,0 +1,33 @@
+/* What the kernel features are for (see feature_texts.h). */
+#include "os/feature_texts.h"
+
+const struct os_feature_text os_feature_texts[OS_FEATURES] = {
+    [OS_MEMFD] = {"Linux 3.17", "refpages: a sealed file of pattern pages",
+                  "memset of every block"},
+    [OS_MREMAP_DONTUNMAP] = {"Linux 5.13",
+                             "spans are duplicated from a template, and realloc moves pages",
+                             "the refpage's descriptor stays open; realloc copies"},
+    [OS_GUARD_REGIONS] = {"Linux 6.15", "guards that need no VMA",
+                          "guards are PROT_NONE pages, two VMAs a block"},
+    [OS_DONTNEED_LOCKED] = {"Linux 5.18", "reset of memory that is locked",
+                            "locked memory is rewritten on free"},
+    [OS_PROCESS_MADVISE] = {"Linux 6.15", "guards and resets of many blocks by one call",
+                            "a call for each"},
+    [OS_PAGEMAP_SCAN] = {"Linux 6.7", "finding the pages that were written",
+                         "the entries of /proc/self/pagemap, read one by one"},
+    [OS_PROC] = {"a mounted /proc", "finding the pages that were written",
+                 "written pages are not found: blocks are reset on free"},
+    [OS_POPULATE] = {"Linux 5.14", "making many pages by one call", "a page fault for each page"},
+    [OS_HUGE_PAGES] = {"transparent_hugepage/enabled not never",
+                       "large blocks that are written throughout", "pages of the ordinary size"},
+    [OS_DEVICE] = {"a module that makes /dev/refpage", "refpages that need one VMA for any length",
+                   "memfd"},
+    [OS_USERFAULTFD] = {"Linux 4.3, CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1",
+                        "pages made by a thread (backend=uffd, an experiment)",
+                        "memset of every block"},
+    [OS_MTE] = {"arm64 with MTE, Linux 5.10", "tags on blocks, checked at each access",
+                "blocks have no tags"},
+    [OS_TAG_REFPAGES] = {"arm64 with MTE, Linux 5.10",
+                         "blocks that come tagged, at no cost by size",
+                         "tags are stored all over a block"},
+};

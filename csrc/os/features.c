@@ -1,0 +1,195 @@
+/* Kernel features (see features.h): each probe tries what it asks about, on pages of its own. */
+#include "os/features.h"
+
+#include "os/call.h"
+#include "os/files.h"
+#include "os/guards.h"
+#include "os/limits.h"
+#include "os/memory.h"
+#include "os/pagemap.h"
+#include "os/tags.h"
+#include "os/uffd.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+const char *const os_feature_names[OS_FEATURES + 1] = {
+    [OS_MEMFD] = "memfd",
+    [OS_MREMAP_DONTUNMAP] = "mremap_dontunmap",
+    [OS_GUARD_REGIONS] = "guard_regions",
+    [OS_DONTNEED_LOCKED] = "dontneed_locked",
+    [OS_PROCESS_MADVISE] = "process_madvise",
+    [OS_PAGEMAP_SCAN] = "pagemap_scan",
+    [OS_PROC] = "proc",
+    [OS_POPULATE] = "populate",
+    [OS_HUGE_PAGES] = "huge_pages",
+    [OS_DEVICE] = "device",
+    [OS_USERFAULTFD] = "userfaultfd",
+    [OS_MTE] = "mte",
+    [OS_TAG_REFPAGES] = "tag_refpages",
+};
+
+/* Probes */
+
+enum { PROBE_PAGES = 3 }; /* the last for what may stay inaccessible */
+
+/* Pages mapped as spans are; of zeros where there is no memfd, which *memfd tells. */
+static char *probe_mapping(bool *memfd) {
+  int descriptor = os_memfd("patalloc-probe");
+  char *mapped = NULL;
+  *memfd = false;
+  if (descriptor >= 0) {
+    if (os_resize(descriptor, PROBE_PAGES * os_page) && os_seal(descriptor))
+      mapped = os_map_template(PROBE_PAGES * os_page, descriptor, false);
+    os_close(descriptor);
+    *memfd = mapped;
+  }
+  return mapped ? mapped : os_map(PROBE_PAGES * os_page);
+}
+
+static bool probe_mremap(char *pages) {
+  void *target = os_reserve(os_page);
+  bool works = target && os_duplicate(pages, (uintptr_t)target, os_page);
+  if (target) os_unmap(target, os_page);
+  return works;
+}
+
+/* Asked without a fault: a path that can't be read is EFAULT. */
+static bool is_readable(uintptr_t address) {
+  return syscall(SYS_faccessat, AT_FDCWD, address, F_OK) == 0 || errno != EFAULT;
+}
+
+/* Emulators have been seen to take advice that they don't know for done. */
+static bool probe_guard(char *pages) {
+  uintptr_t last = (uintptr_t)pages + (PROBE_PAGES - 1) * os_page;
+  return os_guard_install(last, os_page) && !is_readable(last) && os_guard_remove(last, os_page) &&
+         is_readable(last);
+}
+
+static bool probe_dontneed_locked(char *pages) {
+  return os_reset_locked((uintptr_t)pages, os_page);
+}
+
+static bool probe_process_madvise(char *pages) {
+  struct os_range ranges[] = {{(uintptr_t)pages, os_page}, {(uintptr_t)pages + os_page, os_page}};
+  return os_reset_all(ranges, 2);
+}
+
+static void count_pages(void *count, uintptr_t from, uintptr_t to) {
+  *(size_t *)count += (to - from) >> os_page_shift;
+}
+
+static bool finds_the_dirty_page(char *pages, bool scan) {
+  size_t count = 0;
+  os_reset((uintptr_t)pages, 2 * os_page);
+  pages[0] = 1;
+  return os_dirty_ranges((uintptr_t)pages, 2 * os_page, scan, count_pages, &count) && count == 1;
+}
+
+static bool probe_pagemap_scan(char *pages) {
+  return finds_the_dirty_page(pages, true);
+}
+
+static bool probe_proc(char *pages) {
+  return finds_the_dirty_page(pages, false);
+}
+
+static bool probe_populate(char *pages) {
+  return os_populate((uintptr_t)pages, os_page);
+}
+
+static bool probe_huge_pages(char *pages) {
+  (void)pages;
+  return os_huge_page() != 0;
+}
+
+/* HWCAP2_MTE says that user space may use the instructions. */
+static bool probe_mte(char *pages) {
+  enum { MTE_CAPABILITY = 1 << 18 };
+  (void)pages;
+#ifdef __aarch64__
+  return getauxval(AT_HWCAP2) & MTE_CAPABILITY;
+#else
+  return false;
+#endif
+}
+
+static bool holds_its_tag(int descriptor) {
+  enum { TAG = 5 };
+  char *mapped = NULL;
+  if (os_resize(descriptor, os_page) && os_tag_file(descriptor, os_page, TAG))
+    mapped = os_map_template(os_page, descriptor, true);
+  bool holds = mapped && mte_tag_at((uintptr_t)mapped) == TAG;
+  if (mapped) os_unmap(mapped, os_page);
+  return holds;
+}
+
+static bool probe_tag_refpages(char *pages) {
+  if (!probe_mte(pages)) return false;
+  int descriptor = os_memfd("patalloc-probe");
+  bool holds = descriptor >= 0 && holds_its_tag(descriptor);
+  if (descriptor >= 0) os_close(descriptor);
+  return holds;
+}
+
+static bool probe_device(char *pages) {
+  (void)pages;
+  int device = os_open_refpage_device();
+  if (device < 0) return false;
+  os_close(device);
+  return true;
+}
+
+/* With the privilege: else the kernel's own accesses to missing pages would fail (Linux 5.11). */
+static bool probe_userfaultfd(void) {
+  int descriptor = os_uffd_open();
+  if (descriptor < 0) return false;
+  os_close(descriptor);
+  return true;
+}
+
+enum { PROBED = 1 << 30 };
+
+static uint32_t probe_all(void) {
+  static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
+                                                      [OS_GUARD_REGIONS] = probe_guard,
+                                                      [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
+                                                      [OS_PROCESS_MADVISE] = probe_process_madvise,
+                                                      [OS_PAGEMAP_SCAN] = probe_pagemap_scan,
+                                                      [OS_PROC] = probe_proc,
+                                                      [OS_POPULATE] = probe_populate,
+                                                      [OS_HUGE_PAGES] = probe_huge_pages,
+                                                      [OS_DEVICE] = probe_device,
+                                                      [OS_MTE] = probe_mte,
+                                                      [OS_TAG_REFPAGES] = probe_tag_refpages};
+  uint32_t found = PROBED;
+  bool memfd;
+  char *pages = probe_mapping(&memfd);
+  if (!pages) return found;
+  if (memfd) found |= 1u << OS_MEMFD;
+  for (int i = 0; i < OS_FEATURES; i++)
+    if (probes[i] && probes[i](pages)) found |= 1u << i;
+  os_unmap(pages, PROBE_PAGES * os_page);
+  return found;
+}
+
+/* userfaultfd(2) is tried only when asked for: a sandbox may end a process for it. */
+bool os_has(enum os_feature feature) {
+  if (feature == OS_USERFAULTFD) return probe_userfaultfd();
+  static _Atomic uint32_t known; /* two threads may both probe: same answer */
+  uint32_t found = atomic_load_explicit(&known, memory_order_relaxed);
+  if (!found) {
+    int error = errno;
+    atomic_store_explicit(&known, found = probe_all(), memory_order_relaxed);
+    errno = error;
+  }
+  return found >> feature & 1;
+}
+
+bool os_uses(const struct options *options, enum os_feature feature) {
+  if (feature == OS_USERFAULTFD && options->backend.kind != BACKEND_UFFD) return false;
+  return !(options->without >> feature & 1) && os_has(feature);
+}

@@ -1,0 +1,24 @@
+/* Figures in the texts by which the kernel tells of limits: pure parsing. Async-signal-safe. */
+#ifndef PATALLOC_FIGURES_H
+#define PATALLOC_FIGURES_H
+
+#include <stddef.h>
+
+/* The decimal number after `key` and spaces (at the text's start, for an empty key); `otherwise`
+ * where there is none, or one too large. */
+size_t figure_after(const char *text, const char *key, size_t otherwise);
+
+/* MemAvailable of /proc/meminfo (proc(5)), in bytes; 0 where it does not tell. */
+size_t figure_available(const char *meminfo);
+
+/* What the control groups still allow of which /proc/self/cgroup says that the process is a member,
+ * with all groups above them (cgroups(7), admin-guide/cgroup-v2.rst): bytes, SIZE_MAX for no limit.
+ * `read` gives the text of a file, NUL-ended, and empty where there is none. */
+typedef void figure_read(const char *path, char *text, size_t capacity);
+size_t figure_allowance(const char *cgroup, figure_read *read);
+
+/* Bytes in a huge page, by what /sys/kernel/mm/transparent_hugepage says in `enabled` and
+ * `hpage_pmd_size`; 0 where the setting is "never" (admin-guide/mm/transhuge.rst). */
+size_t figure_huge_page(const char *enabled, const char *size);
+
+#endif

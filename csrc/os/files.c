@@ -1,0 +1,219 @@
+/* Descriptors and files (see files.h). */
+#include "os/files.h"
+
+#include "../kernel/refpage_ioctl.h"
+#include "base/text.h"
+#include "os/call.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u /* Linux 6.3; demanded where vm.memfd_noexec is 2 (memfd_create(2)) */
+#endif
+
+#define REFPAGE_DEVICE "/dev/refpage" /* kernel/refpage.c makes it */
+
+/* Descriptors */
+
+void os_close(int descriptor) {
+  syscall(SYS_close, descriptor);
+}
+
+int os_open_with(const char *path, int flags) {
+  return os_refuses("open") ? -1
+                            : (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0666);
+}
+
+int os_hide_descriptor(int descriptor) {
+  enum { HIGHEST = 65536 };
+  struct rlimit limit;
+  if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) || os_refuses("fcntl"))
+    return descriptor;
+  rlim_t place = limit.rlim_cur > HIGHEST ? HIGHEST : limit.rlim_cur;
+  long hidden = syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, place - place / 16);
+  if (hidden < 0) return descriptor;
+  os_close(descriptor);
+  return (int)hidden;
+}
+
+bool os_identify(int descriptor, struct os_identity *identity, size_t *size) {
+  struct stat status;
+  if (os_refuses("fstat") || syscall(SYS_fstat, descriptor, &status)) return false;
+  *identity = (struct os_identity){status.st_dev, status.st_ino};
+  if (size) *size = (size_t)status.st_size;
+  return true;
+}
+
+bool os_is(int descriptor, const struct os_identity *identity) {
+  struct os_identity found;
+  if (!os_identify(descriptor, &found, NULL)) return false;
+  bool same = found.device == identity->device && found.inode == identity->inode;
+  if (!same) errno = EBADF;
+  return same;
+}
+
+/* Files that refpages are made of */
+
+int os_memfd(const char *name) {
+  if (os_refuses("memfd_create")) return -1;
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  long descriptor = syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
+  if (descriptor < 0 && errno == EINVAL) descriptor = syscall(SYS_memfd_create, name, flags);
+  return (int)descriptor;
+}
+
+bool os_resize(int descriptor, size_t size) {
+  return syscall(SYS_ftruncate, descriptor, size) == 0;
+}
+
+bool os_write_at(int descriptor, const void *data, size_t size, size_t offset) {
+  if (os_refuses("pwrite")) return false;
+  ssize_t written = syscall(SYS_pwrite64, descriptor, data, size, offset);
+  if (written >= 0 && (size_t)written != size) errno = ENOSPC;
+  return written >= 0 && (size_t)written == size;
+}
+
+/* By writes and not through a mapping, so that the pages never count in this process's RSS. */
+bool os_fill(int descriptor, const void *page, size_t size) {
+  enum { BATCH = 64 };
+  struct iovec pages[BATCH];
+  for (int i = 0; i < BATCH; i++) pages[i] = (struct iovec){(void *)(uintptr_t)page, os_page};
+  for (size_t done = 0; done < size;) {
+    size_t left = (size - done) >> os_page_shift;
+    if (os_refuses("pwrite")) return false;
+    ssize_t written = syscall(SYS_pwritev, descriptor, pages, left < BATCH ? left : BATCH, done, 0);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    done += page_down((size_t)written); /* a short write goes on at the page it broke off in */
+    if ((size_t)written < os_page) return errno = ENOSPC, false;
+  }
+  return true;
+}
+
+bool os_seal(int descriptor) {
+  if (os_refuses("fcntl")) return false;
+  return syscall(SYS_fcntl, descriptor, F_ADD_SEALS,
+                 F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
+}
+
+int os_read_only(int descriptor) {
+  char path[48];
+  struct text text = TEXT(path);
+  text_string(&text, "/proc/self/fd/");
+  text_decimal(&text, (uint64_t)descriptor);
+  int twin = os_open_with(path, O_RDONLY);
+  if (twin < 0) return descriptor;
+  os_close(descriptor);
+  return twin;
+}
+
+int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags) {
+  if (os_refuses("refpage_create")) return -1;
+  return (int)syscall(number, content, size, flags);
+}
+
+int os_open_refpage_device(void) {
+  return os_open_with(REFPAGE_DEVICE, O_RDWR);
+}
+
+int os_refpage_device(const void *content, unsigned size, unsigned long flags) {
+  int device = os_open_refpage_device();
+  if (device < 0) return -1;
+  struct refpage_request request = {(uintptr_t)content, size, (__u32)flags};
+  long descriptor = syscall(SYS_ioctl, device, REFPAGE_CREATE, &request);
+  int error = errno;
+  os_close(device);
+  errno = error;
+  return (int)descriptor;
+}
+
+/* Files by path */
+
+int os_create_file(const char *path) {
+  return os_open_with(path, O_WRONLY | O_CREAT | O_TRUNC);
+}
+
+int os_append_file(const char *path) {
+  return os_open_with(path, O_WRONLY | O_CREAT | O_APPEND);
+}
+
+int os_create_shared_file(const char *path) {
+  return os_open_with(path, O_RDWR | O_CREAT | O_TRUNC);
+}
+
+int os_open_file(const char *path) {
+  return os_open_with(path, O_RDONLY);
+}
+
+void os_write(int descriptor, const char *text, size_t length) {
+  while (length) {
+    ssize_t written = syscall(SYS_write, descriptor, text, length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    text += written;
+    length -= (size_t)written;
+  }
+}
+
+bool os_is_terminal(int descriptor) {
+  char settings[64]; /* the kernel's struct termios has 36 bytes */
+  return syscall(SYS_ioctl, descriptor, TCGETS, settings) == 0;
+}
+
+/* As much as there is, up to `size`. */
+static size_t read_some(int descriptor, char *data, size_t size) {
+  size_t length = 0;
+  while (length < size) {
+    ssize_t got = syscall(SYS_read, descriptor, data + length, size - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    length += (size_t)got;
+  }
+  return length;
+}
+
+size_t os_read_file(const char *path, char *text, size_t capacity) {
+  int descriptor = os_open_with(path, O_RDONLY);
+  size_t length = descriptor < 0 ? 0 : read_some(descriptor, text, capacity - 1);
+  if (descriptor >= 0) os_close(descriptor);
+  text[length] = 0;
+  return length;
+}
+
+void os_read_link(const char *path, char *text, size_t capacity) {
+  long length = syscall(SYS_readlinkat, AT_FDCWD, path, text, capacity - 1);
+  text[length < 0 ? 0 : length] = 0;
+}
+
+bool os_each_line(const char *path, char *buffer, size_t capacity,
+                  void (*each)(void *context, const char *line), void *context) {
+  int descriptor = os_open_with(path, O_RDONLY);
+  if (descriptor < 0) return false;
+  size_t length = 0;
+  bool ended = false, cut = false; /* whether what is left of a long line is still to come */
+  for (;;) {
+    size_t end = text_until(buffer, length, '\n'), next = end < length ? end + 1 : length;
+    if (end == length && length < capacity - 1 && !ended) {
+      size_t got = read_some(descriptor, buffer + length, capacity - 1 - length);
+      ended = !got;
+      length += got;
+      continue;
+    }
+    if (!length) break;
+    buffer[end] = 0;
+    if (!cut) each(context, buffer);
+    cut = end == length && !ended;
+    memmove(buffer, buffer + next, length - next);
+    length -= next;
+  }
+  os_close(descriptor);
+  return true;
+}

@@ -1,0 +1,44 @@
+/* Address space and the pages in it (os.h says what holds for all functions). */
+#ifndef PATALLOC_MEMORY_H
+#define PATALLOC_MEMORY_H
+
+#include "os/os.h"
+
+/* Reserved address space is inaccessible and costs nothing. Metadata is zero pages anywhere. */
+void *os_reserve(size_t size);
+void *os_map(size_t size);
+void os_unmap(void *address, size_t size);      /* of a whole os_reserve or os_map */
+bool os_commit(uintptr_t address, size_t size); /* reserved metadata becomes writable */
+
+/* Over reserved address space: zero pages, or a file's from offset 0, privately. */
+bool os_map_zero(uintptr_t address, size_t size, bool tagged);
+bool os_map_private(uintptr_t address, size_t size, int descriptor, bool tagged);
+bool os_release(uintptr_t address, size_t size); /* back to reserved */
+
+/* A private mapping of a file at a place of its own, and duplicates of it while it is not written.
+ * What a failed call has unmapped is reserved. */
+void *os_map_template(size_t size, int descriptor, bool tagged);
+bool os_duplicate(void *template_, uintptr_t address, size_t size);
+bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays mapped, reset */
+
+/* Maps a file, made so long. Over `before`, if that is not NULL: the file gets its first `used`
+ * bytes. */
+RARE void *os_map_shared(int descriptor, size_t size, const void *before, size_t used);
+RARE const void *os_map_file(int descriptor, size_t *size); /* to read; NULL for an empty one too */
+
+bool os_reset(uintptr_t address, size_t size);        /* drop private copies; not of locked pages */
+bool os_reset_locked(uintptr_t address, size_t size); /* of locked ones too */
+
+/* Many ranges by one call. On failure some may have been done: each must be done again. */
+struct os_range {
+  uintptr_t start;
+  size_t size;
+};
+enum { OS_RANGES_MOST = 17 };
+bool os_reset_all(const struct os_range *ranges, unsigned count);
+
+/* Hints: a page fault for each page is saved by making all of them at once, or by larger pages. */
+bool os_populate(uintptr_t address, size_t size); /* as if every page were written */
+bool os_use_huge_pages(uintptr_t address, size_t size);
+
+#endif

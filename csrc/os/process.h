@@ -1,0 +1,15 @@
+/* This process and its threads (os.h says what holds for all functions). */
+#ifndef PATALLOC_PROCESS_H
+#define PATALLOC_PROCESS_H
+
+#include "os/os.h"
+
+int os_process_id(void);
+uint32_t os_thread_id(void);
+enum { OS_NAME = 16 };
+RARE void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
+void os_yield(void);
+uint32_t os_milliseconds(void); /* a monotonic clock that wraps */
+bool os_secure(void);           /* AT_SECURE: the environment is not to be trusted */
+
+#endif

@@ -1,0 +1,12 @@
+/* Missing pages, as userfaultfd(2) tells of them (os.h says what holds for all functions). */
+#ifndef PATALLOC_OS_UFFD_H
+#define PATALLOC_OS_UFFD_H
+
+#include "os/os.h"
+
+RARE int os_uffd_open(void); /* one that the kernel's own accesses are served by too */
+RARE bool os_uffd_watch(int descriptor, uintptr_t address, size_t size);
+/* Waits for a fault, and copies the page there. */
+RARE bool os_uffd_serve(int descriptor, const void *page);
+
+#endif

@@ -1,0 +1,89 @@
+/* The region: one reserved range of address space that holds every block of every heap, so that
+ * "is this pointer ours" is one compare. It is handed out in ranges of granules (16 pages each),
+ * and has a table with one record a granule, outside the blocks.
+ *
+ * At most one block starts in a granule, so the record of the granule that holds a block's address
+ * is that block's. Free ranges keep their size in the records at both their ends (boundary tags).
+ */
+#ifndef PATALLOC_REGION_H
+#define PATALLOC_REGION_H
+
+#include "os/mte.h"
+#include "os/os.h"
+
+#include <stdatomic.h>
+
+enum { GRANULE_PAGES = 16 };
+
+enum granule_state {
+  GRANULE_NONE,        /* no block starts here */
+  GRANULE_LIVE,        /* a block that the program has */
+  GRANULE_BUSY,        /* a block that a thread is freeing or resizing */
+  GRANULE_FREE,        /* a block that was freed and can be handed out again */
+  GRANULE_QUARANTINED, /* a block that was freed and can't be yet */
+  GRANULE_RANGE,       /* an end of a free range */
+};
+
+/* `state` is what threads race for: a block changes hands by LIVE -> BUSY, and the winner alone
+ * touches the rest. In the state FREE the rest belongs to the arena's lock, in QUARANTINED to the
+ * quarantine's, in RANGE to the region's. */
+struct granule {
+  _Atomic uint32_t state;
+  uint32_t run;        /* the run that the block lies in */
+  uint64_t size;       /* bytes requested; of a free range: granules */
+  uint32_t offset;     /* of the block's address from the granule's */
+  uint8_t fill;        /* enum block_fill */
+  uint8_t tag;         /* of the last pointer to it that was handed out; 0 without tags */
+  uint16_t kept;       /* of a free block with pages kept: its place in arena->kept, from 1 */
+  uint32_t next, prev; /* in a list of free blocks or ranges; 0 ends it */
+};
+_Static_assert(sizeof(struct granule) == 32, "the table is 1/2048 of the region at 4 KiB pages");
+
+struct region {
+  _Atomic size_t size; /* bytes; 0 until all below is set (release, acquire) */
+  uintptr_t base;
+  unsigned shift; /* log2 of the bytes in a granule */
+  struct granule *table;
+};
+extern struct region region;
+
+/* Reserves the region, halving `size` until the kernel and RLIMIT_AS agree. Idempotent; any thread
+ * may call it while others ask region_holds. False where nothing worth having can be reserved. */
+bool region_init(size_t size);
+
+static inline size_t region_size(void) {
+  return atomic_load_explicit(&region.size, memory_order_acquire);
+}
+static inline bool region_holds(const void *pointer) {
+  size_t size = region_size(); /* first: with it the base is known */
+  return mte_untag((uintptr_t)pointer) - region.base < size;
+}
+static inline uint32_t granule_of(uintptr_t address) {
+  return (uint32_t)((address - region.base) >> region.shift);
+}
+static inline uintptr_t granule_address(uint32_t granule) {
+  return region.base + ((uintptr_t)granule << region.shift);
+}
+/* The functions below may be called by any threads at the same time. */
+
+/* Takes `count` granules such that granule `first + lead` lies at a multiple of `alignment` bytes
+ * (0: anywhere). Returns the first, or 0 with ENOMEM. No system call under the lock. */
+uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment);
+
+/* Takes the `count` granules that start at `first`, if they are free. */
+bool region_take_at(uint32_t first, uint32_t count);
+
+/* Gives granules back; they must be inaccessible again, and hold no block. */
+void region_give(uint32_t first, uint32_t count);
+
+/* The nearest granules before and after these that are in use; 0 for none. */
+void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *after);
+
+/* Whether the record of this granule can be read: it has been handed out at some time.
+ * Async-signal-safe. */
+bool region_known(uint32_t granule);
+
+void region_lock(void); /* around fork */
+void region_unlock(void);
+
+#endif

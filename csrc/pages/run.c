@@ -1,0 +1,363 @@
+/* Runs (see run.h). Their records lie in a table of reserved address space that becomes usable step
+ * by step. */
+#include "pages/run.h"
+
+#include "os/features.h"
+#include "os/memory.h"
+#include "pages/fill.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct run *run_table;
+
+static struct lock lock;    /* guards all below */
+static uint32_t unused;     /* a list through fresh_next */
+static uint32_t made = 1;   /* records handed out at some time; 0 ends lists */
+static uint32_t usable = 1; /* records that can be read and written */
+static uint32_t limit;      /* records that there is room for */
+
+bool run_init(void) {
+  enum { MOST = 1 << 24 };
+  static struct lock once;
+  lock_take(&once);
+  if (!run_table) {
+    size_t granules = region_size() >> region.shift; /* a run has one at least */
+    limit = granules < MOST ? (uint32_t)granules : MOST;
+    run_table = os_reserve(page_up(limit * sizeof *run_table));
+  }
+  lock_drop(&once);
+  return run_table;
+}
+
+/* Without the lock, as two threads may do the same twice. */
+static bool commit_records(uint32_t from) {
+  enum { STEP = 1 << 12 };
+  uint32_t to = limit - from < STEP ? limit : from + STEP;
+  uintptr_t start = page_down((uintptr_t)(run_table + from));
+  if (to == from) return errno = ENOMEM, false;
+  if (!os_commit(start, page_up((uintptr_t)(run_table + to)) - start)) return false;
+  lock_take(&lock);
+  if (usable < to) usable = to;
+  lock_drop(&lock);
+  return true;
+}
+
+static uint32_t new_record(void) {
+  for (;;) {
+    lock_take(&lock);
+    uint32_t index = unused, known = usable;
+    if (index)
+      unused = run_at(index)->fresh_next;
+    else if (made < usable)
+      index = made++;
+    lock_drop(&lock);
+    if (index) {
+      *run_at(index) = (struct run){0};
+      return index;
+    }
+    if (!commit_records(known)) return 0;
+  }
+}
+
+static void drop_record(uint32_t index) {
+  lock_take(&lock);
+  run_at(index)->fresh_next = unused;
+  unused = index;
+  lock_drop(&lock);
+}
+
+/* Mapping */
+
+uintptr_t run_span_end(const struct run *run, uintptr_t address) {
+  size_t span = refpage_span(run->refpage, run->stage), offset = address - run->start;
+  if (offset < run->phase) return run->start + run->phase;
+  return run->start + run->phase + ((offset - run->phase) / span + 1) * span;
+}
+
+static void set_vmas(struct run *run, uint32_t vmas) {
+  vmas_used += (size_t)vmas - atomic_exchange(&run->vmas, vmas);
+}
+
+/* Zero pages lie in one VMA with their neighbours'; a protected guard splits one in three. */
+void run_count_vmas(struct run *run) {
+  size_t span = refpage_span(run->refpage, run->stage), spans = 1;
+  if (run->refpage->kind != REFPAGE_ZERO) spans += (run->end - run->start + span - 1) / span;
+  if (run->guards & GUARD_PROTECTED) spans += 2 * run->used;
+  set_vmas(run, (uint32_t)spans);
+}
+
+static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
+  if (run->refpage->kind == REFPAGE_ZERO || run->refpage->kind == REFPAGE_UFFD)
+    return refpage_map(run->refpage, run->stage, from, to - from);
+  for (uintptr_t at = from; at < to;) {
+    uintptr_t end = run_span_end(run, at);
+    if (end > to) end = to;
+    if (!refpage_map(run->refpage, run->stage, at, end - at)) return false;
+    at = end;
+  }
+  return true;
+}
+
+/* Giving up */
+
+/* At most one block starts in a granule; that of a solo run in the first that it maps. */
+static void forget_blocks(const struct run *run) {
+  uint32_t first = run_is_solo(run) ? granule_of(run->start) : run->first;
+  uint32_t count = run_is_solo(run) ? 1 : run->used * run->slot;
+  for (uint32_t granule = first; granule < first + count; granule++) {
+    _Atomic uint32_t *state = &region.table[granule].state;
+    if (atomic_load_explicit(state, memory_order_relaxed) != GRANULE_NONE)
+      atomic_store_explicit(state, GRANULE_NONE, memory_order_relaxed);
+  }
+}
+
+/* The way of address space back to the region, for all of a run and for parts. The blocks there
+ * have been forgotten: once the region has it, another thread's may begin there. Where the kernel
+ * refuses to unmap (a limit of VMAs), it stays mapped, and lost to us. */
+static void give_back(const struct run *run, uint32_t first, uint32_t granules) {
+  uintptr_t from = granule_address(first), to = granule_address(first + granules);
+  if (from < run->start) from = run->start;
+  if (to > run->end) to = run->end;
+  if (from >= to || os_release(from, to - from)) region_give(first, granules);
+}
+
+void run_release(uint32_t index) {
+  struct run *run = run_at(index);
+  forget_blocks(run);
+  run->arena = NULL;
+  run->refpage->mapped -= run_bytes(run);
+  set_vmas(run, 0);
+  give_back(run, run->first, run->granules);
+  drop_record(index);
+}
+
+void run_release_all(const struct arena *arena) {
+  for (uint32_t index = 1; index < made; index++)
+    if (run_at(index)->arena == arena) run_release(index);
+}
+
+/* Making */
+
+/* So that a run's neighbours can be found, as tags must differ. */
+static void mark_ends(const struct run *run) {
+  uint32_t index = (uint32_t)(run - run_table);
+  if (!run->refpage->tagged) return;
+  region.table[run->first].run = index;
+  region.table[run->first + run->granules - 1].run = index;
+}
+
+const struct run *run_with_end(uint32_t granule) {
+  uint32_t index = granule ? region.table[granule].run : 0;
+  if (!index || index >= made) return NULL;
+  const struct run *run = run_at(index);
+  return run->arena && granule - run->first < run->granules ? run : NULL;
+}
+
+static uint32_t map_new(uint32_t index) {
+  struct run *run = run_at(index);
+  run->refpage->mapped += run_bytes(run);
+  if (map_spans(run, run->start, run->end)) {
+    run_count_vmas(run);
+    return index;
+  }
+  int error = errno;
+  run_release(index);
+  errno = error;
+  return 0;
+}
+
+static uint32_t new_run(struct arena *arena, struct refpage *refpage, unsigned stage,
+                        const struct solo *solo) {
+  uint32_t index = new_record();
+  if (!index) return 0;
+  struct run *run = run_at(index);
+  uint32_t taken = region_take(solo->gap + solo->granules, solo->gap + solo->lead, solo->alignment);
+  if (!taken) return drop_record(index), 0;
+  if (solo->gap) region_give(taken, solo->gap); /* was never mapped */
+  run->first = taken + solo->gap;
+  run->arena = arena;
+  run->refpage = refpage;
+  run->stage = (uint8_t)stage;
+  run->granules = solo->granules;
+  run->start = granule_address(run->first) + solo->offset;
+  run->end = run->start + solo->size;
+  mark_ends(run);
+  return index;
+}
+
+uint32_t run_new_shared(struct arena *arena, struct refpage *refpage, unsigned stage,
+                        uint32_t slot) {
+  size_t span = refpage_span(refpage, stage);
+  struct solo whole = {.granules = (uint32_t)(span >> region.shift), .size = span};
+  uint32_t index = new_run(arena, refpage, stage, &whole);
+  if (!index) return 0;
+  struct run *run = run_at(index);
+  run->phase = span;
+  run->slot = slot;
+  run->slots = run->granules / slot;
+  return map_new(index);
+}
+
+/* The first span is the short one, so that the last ends where another can follow. */
+uint32_t run_new_solo(struct arena *arena, struct refpage *refpage, const struct solo *solo) {
+  uint32_t index = new_run(arena, refpage, solo->stage, solo);
+  if (!index) return 0;
+  struct run *run = run_at(index);
+  size_t span = refpage_span(refpage, solo->stage), rest = solo->size % span;
+  run->phase = solo->phase ? solo->phase : rest ? rest : span;
+  run->slots = 1;
+  run->used = 1;
+  return map_new(index);
+}
+
+bool run_is_outgrown(struct run *run, bool mapped) {
+  size_t spans = run->vmas;
+  return run_is_solo(run) && refpage_outgrows(run->refpage, run->stage, spans,
+                                              mapped ? spans * WALKS_A_MAPPING : spans);
+}
+
+/* The short first span shrinks or grows with the front. */
+static void move_start(struct run *run, uintptr_t start) {
+  size_t span = refpage_span(run->refpage, run->stage);
+  uintptr_t boundary = run->start + run->phase;
+  run->start = start;
+  if (boundary > start) {
+    run->phase = (boundary - start - 1) % span + 1;
+  } else {
+    size_t over = (start - boundary) % span;
+    run->phase = span - over;
+  }
+}
+
+/* Maps more at the front, or unmaps there. */
+static bool map_front(struct run *run, uintptr_t start) {
+  uintptr_t before = run->start, boundary = before + run->phase;
+  if (start > before && !os_release(before, start - before)) return false;
+  if (start != before) move_start(run, start);
+  return start >= before || map_spans(run, start, boundary);
+}
+
+static void set_granules(struct run *run, uint32_t first, uint32_t granules) {
+  run->refpage->mapped -= run_bytes(run);
+  run->first = first;
+  run->granules = granules;
+  run->refpage->mapped += run_bytes(run);
+  mark_ends(run);
+}
+
+bool run_fit(struct run *run, uintptr_t start, size_t guard) {
+  uint32_t first = granule_of(start - guard), last = granule_of(run->end + guard - 1) + 1;
+  uint32_t before = run->first, end = before + run->granules;
+  forget_blocks(run);
+  if (start == run->start && first == before && last == end) return true;
+  if (!map_front(run, start)) return false;
+  run_count_vmas(run);
+  set_granules(run, first, last - first);
+  if (first > before) give_back(run, before, first - before);
+  if (end > last) give_back(run, last, end - last);
+  return true;
+}
+
+static bool take_room(struct run *run, uintptr_t end) {
+  uint32_t behind = run->first + run->granules;
+  uintptr_t room = granule_address(behind);
+  if (end <= room) return true;
+  size_t more = (end - room + ((size_t)1 << region.shift) - 1) >> region.shift;
+  if (more > UINT32_MAX || !region_take_at(behind, (uint32_t)more)) return false;
+  set_granules(run, run->first, run->granules + (uint32_t)more);
+  return true;
+}
+
+bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
+  size_t span = refpage_span(run->refpage, run->stage);
+  uintptr_t before = run->end, mapped = before + (end - before + span - 1) / span * span;
+  if (!take_room(run, mapped + guard)) return false;
+  if (!map_spans(run, before, mapped)) return os_release(before, mapped - before), false;
+  run->end = mapped;
+  run_count_vmas(run);
+  return true;
+}
+
+void run_shorten(struct run *run, uintptr_t end) {
+  uintptr_t boundary = run_span_end(run, end - 1);
+  if (boundary >= run->end || !os_release(boundary, run->end - boundary)) return;
+  run->end = boundary;
+  run_count_vmas(run);
+}
+
+bool run_change_refpage(struct run *run, struct refpage *refpage) {
+  run->refpage->mapped -= run_bytes(run);
+  run->refpage = refpage;
+  run->refpage->mapped += run_bytes(run);
+  return map_spans(run, run->start, run->end);
+}
+
+bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage) {
+  size_t span = refpage->kind == REFPAGE_ZERO ? end - start : refpage_span(refpage, run->stage);
+  uint32_t pieces = (uint32_t)((end - start + span - 1) / span);
+  if (vmas_used + pieces + 2 > vmas_allowed()) return false;
+  for (uintptr_t at = start; at < end; at += span) {
+    size_t size = end - at < span ? end - at : span;
+    if (!refpage_map(refpage, run->stage, at, size)) return false;
+  }
+  set_vmas(run, run->vmas + pieces + 2);
+  return true;
+}
+
+/* Pages that hold the pattern are left alone, so that a sparse block stays sparse. */
+static void copy_pages(uintptr_t from, uintptr_t to, size_t size) {
+  for (size_t at = 0; at < size; at += os_page)
+    if (memcmp((void *)(to + at), (void *)(from + at), os_page))
+      memcpy((void *)(to + at), (void *)(from + at), os_page);
+}
+
+/* A failed mremap(2) may have unmapped its target, which is mapped again before the copy. What was
+ * moved before that failed too is copied back: that needs no help of the kernel's. */
+bool run_move(const struct run *source, uintptr_t from, struct run *target, size_t size,
+              bool *moved) {
+  uintptr_t to = target->start;
+  bool all = *moved;
+  for (size_t done = 0; done < size;) {
+    size_t piece = run_span_end(source, from + done) - (from + done);
+    if (!all) piece = run_span_end(target, to + done) - (to + done);
+    if (piece > size - done) piece = size - done;
+    if (all && !os_move_pages(from + done, to + done, piece)) {
+      if (!map_spans(target, to + done, target->end)) {
+        copy_pages(to, from, done);
+        return false;
+      }
+      all = false;
+    }
+    if (!all) copy_pages(from + done, to + done, piece);
+    done += piece;
+  }
+  *moved = all;
+  return true;
+}
+
+/* As a reset would leave them. */
+static void rewrite(const struct refpage *refpage, uintptr_t start, size_t size) {
+  fill_pattern(refpage->pattern, (void *)start, size);
+  if (refpage->tagged) mte_tag(start, start + size, refpage->tag);
+}
+
+void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options) {
+  if (os_reset(start, size)) return;
+  if (!os_uses(options, OS_DONTNEED_LOCKED) || !os_reset_locked(start, size))
+    rewrite(run->refpage, start, size);
+}
+
+bool run_unmap(struct run *run) {
+  if (!os_release(run->start, run->end - run->start)) return false;
+  set_vmas(run, 0);
+  return true;
+}
+
+void run_lock(void) {
+  lock_take(&lock);
+}
+
+void run_unlock(void) {
+  lock_drop(&lock);
+}

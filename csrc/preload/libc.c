@@ -1,0 +1,26 @@
+/* What is underneath where the core is linked, into the Python extension or a program, and not
+ * preloaded: the process's malloc, and its sigaction. */
+#include "heap/primary.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+static void *aligned(size_t alignment, size_t size) {
+  void *pointer = NULL;
+  int error =
+      posix_memalign(&pointer, alignment < sizeof(void *) ? sizeof(void *) : alignment, size);
+  if (error) errno = error;
+  return pointer;
+}
+
+/* Nothing is taken from it here: it sees the frees of all blocks but those that were asked of us.
+ */
+static void large_freed(size_t size) {
+  (void)size;
+}
+
+__attribute__((constructor)) static void hand_down(void) {
+  primary = (struct primary){malloc,      calloc,   realloc, aligned, free, malloc_usable_size,
+                             large_freed, sigaction};
+}

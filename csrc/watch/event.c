@@ -1,0 +1,177 @@
+/* Events (see event.h). Records are read without locks, as the thread that holds one may be the one
+ * that faulted. */
+#include "watch/event.h"
+
+#include "blocks/arena.h"
+
+#include <string.h>
+
+/* How far from a block an address is still taken for meant for it. */
+enum { FAR = 1 << 24 };
+
+/* The block with the highest address up to this one, however large it is; 0 for none. */
+static uint32_t block_up_to(uintptr_t address) {
+  uint32_t granule = granule_of(address);
+  while (granule && region_known(granule) &&
+         !(block_exists(granule) && block_address(granule) <= address))
+    granule--;
+  return region_known(granule) ? granule : 0;
+}
+
+/* The first block after this address, if it is not far. */
+static uint32_t block_after(uintptr_t address) {
+  for (uint32_t granule = granule_of(address);
+       region_known(granule) && granule_address(granule) < address + FAR; granule++)
+    if (block_exists(granule) && block_address(granule) > address) return granule;
+  return 0;
+}
+
+static uint64_t distance_after(uint32_t granule, uintptr_t address) {
+  return address - (block_address(granule) + region.table[granule].size) + 1;
+}
+
+static void set_block(struct event *event, uint32_t granule) {
+  uintptr_t address = mte_untag(event->address), start = block_address(granule);
+  enum granule_state state = block_state(granule);
+  event->block = start;
+  event->size = region.table[granule].size;
+  event->live = state == GRANULE_LIVE || state == GRANULE_BUSY;
+  history_get(granule, &event->history);
+  if (address < start) {
+    event->place = PLACE_BEFORE;
+    event->distance = start - address;
+  } else if (address < start + event->size) {
+    event->place = PLACE_INSIDE;
+    event->distance = address - start;
+  } else {
+    event->place = PLACE_AFTER;
+    event->distance = distance_after(granule, address);
+  }
+}
+
+/* A block whose run is gone, of which only history tells. */
+static void set_released(struct event *event, uint32_t granule) {
+  history_get(granule, &event->history);
+  event->block = granule_address(granule) + event->history.offset;
+  event->size = event->history.size;
+  event->released = true;
+  event->place = PLACE_INSIDE;
+  event->distance = mte_untag(event->address) - event->block;
+}
+
+/* The block around the address, one that was there, or the nearest one. */
+static void set_nearest(struct event *event) {
+  uintptr_t address = mte_untag(event->address);
+  uint32_t before = block_up_to(address), after = block_after(address);
+  if (before && address < block_address(before) + region.table[before].size)
+    return set_block(event, before);
+  uint32_t released = history_find(address);
+  if (released) return set_released(event, released);
+  if (before && distance_after(before, address) > FAR) before = 0;
+  if (before && after && block_address(after) - address < distance_after(before, address))
+    before = 0;
+  if (before || after) set_block(event, before ? before : after);
+}
+
+static enum event_kind kind_of_access(const struct event *event) {
+  if (event->place == PLACE_UNKNOWN) return EVENT_WILD_ACCESS;
+  if (!event->live) return EVENT_USE_AFTER_FREE;
+  return event->place == PLACE_BEFORE  ? EVENT_UNDERFLOW
+         : event->place == PLACE_AFTER ? EVENT_OVERFLOW
+                                       : EVENT_WILD_ACCESS;
+}
+
+static void clear_event(struct event *event) {
+  memset(event, 0, offsetof(struct event, stack));
+  event->tags[0] = event->tags[1] = -1;
+  event->size = UINT64_MAX;
+}
+
+void event_of_fault(struct event *event, int signal, const char *access, uintptr_t address) {
+  clear_event(event);
+  event->signal = signal;
+  event->access = access;
+  event->address = address;
+  if (address) set_nearest(event);
+  event->kind = kind_of_access(event);
+}
+
+void event_set_tags(struct event *event) {
+  event->kind = EVENT_TAG_MISMATCH;
+  if (!event->address) return;
+  event->tags[0] = (int)mte_tag_of(event->address);
+  event->tags[1] = (int)mte_tag_at(mte_untag(event->address));
+}
+
+static enum event_kind kind_of_freed(const char *call) {
+  return text_is("free", call, text_length(call)) ? EVENT_DOUBLE_FREE : EVENT_USE_AFTER_FREE;
+}
+
+/* A run that is being released has no arena. */
+static bool is_foreign(uint32_t granule, const struct options *heap) {
+  const struct arena *arena = block_arena(granule);
+  return arena && arena->options != heap;
+}
+
+void event_of_misuse(struct event *event, const struct options *heap, const char *call,
+                     const void *pointer) {
+  clear_event(event);
+  event->call = call;
+  event->address = (uintptr_t)pointer;
+  uint32_t granule = block_find((uintptr_t)pointer);
+  uint32_t released = granule ? 0 : history_find(mte_untag((uintptr_t)pointer));
+  if (granule) set_block(event, granule);
+  if (released) set_released(event, released);
+  event->foreign = granule && is_foreign(granule, heap);
+  bool at_start = event->place == PLACE_INSIDE && !event->distance;
+  event->kind = !at_start || event->live                   ? EVENT_INVALID_FREE
+                : text_is("free", call, text_length(call)) ? EVENT_DOUBLE_FREE
+                                                           : EVENT_USE_AFTER_FREE;
+  if (at_start && event->live && !event->foreign) {
+    event->tags[0] = (int)mte_tag_of(event->address);
+    event->tags[1] = region.table[granule].tag;
+  }
+}
+
+static void set_overwritten(struct event *event, const char *call, uintptr_t from, uintptr_t end) {
+  event->call = call;
+  event->access = "write";
+  event->address = from;
+  event->found = end - from < sizeof event->bytes ? (unsigned)(end - from) : sizeof event->bytes;
+  memcpy(event->bytes, (const void *)from, event->found);
+}
+
+void event_of_overwrite(struct event *event, const char *call, uint32_t granule, uintptr_t from,
+                        uintptr_t end) {
+  clear_event(event);
+  set_overwritten(event, call, from, end);
+  set_block(event, granule);
+  event->kind = kind_of_access(event);
+}
+
+static void set_small(struct event *event, const void *pointer, uint64_t size, uint32_t stack) {
+  event->block = (uintptr_t)pointer;
+  event->size = size;
+  if (stack) event->history = (struct history){.size = size, .allocated = {.stack = stack}};
+}
+
+void event_of_small_overwrite(struct event *event, const char *call, const void *pointer,
+                              uint64_t size, uint32_t stack, uintptr_t from, uintptr_t end) {
+  clear_event(event);
+  set_overwritten(event, call, from, end);
+  set_small(event, pointer, size, stack);
+  event->kind = EVENT_OVERFLOW;
+  event->live = true;
+  event->place = PLACE_AFTER;
+  event->distance = size == UINT64_MAX ? 0 : from - (event->block + size) + 1;
+}
+
+void event_of_freed_small(struct event *event, const char *call, const void *pointer,
+                          uint32_t stack) {
+  clear_event(event);
+  event->call = call;
+  event->address = (uintptr_t)pointer;
+  set_small(event, pointer, UINT64_MAX, stack);
+  event->kind = kind_of_freed(call);
+  event->place = PLACE_INSIDE;
+}

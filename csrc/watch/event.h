@@ -1,0 +1,62 @@
+/* Events: what went wrong in a heap, and where, as far as the records tell. */
+#ifndef PATALLOC_EVENT_H
+#define PATALLOC_EVENT_H
+
+#include "watch/history.h"
+#include "watch/stack.h"
+
+enum event_kind {
+  EVENT_OVERFLOW,
+  EVENT_UNDERFLOW,
+  EVENT_USE_AFTER_FREE,
+  EVENT_WILD_ACCESS, /* an address in the heap, but of no block, or one that may not be accessed so
+                      */
+  EVENT_TAG_MISMATCH,
+  EVENT_DOUBLE_FREE,
+  EVENT_INVALID_FREE,
+};
+
+enum event_place { PLACE_UNKNOWN, PLACE_BEFORE, PLACE_INSIDE, PLACE_AFTER };
+
+struct event {
+  enum event_kind kind;
+  const char *access;     /* read, write, execute or access; NULL: none was made */
+  const char *call;       /* of the family, that found it; NULL: a fault did */
+  int signal;             /* that the fault is; 0: none */
+  uintptr_t address;      /* that was accessed or passed, with its tag; 0: not known */
+  int tags[2];            /* of a mismatch: the pointer's and the memory's; else -1 */
+  enum event_place place; /* of the address, from the block; unknown: there is none near */
+  uint64_t distance; /* 1 for the first byte before or after the block, 0 for its first inside */
+  uintptr_t block;   /* its address */
+  uint64_t size;     /* its bytes, as requested; UINT64_MAX: not known */
+  bool live;         /* it was when this was noticed */
+  bool foreign;      /* it is another heap's than the one that was called */
+  bool released;     /* its address space has been released since */
+  struct history history; /* of it; a size of 0: not kept */
+  unsigned found;         /* of the bytes there, how many are given, where they were overwritten */
+  unsigned char bytes[16];
+  struct stack stack; /* of the access or call */
+};
+
+/* A fault inside the region. */
+void event_of_fault(struct event *event, int signal, const char *access, uintptr_t address);
+
+/* The fault is one of memory tags. */
+void event_set_tags(struct event *event);
+
+/* `call` was given an address that is no live block of the heap with these options. */
+void event_of_misuse(struct event *event, const struct options *heap, const char *call,
+                     const void *pointer);
+
+/* `call` found that bytes around a live block were overwritten: those of [from, end). */
+void event_of_overwrite(struct event *event, const char *call, uint32_t granule, uintptr_t from,
+                        uintptr_t end);
+
+/* The same of a block of the primary's, allocated with the stack of this number; or such a block
+ * was freed already. */
+void event_of_small_overwrite(struct event *event, const char *call, const void *pointer,
+                              uint64_t size, uint32_t stack, uintptr_t from, uintptr_t end);
+void event_of_freed_small(struct event *event, const char *call, const void *pointer,
+                          uint32_t stack);
+
+#endif

@@ -1,0 +1,256 @@
+/* Faults (see fault.h). The handler runs on the program's stack, which may be a small alternate
+ * one, and needs little of it: a report is made on a stack of its own. It reads records without
+ * locks. */
+#undef _FORTIFY_SOURCE /* whose longjmp(3) refuses to leave a stack of our own */
+#include "watch/fault.h"
+
+#include "base/text.h"
+#include "os/mte.h"
+#include "watch/disposition.h"
+#include "watch/event.h"
+#include "watch/recover.h"
+#include "watch/report.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <string.h>
+#include <ucontext.h>
+
+/* Newer than the oldest C library that this builds with (sigaction(2)). */
+#ifndef SEGV_MTEAERR
+#define SEGV_MTEAERR 8 /* Linux 5.10 */
+#define SEGV_MTESERR 9
+#endif
+
+static _Atomic bool tagged; /* whether some heap has tags, which are checked */
+
+/* Passing on */
+
+static void end_by(int signal, const siginfo_t *info) {
+  disposition_end(signal);
+  bool happens_again = info->si_code > 0 && info->si_code != SEGV_MTEAERR;
+  if (!happens_again) raise(signal);
+}
+
+/* What a handler of the program's has blocked is blocked here already, as ours was installed so. */
+static void pass_on(int signal, siginfo_t *info, void *context) {
+  struct sigaction program = disposition_of(signal);
+  if (!disposition_is_handler(&program)) return end_by(signal, info);
+  if (program.sa_flags & SA_RESETHAND) disposition_action(signal, &(struct sigaction){0}, NULL);
+  if (program.sa_flags & SA_SIGINFO) return program.sa_sigaction(signal, info, context);
+  program.sa_handler(signal);
+}
+
+/* The processor's part */
+
+#if defined __x86_64__
+
+static uintptr_t pc_of(const ucontext_t *context) {
+  return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+}
+
+/* Back into the call by which the program came to where no code is. */
+static void leave_call(ucontext_t *context) {
+  greg_t *registers = context->uc_mcontext.gregs;
+  registers[REG_RIP] = *(const greg_t *)registers[REG_RSP] - 1;
+  registers[REG_RSP] += sizeof(greg_t);
+}
+
+/* The error code of a page fault (Intel SDM, volume 3, 4.7). */
+static const char *access_of(const ucontext_t *context) {
+  enum { PAGE_FAULT = 14, WRITE = 2, FETCH = 16 };
+  long error = context->uc_mcontext.gregs[REG_ERR];
+  if (context->uc_mcontext.gregs[REG_TRAPNO] != PAGE_FAULT) return "access";
+  return error & FETCH ? "execute" : error & WRITE ? "write" : "read";
+}
+
+#elif defined __aarch64__
+
+static uintptr_t pc_of(const ucontext_t *context) {
+  return (uintptr_t)context->uc_mcontext.pc;
+}
+
+/* Back into the call by which the program came to where no code is. */
+static void leave_call(ucontext_t *context) {
+  context->uc_mcontext.pc = context->uc_mcontext.regs[30] - 1;
+}
+
+/* The exception syndrome (Arm ARM, ESR_EL1: EC, ISS.WnR); the kernel gives it in a record of the
+ * signal frame (asm/sigcontext.h). */
+static const char *access_of(const ucontext_t *context) {
+  enum { WRITE = 1 << 6, CLASS_SHIFT = 26, FETCH = 0x20 };
+  const char *record = (const char *)context->uc_mcontext.__reserved;
+  for (;;) {
+    const uint32_t *head = (const uint32_t *)record;
+    if (!head[0] || !head[1]) return "access";
+    if (head[0] == ESR_MAGIC) {
+      uint64_t syndrome = *(const uint64_t *)(record + 8);
+      if ((syndrome >> CLASS_SHIFT & 0x3e) == FETCH) return "execute";
+      return syndrome & WRITE ? "write" : "read";
+    }
+    record += head[1];
+  }
+}
+
+#else
+
+static uintptr_t pc_of(const ucontext_t *context) {
+  (void)context;
+  return 0;
+}
+
+static void leave_call(ucontext_t *context) {
+  (void)context;
+}
+
+static const char *access_of(const ucontext_t *context) {
+  (void)context;
+  return "access";
+}
+
+#endif
+
+/* A stack of our own. The unwinder is to find its way from there to where the fault was, and so
+ * what it goes by is copied to the new stack's start: the frame that the kernel has made for the
+ * signal, and the address that the handler returns to, by which that is known as one. */
+
+struct fault {
+  int signal;
+  siginfo_t *info;
+  ucontext_t *context;
+  const char *access;
+  uintptr_t pc; /* where the call stack is to start */
+  void (*function)(struct fault *);
+  sigjmp_buf back;
+};
+
+enum { REPORT_STACK = 1 << 16 };
+static char report_stack[REPORT_STACK] __attribute__((aligned(64)));
+#define REPORT_STACK_END ((uintptr_t)report_stack + REPORT_STACK)
+
+__attribute__((noreturn)) static void run_there(struct fault *fault) {
+  fault->function(fault);
+  siglongjmp(fault->back, 1);
+}
+
+static void prepare_copy(struct fault *fault, ucontext_t *copy) {
+  if (text_is("execute", fault->access, text_length(fault->access))) leave_call(copy);
+  fault->pc = pc_of(copy);
+}
+
+#if defined __x86_64__
+
+/* struct rt_sigframe: the return address, the context, the rest (arch/x86/include/asm/sigframe.h).
+ * At a function's start the stack pointer lies 8 below a multiple of 16. */
+static bool switch_stack(struct fault *fault, uintptr_t trampoline) {
+  const uintptr_t *frame = (const uintptr_t *)fault->context - 1;
+  enum { RETURN = sizeof *frame, SIZE = RETURN + offsetof(ucontext_t, uc_sigmask) + 8 };
+  if (*frame != trampoline) return false;
+  uintptr_t top = ((REPORT_STACK_END - SIZE) & ~(uintptr_t)15) - RETURN;
+  memcpy((void *)top, frame, SIZE);
+  prepare_copy(fault, (ucontext_t *)(top + RETURN));
+  __asm__ volatile("movq %0, %%rsp\n\t"
+                   "jmpq *%1"
+                   :
+                   : "r"(top), "r"(run_there), "D"(fault)
+                   : "memory");
+  __builtin_unreachable();
+}
+
+#elif defined __aarch64__
+
+/* struct rt_sigframe: the siginfo, the context (arch/arm64/kernel/signal.c). */
+static bool switch_stack(struct fault *fault, uintptr_t trampoline) {
+  enum { SIZE = sizeof(siginfo_t) + sizeof(ucontext_t) };
+  if ((uintptr_t)fault->context != (uintptr_t)(fault->info + 1)) return false;
+  uintptr_t top = (REPORT_STACK_END - SIZE) & ~(uintptr_t)15;
+  memcpy((void *)top, fault->info, SIZE);
+  prepare_copy(fault, (ucontext_t *)(top + sizeof(siginfo_t)));
+  register struct fault *argument __asm__("x0") = fault;
+  register uintptr_t stack __asm__("x1") = top;
+  register void (*function)(struct fault *) __asm__("x2") = run_there;
+  register uintptr_t return_to __asm__("x30") = trampoline;
+  __asm__ volatile("mov sp, x1\n\t"
+                   "mov x29, xzr\n\t"
+                   "br x2"
+                   :
+                   : "r"(argument), "r"(stack), "r"(function), "r"(return_to)
+                   : "memory");
+  __builtin_unreachable();
+}
+
+#else
+
+static bool switch_stack(struct fault *fault, uintptr_t trampoline) {
+  (void)fault, (void)trampoline;
+  return false;
+}
+
+#endif
+
+static void call_there(struct fault *fault, uintptr_t trampoline) {
+  if (sigsetjmp(fault->back, 0)) return;
+  if (!switch_stack(fault, trampoline)) fault->function(fault);
+}
+
+/* Reporting */
+
+static bool is_late(const siginfo_t *info) {
+  return info->si_signo == SIGSEGV && info->si_code == SEGV_MTEAERR;
+}
+
+static bool is_of_tags(const siginfo_t *info) {
+  return is_late(info) || (info->si_signo == SIGSEGV && info->si_code == SEGV_MTESERR);
+}
+
+static bool is_ours(const siginfo_t *info) {
+  if (is_late(info)) return true;
+  bool has_address = info->si_code > 0 && info->si_code != SI_KERNEL;
+  return has_address && region_holds(info->si_addr) && (is_of_tags(info) || report_is_wanted());
+}
+
+static void report_it(void *faulted) {
+  const struct fault *fault = faulted;
+  const siginfo_t *info = fault->info;
+  static struct event event; /* only one thread is here at a time */
+  uintptr_t address = is_late(info) ? 0 : (uintptr_t)info->si_addr;
+  event_of_fault(&event, fault->signal, fault->access, address);
+  if (is_of_tags(info)) event_set_tags(&event);
+  stack_take(&event.stack, STACK_MOST / 2, fault->pc);
+  report_fault(&event);
+}
+
+/* What the report itself makes fault is noticed here, on this stack, and not on the alternate one,
+ * which the handler below this may be using. */
+static void report_with_care(struct fault *fault) {
+  sigset_t faults, mask;
+  sigemptyset(&faults);
+  for (int i = 0; i < DISPOSITIONS; i++) sigaddset(&faults, disposition_signals[i]);
+  disposition_nest();
+  pthread_sigmask(SIG_UNBLOCK, &faults, &mask);
+  if (!recover_try(report_it, fault)) report_line("a fault in the heap could not be reported");
+  pthread_sigmask(SIG_SETMASK, &mask, NULL);
+  disposition_unnest();
+}
+
+static void on_fault(int signal, siginfo_t *info, void *context) {
+  int error = errno;
+  struct fault fault = {.signal = signal, .info = info, .context = context};
+  fault.function = report_with_care;
+  if (info->si_code > 0) recover_from(pc_of(context));
+  if (is_ours(info) && report_begin()) {
+    fault.access = is_late(info) ? "access" : access_of(context);
+    fault.pc = pc_of(context);
+    bool unchecked = tagged && mte_ignore(true);
+    call_there(&fault, (uintptr_t)__builtin_return_address(0));
+    if (tagged) mte_ignore(unchecked);
+    report_end();
+  }
+  errno = error;
+  pass_on(signal, info, context);
+}
+
+void fault_watch(const struct watch *watch, bool tags) {
+  if (tags) tagged = true;
+  disposition_install(on_fault, watch->sigaction, tags);
+}

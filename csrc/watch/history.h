@@ -1,0 +1,40 @@
+/* History: who allocated and who freed the blocks, and when; beside the region's table, with a
+ * record a granule. A record stays when its block's address space is released, until another block
+ * starts there. Kept only where reports are wanted. */
+#ifndef PATALLOC_HISTORY_H
+#define PATALLOC_HISTORY_H
+
+#include "pages/region.h"
+#include "watch/watch.h"
+
+struct moment {
+  uint32_t stack;  /* its number; 0: not taken */
+  uint32_t thread; /* 0: has not been */
+  uint32_t time;   /* os_milliseconds */
+};
+
+struct history {
+  uint64_t size;   /* bytes requested; 0: no block */
+  uint32_t offset; /* of its address from the granule's */
+  struct moment allocated, freed;
+};
+
+/* The calling thread has got the block, or resized it; or it gives it up. Nothing where reports are
+ * not wanted, or there is no memory. Any threads may do so at the same time; not a signal handler.
+ */
+void history_note_allocated(const struct options *options, uint32_t granule);
+void history_note_freed(const struct options *options, uint32_t granule);
+static inline void history_allocated(const struct watch *watch, uint32_t granule) {
+  if (watch->reports) history_note_allocated(watch->options, granule);
+}
+static inline void history_freed(const struct watch *watch, uint32_t granule) {
+  if (watch->reports) history_note_freed(watch->options, granule);
+}
+
+/* The record of this granule; false for none. Async-signal-safe. */
+bool history_get(uint32_t granule, struct history *history);
+
+/* The granule of the block that last held the address, and was freed; 0 for none. Likewise. */
+uint32_t history_find(uintptr_t address);
+
+#endif

@@ -1,0 +1,391 @@
+/* Reports (see report.h). */
+#include "watch/report.h"
+
+#include "base/json.h"
+#include "base/lock.h"
+#include "os/destination.h"
+#include "os/features.h"
+#include "os/files.h"
+#include "os/process.h"
+#include "watch/modules.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE = 1024 };
+
+static const char *const kinds[] = {
+    [EVENT_OVERFLOW] = "heap-buffer-overflow", [EVENT_UNDERFLOW] = "heap-buffer-underflow",
+    [EVENT_USE_AFTER_FREE] = "use-after-free", [EVENT_WILD_ACCESS] = "wild-access",
+    [EVENT_TAG_MISMATCH] = "tag-mismatch",     [EVENT_DOUBLE_FREE] = "double-free",
+    [EVENT_INVALID_FREE] = "invalid-free",
+};
+
+/* Where JSON goes, besides: as the first heap had it that reports in full. */
+static struct {
+  _Atomic bool given;
+  bool modules;                /* whether /proc may be asked for them */
+  char name[DESTINATION_MOST]; /* yes: nowhere */
+  struct os_identity identity; /* of the descriptor, so that no other one is written to */
+} sink;
+
+void report_start(const struct options *options) {
+  if (atomic_exchange(&sink.given, true)) return;
+  memcpy(sink.name, options->report, sizeof sink.name);
+  sink.modules = os_uses(options, OS_PROC);
+  int descriptor = destination_descriptor(sink.name);
+  if (descriptor >= 0 && !os_identify(descriptor, &sink.identity, NULL)) *sink.name = 0;
+}
+
+void report_line(const char *line) {
+  char buffer[LINE];
+  struct text text = TEXT(buffer);
+  text_string(&text, "patalloc: ");
+  text_string(&text, line);
+  size_t length = text.length < LINE - 2 ? text.length : LINE - 2;
+  buffer[length] = '\n';
+  os_write(STDERR_FILENO, buffer, length + 1);
+}
+
+/* The sentence */
+
+static void say(struct text *text, const char *before, uint64_t number, const char *after) {
+  text_string(text, before);
+  text_decimal(text, number);
+  text_string(text, after);
+}
+
+static void say_tags(struct text *text, const struct event *event) {
+  say(text, "the pointer's tag is ", (uint64_t)event->tags[0], "");
+  say(text, ", the memory's is ", (uint64_t)event->tags[1], "");
+}
+
+static void say_block(struct text *text, const struct event *event) {
+  if (event->size == UINT64_MAX)
+    text_string(text, "a block");
+  else
+    say(text, "a ", event->size, "-byte block");
+  text_string(text, " at ");
+  text_hex(text, event->block, 1);
+}
+
+static void say_place(struct text *text, const struct event *event) {
+  static const char *const places[] = {[PLACE_BEFORE] = "before the start of ",
+                                       [PLACE_INSIDE] = "inside ",
+                                       [PLACE_AFTER] = "past the end of "};
+  if (event->distance || event->place == PLACE_INSIDE)
+    say(text, "", event->distance, event->distance == 1 ? " byte " : " bytes ");
+  text_string(text, places[event->place]);
+  text_string(text, event->live ? "" : "what was ");
+  say_block(text, event);
+  text_string(text, event->released ? ", released since" : "");
+}
+
+static void say_bytes(struct text *text, const struct event *event) {
+  for (unsigned i = 0; i < event->found; i++) {
+    text_string(text, i ? " " : "");
+    text_span(text, &"0123456789abcdef"[event->bytes[i] >> 4], 1);
+    text_span(text, &"0123456789abcdef"[event->bytes[i] & 15], 1);
+  }
+}
+
+/* Of an address that a function of the family was given. */
+static void say_why(struct text *text, const struct event *event) {
+  if (event->place == PLACE_UNKNOWN) {
+    text_string(text, "which was never returned, or its memory has been released since");
+    return;
+  }
+  if (event->foreign) {
+    text_string(text, "which belongs to another heap: ");
+  } else if (event->kind != EVENT_INVALID_FREE) {
+    text_string(text, "which was freed already: ");
+  } else if (event->tags[0] >= 0) {
+    text_string(text, "which is stale (");
+    say_tags(text, event);
+    text_string(text, "): now there is ");
+  } else {
+    text_string(text, "which lies ");
+    return say_place(text, event);
+  }
+  say_block(text, event);
+}
+
+static void say_what(struct text *text, const struct event *event) {
+  text_string(text, kinds[event->kind]);
+  text_string(text, ": ");
+  if (event->found) {
+    text_string(text, "found by ");
+    text_string(text, event->call);
+    text_string(text, ": write ");
+    say_place(text, event);
+    text_string(text, ": ");
+    return say_bytes(text, event);
+  }
+  text_string(text, event->call ? event->call : event->access);
+  if (!event->address) {
+    text_string(text, " before this one, at an address that is not known");
+    return;
+  }
+  text_string(text, event->call ? " of " : " at ");
+  text_hex(text, event->address, 1);
+  if (event->kind == EVENT_TAG_MISMATCH) {
+    text_string(text, ": ");
+    say_tags(text, event);
+  }
+  if (!event->call && event->place == PLACE_UNKNOWN) return;
+  text_string(text, ", ");
+  (event->call ? say_why : say_place)(text, event);
+}
+
+/* Stacks: that of the event, of the allocation, of the free. */
+
+enum { STACKS = 3 };
+static struct stack stacks[STACKS];
+static struct modules modules;
+
+static void collect_stacks(const struct event *event) {
+  stacks[0] = event->stack;
+  stack_find(event->history.allocated.stack, &stacks[1]);
+  stack_find(event->history.freed.stack, &stacks[2]);
+  modules.count = 0;
+  if (sink.modules) modules_find(&modules, stacks, STACKS);
+}
+
+/* Text */
+
+static void say_stack(struct text *text, const struct stack *stack) {
+  for (unsigned i = 0; i < stack->count; i++) {
+    uintptr_t pc = stack->frames[i];
+    const struct module *module = modules_at(&modules, pc);
+    say(text, "    #", i, " ");
+    text_hex(text, pc, 1);
+    if (module) {
+      text_string(text, " ");
+      text_string(text, module->path);
+      text_string(text, "+");
+      text_hex(text, pc - module->base, 1);
+    }
+    text_string(text, "\n");
+  }
+}
+
+static void say_moment(struct text *text, const char *what, const struct moment *moment,
+                       const struct stack *stack) {
+  if (!moment->thread && !stack->count) return;
+  text_string(text, what);
+  if (moment->thread) {
+    say(text, " by thread ", moment->thread, ", ");
+    say(text, "", os_milliseconds() - moment->time, " ms before");
+  }
+  text_string(text, stack->count ? ":\n" : "\n");
+  say_stack(text, stack);
+}
+
+static void write_text(struct text *text, const struct event *event) {
+  bool coloured = os_is_terminal(STDERR_FILENO);
+  char name[OS_NAME];
+  os_thread_name(name);
+  text_string(text, coloured ? "\033[1;31mpatalloc: " : "patalloc: ");
+  say_what(text, event);
+  text_string(text, coloured ? "\033[0m\n" : "\n");
+  say(text, "  in thread ", os_thread_id(), " (");
+  text_string(text, name);
+  say(text, ") of process ", (uint64_t)os_process_id(), ":\n");
+  say_stack(text, &stacks[0]);
+  say_moment(text, "  allocated", &event->history.allocated, &stacks[1]);
+  say_moment(text, "  freed", &event->history.freed, &stacks[2]);
+}
+
+/* JSON: docs/reports.md has the schema */
+
+static void put_stack(const struct json *json, const struct stack *stack) {
+  struct text *text = json->text;
+  json_key(json, "stack");
+  for (unsigned i = 0; i < stack->count; i++) {
+    text_string(text, i ? ",\"" : "[\"");
+    text_hex(text, stack->frames[i], 1);
+    text_string(text, "\"");
+  }
+  text_string(text, stack->count ? "]" : "[]");
+}
+
+static void put_moment(const struct json *json, const char *key, const struct moment *moment,
+                       const struct stack *stack) {
+  if (!moment->thread && !stack->count) return;
+  json_key(json, key);
+  text_string(json->text, "{");
+  if (moment->thread) {
+    json_number(json, "thread", moment->thread);
+    json_number(json, "age_ms", os_milliseconds() - moment->time);
+  }
+  put_stack(json, stack);
+  text_string(json->text, "}");
+}
+
+static void put_block(const struct json *json, const struct event *event) {
+  json_key(json, "block");
+  text_string(json->text, "{");
+  json_hex(json, "address", event->block);
+  if (event->size != UINT64_MAX) json_number(json, "size", event->size);
+  json_string(json, "state", event->live ? "live" : event->released ? "released" : "freed");
+  put_moment(json, "allocated", &event->history.allocated, &stacks[1]);
+  put_moment(json, "freed", &event->history.freed, &stacks[2]);
+  text_string(json->text, "}");
+}
+
+static void put_bytes(const struct json *json, const struct event *event) {
+  json_key(json, "bytes");
+  text_string(json->text, "\"");
+  say_bytes(json->text, event);
+  text_string(json->text, "\"");
+}
+
+static void put_modules(const struct json *json) {
+  struct text *text = json->text;
+  json_key(json, "modules");
+  text_string(text, "[");
+  for (unsigned i = 0; i < modules.count; i++) {
+    const struct module *module = &modules.list[i];
+    text_string(text, i ? ",{" : "{");
+    json_string(json, "path", module->path);
+    json_hex(json, "base", module->base);
+    json_hex(json, "start", module->start);
+    json_hex(json, "end", module->end);
+    json_key(json, "build_id");
+    text_string(text, "\"");
+    for (unsigned at = 0; at < module->id_length; at++) {
+      text_span(text, &"0123456789abcdef"[module->id[at] >> 4], 1);
+      text_span(text, &"0123456789abcdef"[module->id[at] & 15], 1);
+    }
+    text_string(text, "\"}");
+  }
+  text_string(text, "]");
+}
+
+static void write_json(struct text *text, const struct event *event) {
+  static const char *const places[] = {NULL, "before", "inside", "after"};
+  const struct json line = JSON_LINE(text), *json = &line;
+  char name[OS_NAME], sentence[LINE];
+  struct text summary = TEXT(sentence);
+  sentence[0] = 0;
+  say_what(&summary, event);
+  os_thread_name(name);
+  text_string(text, "{");
+  json_number(json, "version", 1);
+  json_string(json, "kind", kinds[event->kind]);
+  json_string(json, "summary", sentence);
+  if (event->access) json_string(json, "access", event->access);
+  if (event->call) json_string(json, "call", event->call);
+  if (event->signal) json_number(json, "signal", (uint64_t)event->signal);
+  if (event->address) json_hex(json, "address", event->address);
+  if (event->place) json_string(json, "place", places[event->place]);
+  if (event->distance || event->place == PLACE_INSIDE)
+    json_number(json, "distance", event->distance);
+  if (event->tags[0] >= 0) json_number(json, "pointer_tag", (uint64_t)event->tags[0]);
+  if (event->tags[0] >= 0) json_number(json, "memory_tag", (uint64_t)event->tags[1]);
+  if (event->found) put_bytes(json, event);
+  json_number(json, "process", (uint64_t)os_process_id());
+  json_number(json, "thread", os_thread_id());
+  json_string(json, "thread_name", name);
+  put_stack(json, &stacks[0]);
+  if (event->place) put_block(json, event);
+  put_modules(json);
+  text_string(text, "}\n");
+}
+
+/* One write, so that those of several processes don't mix. */
+static bool send_json(const struct text *json) {
+  if (!*sink.name || text_is("yes", sink.name, text_length(sink.name))) return false;
+  int given = destination_descriptor(sink.name);
+  if (given >= 0 && !os_is(given, &sink.identity)) return false;
+  int descriptor = destination_open(sink.name, OPEN_APPEND);
+  if (descriptor < 0) return false;
+  os_write(descriptor, json->data, json->length < json->capacity ? json->length : json->capacity);
+  destination_close(sink.name, descriptor);
+  return true;
+}
+
+/* Both */
+
+static void say_in_a_line(const struct event *event) {
+  char buffer[LINE];
+  struct text text = TEXT(buffer);
+  buffer[0] = 0;
+  say_what(&text, event);
+  report_line(buffer);
+}
+
+static void say_in_full(const struct event *event) {
+  static char buffer[1 << 15];
+  struct text text = TEXT(buffer);
+  buffer[0] = 0;
+  collect_stacks(event);
+  write_json(&text, event);
+  if (send_json(&text)) return say_in_a_line(event);
+  text = TEXT(buffer);
+  write_text(&text, event);
+  os_write(STDERR_FILENO, buffer, text_length(buffer));
+}
+
+/* Whose turn it is: process and thread, so that in the child of a fork that of a parent's thread is
+ * known, which is not there to end it. (A child of vfork(2), which has the parent's memory, may
+ * so cut in on the parent's other threads.) */
+
+static _Atomic uint64_t reporter; /* 0: nobody */
+static _Atomic uint32_t ended;    /* reports, for those that wait */
+
+bool report_begin(void) {
+  uint64_t process = (uint64_t)os_process_id() << 32, me = process | os_thread_id(), found = 0;
+  for (;;) {
+    uint32_t before = ended;
+    if (atomic_compare_exchange_strong(&reporter, &found, me)) return true;
+    if (found == me) return false;
+    if (found >> 32 != process >> 32) continue; /* its turn is taken over */
+    lock_wait(&ended, before);
+    found = 0;
+  }
+}
+
+void report_end(void) {
+  reporter = 0;
+  ended++;
+  lock_wake(&ended);
+}
+
+/* A program that goes on after faults may fault for ever. */
+static bool is_one_too_many(void) {
+  enum { MOST = 100 };
+  static _Atomic unsigned reports;
+  unsigned before = reports;
+  if (before <= MOST) reports++;
+  if (before == MOST) report_line("that was the last report of this process");
+  return before >= MOST;
+}
+
+bool report_is_wanted(void) {
+  return sink.given;
+}
+
+void report_fault(const struct event *event) {
+  if (!is_one_too_many()) (sink.given ? say_in_full : say_in_a_line)(event);
+}
+
+static void say_error(const struct watch *watch, const struct event *event) {
+  if (!watch->reports || !report_begin()) return say_in_a_line(event);
+  say_in_full(event);
+  report_end();
+}
+
+void report_error(const struct watch *watch, struct event *event) {
+  stack_take(&event->stack, watch->reports ? STACK_MOST / 2 : 0, 0);
+  if (!watch->reports || !is_one_too_many()) say_error(watch, event);
+  stats_add(watch->stats, STAT_ERRORS, 1);
+  if (watch->options->on_error == ON_ERROR_ABORT) abort();
+}
+
+void report_misuse(const struct watch *watch, const char *call, const void *pointer) {
+  struct event event;
+  event_of_misuse(&event, watch->options, call, pointer);
+  report_error(watch, &event);
+}

@@ -1,0 +1,35 @@
+/* Reports of what went wrong: a line on standard error for whoever has asked for no more; else text
+ * with the block and call stacks there, or as JSON to where the option says. Async-signal-safe. */
+#ifndef PATALLOC_REPORT_H
+#define PATALLOC_REPORT_H
+
+#include "watch/event.h"
+#include "watch/watch.h"
+
+/* Reports in full from here on; where to, the first heap says that asks for it. */
+void report_start(const struct options *options);
+
+/* Whether that was asked for. */
+bool report_is_wanted(void);
+
+/* One thread of a process reports at a time, and has all of this floor that is static: waits for
+ * that. False where this thread is reporting already, as its report faults or a handler of the
+ * program's has interrupted it. In a child of fork(2) its parent's threads don't count. */
+bool report_begin(void);
+void report_end(void);
+
+/* A fault; between those two. Ends nothing. */
+void report_fault(const struct event *event);
+
+/* A misuse of this heap, or corruption in it; then abort(3) unless on_error=continue. In a thread
+ * that is reporting already no more than a line. */
+void report_error(const struct watch *watch, struct event *event);
+
+/* `call` (free, realloc, malloc_usable_size) was given an address that is no live block of this
+ * heap's. */
+void report_misuse(const struct watch *watch, const char *call, const void *pointer);
+
+/* One line: "patalloc: " and what is given. */
+void report_line(const char *line);
+
+#endif

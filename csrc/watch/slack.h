@@ -1,0 +1,29 @@
+/* Slack: what lies between a block and the pages or the piece of memory that it has. It holds the
+ * pattern, and whoever overwrites it has gone past the block's end, or before its start, by less
+ * than would reach a guard. */
+#ifndef PATALLOC_SLACK_H
+#define PATALLOC_SLACK_H
+
+#include "watch/watch.h"
+
+/* Whether it is checked around blocks, and around small ones too. */
+static inline bool slack_checks(const struct options *options, enum slack_check which) {
+  return options->slack_check >= (int)which && options->pattern.size;
+}
+
+/* Looks at a block that is BUSY, if that is asked for; `call` is who asks. What is found is
+ * reported, and ends the process unless on_error=continue. */
+void slack_check_block(const struct watch *watch, const char *call, uint32_t granule);
+static inline void slack_check(const struct watch *watch, const char *call, uint32_t granule) {
+  if (slack_checks(watch->options, SLACK_LARGE)) slack_check_block(watch, call, granule);
+}
+
+/* Of [from, end) the part from the first byte to the last that is not the pattern's. False for
+ * none.
+ */
+struct slack_part {
+  uintptr_t from, end;
+};
+bool slack_find(struct pattern pattern, uintptr_t from, uintptr_t end, struct slack_part *part);
+
+#endif

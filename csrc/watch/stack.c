@@ -1,0 +1,381 @@
+/* Call stacks (see stack.h). The table is a hash table without locks: stacks are only ever added,
+ * at the front of their bucket's list. */
+#include "watch/stack.h"
+
+#include "os/destination.h"
+#include "os/files.h"
+#include "os/memory.h"
+#include "watch/recover.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unwind.h>
+
+/* Taking */
+
+struct walk {
+  struct stack *stack;
+  uintptr_t *slots; /* where on the stack each return address lies; NULL: it is not asked for */
+  unsigned most;
+  uintptr_t pc;   /* not seen yet; 0: none is looked for */
+  bool has_slots; /* so far */
+};
+
+/* On x86-64 a return address lies where the call has put it, just below the frame of the function
+ * that it is in; elsewhere it may be anywhere in the frame. */
+static void note_slot(struct walk *walk, struct _Unwind_Context *context, uintptr_t pc) {
+#ifdef __x86_64__
+  uintptr_t slot = _Unwind_GetCFA(context) - sizeof(uintptr_t);
+  walk->has_slots = walk->has_slots && *(const uintptr_t *)slot == pc;
+  walk->slots[walk->stack->count] = slot;
+#else
+  (void)context, (void)pc;
+  walk->has_slots = false;
+#endif
+}
+
+/* A return address may be the next function's, where a call ends the function. */
+static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *walked) {
+  struct walk *walk = walked;
+  struct stack *stack = walk->stack;
+  int is_exact = 0;
+  uintptr_t pc = _Unwind_GetIPInfo(context, &is_exact), call = is_exact ? pc : pc - 1;
+  if (!pc) return _URC_END_OF_STACK;
+  if (walk->pc && pc != walk->pc) return _URC_NO_REASON;
+  walk->pc = 0;
+  if (!stack->count && recover_is_own(call)) return _URC_NO_REASON;
+  if (walk->slots) note_slot(walk, context, pc);
+  stack->frames[stack->count++] = call;
+  return stack->count < walk->most ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+static void walk_stack(void *walk) {
+  _Unwind_Backtrace(step, walk);
+}
+
+/* The unwinder may allocate, and so come here again. */
+static bool take_walk(struct walk *walk) {
+  static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
+  walk->stack->count = 0;
+  if (taking || !walk->most) return false;
+  taking = true;
+  bool whole = recover_try(walk_stack, walk);
+  taking = false;
+  return whole;
+}
+
+void stack_take(struct stack *stack, unsigned most, uintptr_t pc) {
+  struct walk walk = {.stack = stack, .most = most < STACK_MOST ? most : STACK_MOST, .pc = pc};
+  take_walk(&walk);
+}
+
+/* Recording. A table that is a trace is read from its file, by src/patalloc/hunt/trace.py. */
+
+enum { BUCKETS = 1 << 14, UNIT = 8, MODULES = 256, PATH = 232 };
+
+struct recorded {
+  uint32_t next; /* in its bucket; 0 ends it */
+  uint32_t hash, count, unused;
+  uint64_t identity; /* in every run of the program the same; if that is asked for */
+  _Atomic uint64_t allocations, bytes, largest;
+  uint64_t frames[];
+};
+
+/* A program or library that frames are in. */
+struct object {
+  uint64_t start, end, load; /* where it is mapped; what its symbols' addresses are added to */
+  char path[PATH];
+};
+
+static struct table {
+  char magic[8];
+  uint64_t capacity;     /* bytes of it all */
+  _Atomic uint64_t used; /* bytes after what is here */
+  _Atomic uint32_t objects_used;
+  uint32_t unused;
+  struct object objects[MODULES];
+  _Atomic uint32_t buckets[BUCKETS]; /* numbers: places in units from the table's start */
+} * _Atomic table;
+
+static const char magic[8] = "patstk1\n";
+enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28 };
+
+static struct table *make_table(void) {
+  static _Atomic bool hopeless;
+  struct table *made = NULL, *other = NULL;
+  size_t size = TABLE_MOST;
+  for (; !made && size >= TABLE_LEAST && !hopeless; size /= 2) made = os_map(size);
+  hopeless = !made;
+  if (!made) return NULL;
+  made->capacity = size * 2;
+  if (atomic_compare_exchange_strong(&table, &other, made)) return made;
+  os_unmap(made, made->capacity);
+  return other;
+}
+
+static bool identifies;
+
+void stack_identify(void) {
+  identifies = true;
+}
+
+bool stack_trace_to(const char *destination) {
+  int descriptor = destination_open(destination, OPEN_SHARED);
+  if (descriptor < 0) return false;
+  struct table *made =
+      os_map_shared(descriptor, TABLE_MOST, table, table ? sizeof *table + table->used : 0);
+  destination_close(destination, descriptor);
+  if (!made) return false;
+  bool is_copy = made == table; /* over the parent's, whose content it has got */
+  if (!is_copy) {
+    *made = (struct table){.capacity = TABLE_MOST};
+    memcpy(made->magic, magic, sizeof magic);
+    table = made;
+  }
+  return true;
+}
+
+static struct recorded *stack_at(struct table *stacks, uint32_t number) {
+  return (struct recorded *)((char *)stacks + (size_t)number * UNIT);
+}
+
+static uint32_t hash_of(const struct stack *stack) {
+  uint64_t hash = stack->count;
+  for (unsigned i = 0; i < stack->count; i++) {
+    hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 32;
+  }
+  return (uint32_t)hash;
+}
+
+static bool equals(const struct recorded *recorded, const struct stack *stack, uint32_t hash) {
+  if (recorded->hash != hash || recorded->count != stack->count) return false;
+  unsigned i = 0;
+  while (i < stack->count && recorded->frames[i] == stack->frames[i]) i++;
+  return i == stack->count;
+}
+
+/* Which object a frame is in. Without _dl_find_object (glibc 2.35) that is not asked, and
+ * identities are right only as long as all is mapped where it was. */
+
+static uint64_t mix_in(uint64_t hash, uint64_t value) {
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15;
+  return hash ^ hash >> 29;
+}
+
+#ifdef DLFO_STRUCT_HAS_EH_DBASE
+
+static void note_object(struct table *stacks, const struct dl_find_object *found) {
+  uint64_t start = (uintptr_t)found->dlfo_map_start;
+  for (uint32_t i = 0; i < stacks->objects_used && i < MODULES; i++)
+    if (stacks->objects[i].start == start) return;
+  uint32_t place = stacks->objects_used++;
+  if (place >= MODULES) return;
+  struct object *object = &stacks->objects[place];
+  const char *name = found->dlfo_link_map->l_name;
+  struct text path = TEXT(object->path);
+  if (*name)
+    text_string(&path, name);
+  else
+    os_read_link("/proc/self/exe", object->path, sizeof object->path);
+  object->end = (uintptr_t)found->dlfo_map_end;
+  object->load = found->dlfo_link_map->l_addr;
+  object->start = start;
+}
+
+static uint64_t place_of(struct table *stacks, uintptr_t pc) {
+  struct dl_find_object found;
+  if (_dl_find_object((void *)pc, &found)) return pc;
+  note_object(stacks, &found);
+  uint64_t place = pc - found.dlfo_link_map->l_addr;
+  for (const char *at = found.dlfo_link_map->l_name; *at; at++)
+    place = mix_in(place, (unsigned char)*at);
+  return place;
+}
+
+#else
+
+static uint64_t place_of(struct table *stacks, uintptr_t pc) {
+  (void)stacks;
+  return pc;
+}
+
+#endif
+
+static uint64_t identity_of(struct table *stacks, const struct stack *stack) {
+  uint64_t identity = 1;
+  for (unsigned i = 0; i < stack->count; i++)
+    identity = mix_in(identity, place_of(stacks, stack->frames[i]));
+  return identity ? identity : 1;
+}
+
+static uint32_t number_of(struct table *stacks, uint32_t number, const struct stack *stack,
+                          uint32_t hash) {
+  for (; number; number = stack_at(stacks, number)->next)
+    if (equals(stack_at(stacks, number), stack, hash)) return number;
+  return 0;
+}
+
+static uint32_t add_stack(struct table *stacks, _Atomic uint32_t *bucket, const struct stack *stack,
+                          uint32_t hash) {
+  size_t size = sizeof(struct recorded) + stack->count * sizeof(uint64_t);
+  size_t at = sizeof *stacks + atomic_fetch_add(&stacks->used, size);
+  if (at + size > stacks->capacity) {
+    atomic_fetch_sub(&stacks->used, size);
+    return 0;
+  }
+  uint32_t number = (uint32_t)(at / UNIT);
+  struct recorded *recorded = stack_at(stacks, number);
+  recorded->hash = hash;
+  recorded->count = stack->count;
+  for (unsigned i = 0; i < stack->count; i++) recorded->frames[i] = stack->frames[i];
+  if (identifies) recorded->identity = identity_of(stacks, stack);
+  uint32_t first = *bucket;
+  do {
+    uint32_t same = number_of(stacks, first, stack, hash); /* that another thread has added */
+    if (same) return same;
+    recorded->next = first;
+  } while (!atomic_compare_exchange_weak_explicit(bucket, &first, number, memory_order_release,
+                                                  memory_order_acquire));
+  return number;
+}
+
+static uint32_t record(struct table *stacks, const struct stack *stack) {
+  uint32_t hash = hash_of(stack);
+  _Atomic uint32_t *bucket = &stacks->buckets[hash % BUCKETS];
+  uint32_t number =
+      number_of(stacks, atomic_load_explicit(bucket, memory_order_acquire), stack, hash);
+  return number ? number : add_stack(stacks, bucket, stack, hash);
+}
+
+/* Trails: the unwinder takes 0.1 us a frame, and most stacks were taken before, from the same place
+ * in this library with the stack as deep. So it is known where their return addresses lie, and
+ * enough to see that all are the same. Of a function that calls us at several places there are
+ * several. */
+
+enum { WAYS = 4, SETS_LOG = 8 };
+
+struct trail {
+  unsigned most;
+  uint32_t number;            /* of the stack; 0: none yet */
+  uintptr_t frame, caller;    /* of stack_record */
+  uint32_t slots[STACK_MOST]; /* from the frame */
+};
+
+struct trails {
+  _Atomic bool taken; /* by a thread that reads or writes them */
+  unsigned oldest;
+  struct trail ways[WAYS];
+};
+
+/* NULL while another thread has them. */
+static struct trails *enter_trails(uintptr_t frame, uintptr_t caller) {
+  static struct trails sets[1 << SETS_LOG];
+  uint64_t mixed = (frame ^ caller << 20) * 0x9e3779b97f4a7c15;
+  struct trails *trails = &sets[mixed >> (64 - SETS_LOG)];
+  bool taken = atomic_exchange_explicit(&trails->taken, true, memory_order_acquire);
+  return taken ? NULL : trails;
+}
+
+static void leave_trails(struct trails *trails) {
+  atomic_store_explicit(&trails->taken, false, memory_order_release);
+}
+
+struct search {
+  struct table *stacks;
+  const struct trails *trails;
+  uintptr_t frame, caller;
+  unsigned most;
+  uint32_t number; /* of the stack, if it is found */
+};
+
+static bool fits(const struct trail *trail, const struct search *search) {
+  return trail->number && trail->frame == search->frame && trail->caller == search->caller &&
+         trail->most == search->most;
+}
+
+static bool leads_there(const struct trail *trail, const struct recorded *recorded) {
+  for (unsigned i = 0; i < recorded->count; i++)
+    if (*(const uintptr_t *)(trail->frame + trail->slots[i]) - 1 != recorded->frames[i])
+      return false;
+  return true;
+}
+
+/* Under recover_try, as another stack may have been there then, and have reached further. */
+static void search_trails(void *searched) {
+  struct search *search = searched;
+  for (const struct trail *trail = search->trails->ways; trail < search->trails->ways + WAYS;
+       trail++)
+    if (fits(trail, search) && leads_there(trail, stack_at(search->stacks, trail->number))) {
+      search->number = trail->number;
+      return;
+    }
+}
+
+static void lay_trail(struct trails *trails, const struct search *search, const struct walk *walk) {
+  struct trail *trail = &trails->ways[trails->oldest++ % WAYS];
+  trail->number = 0;
+  for (unsigned i = 0; i < walk->stack->count; i++) {
+    uintptr_t slot = walk->slots[i] - search->frame;
+    if (slot > UINT32_MAX) return;
+    trail->slots[i] = (uint32_t)slot;
+  }
+  trail->frame = search->frame;
+  trail->caller = search->caller;
+  trail->most = search->most;
+  trail->number = search->number;
+}
+
+static bool is_sampled(uint32_t every) {
+  static _Thread_local uint32_t calls __attribute__((tls_model("initial-exec")));
+  return calls++ % every == 0;
+}
+
+static uint32_t walk_and_record(struct search *search, struct trails *trails) {
+  struct stack stack;
+  uintptr_t slots[STACK_MOST];
+  struct walk walk = {.stack = &stack, .slots = slots, .most = search->most, .has_slots = true};
+  bool whole = take_walk(&walk);
+  search->number = stack.count ? record(search->stacks, &stack) : 0;
+  if (trails && whole && walk.has_slots) lay_trail(trails, search, &walk);
+  return search->number;
+}
+
+__attribute__((noinline)) uint32_t stack_record(const struct options *options) {
+  uint32_t wanted = options->stacks;
+  struct search search = {
+      .frame = (uintptr_t)__builtin_frame_address(0),
+      .caller = (uintptr_t)__builtin_return_address(0),
+      .most = wanted & ((1u << STACKS_EVERY_SHIFT) - 1),
+  };
+  if (!search.most || !is_sampled(wanted >> STACKS_EVERY_SHIFT)) return 0;
+  search.stacks = table ? table : make_table();
+  if (!search.stacks) return 0;
+  struct trails *trails = enter_trails(search.frame, search.caller);
+  search.trails = trails;
+  if (trails) recover_try(search_trails, &search);
+  if (!search.number) walk_and_record(&search, trails);
+  if (trails) leave_trails(trails);
+  return search.number;
+}
+
+uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity) {
+  if (!number) return 0;
+  struct recorded *recorded = stack_at(table, number);
+  *identity = recorded->identity;
+  atomic_fetch_add_explicit(&recorded->bytes, size, memory_order_relaxed);
+  uint64_t largest = recorded->largest;
+  while (largest < size && !atomic_compare_exchange_weak(&recorded->largest, &largest, size)) {
+  }
+  return 1 + atomic_fetch_add_explicit(&recorded->allocations, 1, memory_order_relaxed);
+}
+
+void stack_find(uint32_t number, struct stack *stack) {
+  stack->count = 0;
+  if (!number) return;
+  const struct recorded *recorded = stack_at(table, number);
+  for (; stack->count < recorded->count; stack->count++)
+    stack->frames[stack->count] = recorded->frames[stack->count];
+}
