@@ -40,10 +40,10 @@ bench: $(VENV)/bench ## every benchmark, in full: half an hour
 bench-short: $(VENV)/bench ## one quick pass of each, to see that it works
 	for each in $(BENCHMARKS); do $(BIN)/python bench/$$each.py --short || exit 1; done
 
-peers: $(VENV)/test ## the errors of tests/reports under other tools, side by side
+peers: $(VENV)/test ## the errors of tests/watch under other tools, side by side
 	tools/debian-packages $(PEER_PACKAGES)
-	$(BIN)/python tests/reports/peers
-	$(BIN)/python tests/reports/peers --size 1000
+	$(BIN)/python tests/watch/peers
+	$(BIN)/python tests/watch/peers --size 1000
 
 hunt-peers: $(VENV)/test ## patalloc hunt beside memcheck, on tests/hunt and real programs: 3 minutes
 	tools/debian-packages $(HUNT_PACKAGES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from patalloc.config import Config
+from patalloc import Config
 from patalloc.machine import features
 from patalloc.preload import environment
 

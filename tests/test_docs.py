@@ -13,8 +13,8 @@ import pytest
 
 from conftest import ROOT
 from patalloc import Heap, OptionError
-from patalloc.events import Event, HeapBlock, Module, Moment
 from patalloc.machine import options as all_options
+from patalloc.watch import Event, HeapBlock, Module, Moment
 
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent

@@ -12,11 +12,10 @@ from types import FrameType
 
 import attrs
 
-from patalloc.config import Config
 from patalloc.errors import PreloadError
-from patalloc.events import Event
-from patalloc.events import read as read_events
-from patalloc.stats import Stats
+from patalloc.heap import Config, Stats
+from patalloc.watch import Event
+from patalloc.watch import read as read_events
 
 
 def library() -> Path:

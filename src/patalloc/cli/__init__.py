@@ -1,26 +1,33 @@
 """The command line: one module a command, thin over functions that a notebook can call."""
 
 import sys
+from importlib import import_module
 
 import click
 
-from patalloc.cli.doctor import doctor
-from patalloc.cli.hunt import hunt
-from patalloc.cli.lib import lib
-from patalloc.cli.options import options
-from patalloc.cli.run import run
-from patalloc.cli.symbolize import symbolize
 from patalloc.errors import OptionError, PreloadError
 
+_COMMANDS = ("doctor", "hunt", "lib", "options", "run", "symbolize")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Group(click.Group):
+    """Subcommands whose modules are loaded when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which --help shows them."""
+        return [*_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The one of this name; of any other, all are loaded, so that click can suggest one."""
+        for name in (cmd_name,) if cmd_name in _COMMANDS else _COMMANDS:
+            self.add_command(getattr(import_module(f"patalloc.cli.{name}"), name))
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="patalloc")
 def patalloc() -> None:
     """Run programs with heap memory that comes filled with a pattern."""
-
-
-for command in (run, hunt, symbolize, lib, doctor, options):
-    patalloc.add_command(command)
 
 
 def main() -> None:

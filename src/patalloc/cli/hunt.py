@@ -13,13 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
-from patalloc.hunt import Culprit, Finding, Hunt, Verdict
+from patalloc.heap import Config
+from patalloc.hunt import (
+    Behaviour,
+    Culprit,
+    Finding,
+    Hunt,
+    Output,
+    Part,
+    Program,
+    Runner,
+    Verdict,
+)
+from patalloc.hunt.runs import can_fix_addresses
+from patalloc.hunt.selection import END, pack
 from patalloc.preload import environment
-from patalloc.rendering import render, render_stack
-from patalloc.runs import Behaviour, Output, Program, Runner, can_fix_addresses
-from patalloc.selection import END, Part, pack
+from patalloc.watch.rendering import render, render_stack
 
 _SAME, _DIFFERENT, _REFUSED = 0, 1, 2
 _SHOWN = 20  # lines of a difference
@@ -237,13 +249,9 @@ def _hunt(runners: list[Runner], patterns: tuple[str, ...], most: int, *, quiet:
 
 def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> None:
     """In this process's place, or what to set to do so by hand."""
-    from patalloc.config import Config
-
     digits = Config(pattern=pattern).pattern
     selection = Path(tempfile.mkdtemp(prefix="patalloc-")) / "select"
     selection.write_bytes(pack(int(digits, 16), (len(digits) - 2) // 2, parts))
-    import attrs
-
     config = attrs.evolve(runner.options(selection), trace="", select=str(selection))
     env = environment(config)
     if show:
@@ -343,8 +351,6 @@ def hunt(
     exit status, and files named with --output must be the same. Exit status: 0 where they are, 1
     where something was found, 2 where it could not be hunted.
     """
-    from patalloc.config import Config
-
     path = _find(command[0])
     try:
         compiled = tuple(re.compile(mask.encode()) for mask in masks)

@@ -11,11 +11,10 @@ import attrs
 import click
 
 from patalloc.cli.symbolize import show
-from patalloc.config import Config
+from patalloc.heap import Config, Stats
 from patalloc.machine import options as all_options
 from patalloc.preload import Outcome, environment
 from patalloc.preload import run as run_and_wait
-from patalloc.stats import Stats
 
 _PRESETS = "report=yes:slack_check=large"
 _NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it

@@ -6,14 +6,14 @@ from typing import IO
 
 import click
 
-from patalloc import events
+from patalloc.watch import Event, read
 
 
-def show(found: Iterable[events.Event], stream: IO[str]) -> None:
+def show(found: Iterable[Event], stream: IO[str]) -> None:
     """Print events, in colour on a terminal, with an empty line between two."""
     from rich.console import Console
 
-    from patalloc.rendering import render
+    from patalloc.watch.rendering import render
 
     console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
     for number, event in enumerate(found):
@@ -34,7 +34,7 @@ def symbolize(file: IO[str]) -> None:
     used. FILE may be - for standard input.
     """
     try:
-        found = events.read(file.read())
+        found = read(file.read())
     except ValueError as error:
         raise click.UsageError(f"{file.name}: {error}") from None
     show(found, sys.stdout)

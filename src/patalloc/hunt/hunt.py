@@ -14,10 +14,10 @@ from queue import Queue
 
 import attrs
 
-from patalloc.events import Event, Module
-from patalloc.runs import Behaviour, Runner
-from patalloc.selection import Part
-from patalloc.trace import Site, Trace
+from patalloc.hunt.runs import Behaviour, Runner
+from patalloc.hunt.selection import Part
+from patalloc.hunt.trace import Site, Trace
+from patalloc.watch import Event, Module
 
 Progress = Callable[[str, int], None]  # what is being done, and how many candidates are left
 Trial = tuple[str, Iterable[Part]]  # a pattern, and what is to hold it

@@ -9,7 +9,7 @@ from symbolic.debuginfo import Archive
 from symbolic.exceptions import SymbolicError
 from symbolic.symcache import SymCache
 
-from patalloc.events import Module
+from patalloc.watch.events import Module
 
 # Where distributions put what they strip (gdb's documentation, "Debugging Information in Separate
 # Files").

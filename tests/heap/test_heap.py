@@ -26,7 +26,7 @@ def heap() -> Iterator[Heap]:
         yield heap
 
 
-@pytest.mark.parametrize("module", [patalloc.config, patalloc.heap])
+@pytest.mark.parametrize("module", [patalloc.heap.config, patalloc.heap.heap])
 def test_docstrings(module: object) -> None:
     tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried.attempted

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 
-from patalloc.events import Module
+from patalloc.watch import Module
 
 _HEADER = struct.Struct("8sQQII")
 _OBJECT = struct.Struct("QQQ232s")

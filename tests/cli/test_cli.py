@@ -25,6 +25,15 @@ def patalloc(*arguments: str, **variables: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
 
 
+@pytest.mark.parametrize("subcommand", ["--version", "lib"])
+def test_only_what_a_subcommand_needs_is_imported(subcommand: str) -> None:
+    command = [PYTHON, "-X", "importtime", "-m", "patalloc", subcommand]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    imported = {line.rpartition("|")[2].strip() for line in said.splitlines()}
+    assert "patalloc.cli" in imported
+    assert not {"patalloc.hunt", "patalloc.watch.symbols", "rich", "symbolic"} & imported
+
+
 def test_lib() -> None:
     assert patalloc("lib").stdout.strip() == str(library())
     directory = library().parent
@@ -73,7 +82,7 @@ def test_run_passes_signals_on() -> None:
 
 
 def test_run_shows_errors_with_source_lines(tmp_path: Path) -> None:
-    source = ROOT / "tests" / "reports" / "use_after_free_write.c"
+    source = ROOT / "tests" / "watch" / "use_after_free_write.c"
     program = tmp_path / "program"
     subprocess.run(["cc", "-g", "-w", "-D_GNU_SOURCE", source, "-o", program], check=True)
     flags = ["--on-free=quarantine", "--stacks=8"]

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from patalloc.events import Event, Module, Moment
-from patalloc.symbols import Location, locate
+from patalloc.watch.events import Event, Module, Moment
+from patalloc.watch.symbols import Location, locate
 
 
 def _place(location: Location) -> str:

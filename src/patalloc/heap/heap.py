@@ -10,9 +10,9 @@ import attrs
 
 from patalloc._core import ffi, lib
 from patalloc._exporter import Exporter
-from patalloc.config import Config
 from patalloc.errors import OptionError, PreloadError
-from patalloc.stats import Stats
+from patalloc.heap.config import Config
+from patalloc.heap.stats import Stats
 
 _SIZE_MAX = int(ffi.cast("size_t", -1))
 _FILLS = {

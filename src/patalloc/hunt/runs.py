@@ -12,12 +12,13 @@ from pathlib import Path
 
 import attrs
 
-from patalloc import trace
-from patalloc.config import Config
-from patalloc.events import Event
-from patalloc.events import read as read_events
+from patalloc.heap import Config
+from patalloc.hunt.selection import Part, pack
+from patalloc.hunt.trace import Trace
+from patalloc.hunt.trace import read as read_trace
 from patalloc.preload import environment
-from patalloc.selection import Part, pack
+from patalloc.watch import Event
+from patalloc.watch import read as read_events
 
 _EXCERPT = 1 << 16  # bytes of an output that are kept to be shown
 _BLOCK = 1 << 20
@@ -85,7 +86,7 @@ class Behaviour:
 
     status: int | None
     outputs: tuple[Output, ...]
-    traces: tuple[trace.Trace, ...] = attrs.field(eq=False, repr=False)
+    traces: tuple[Trace, ...] = attrs.field(eq=False, repr=False)
     events: tuple[Event, ...] = attrs.field(eq=False, repr=False, default=())
 
 
@@ -226,7 +227,7 @@ class Runner:
         found = sorted(self.directory.glob("trace.*"), key=lambda path: (path != own, path))
         if self.program.follow == "parent":
             found = [path for path in found if path == own]
-        traces = tuple(trace.read(path) for path in found)
+        traces = tuple(read_trace(path) for path in found)
         report = self.directory / "report"
         written = report.read_text(errors="surrogateescape") if report.exists() else ""
         events = tuple(read_events(written))

@@ -1,4 +1,4 @@
-"""Reports: each program in tests/reports makes one error, which must be told right."""
+"""Reports: each program in tests/watch makes one error, which must be told right."""
 
 import os
 import pty
@@ -12,12 +12,12 @@ import pytest
 from conftest import FLAGS, Build, assert_passes, preloaded
 from patalloc import Config, Stats, events, symbols
 from patalloc.preload import environment
-from patalloc.rendering import render
-from patalloc.symbols import Location, locate
+from patalloc.watch.rendering import render
+from patalloc.watch.symbols import Location, locate
 
-PROGRAMS = Path(__file__).parent / "reports"
+PROGRAMS = Path(__file__).parent
 NAMES = sorted(path.stem for path in PROGRAMS.glob("*.c"))
-SCRIPTS = sorted(path.stem for path in PROGRAMS.glob("*.py"))
+SCRIPTS = sorted(path.stem for path in PROGRAMS.glob("*.py") if path != Path(__file__))
 EVERYTHING = "stacks=16:slack_check=all:on_free=quarantine:small_fill=both"
 WAYS = [
     "",
