@@ -24,7 +24,7 @@ run: $(VENV)/run ## set up, and run a real program under the pattern heap, with 
 test: $(VENV)/test ## set up, and run the tests
 	$(BIN)/pytest -n auto
 
-check: $(VENV)/check ## lint, types, format, and the warnings of gcc and clang
+check: $(VENV)/check ## lint, types, format, the warnings of gcc and clang, the core's floors
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -33,6 +33,7 @@ check: $(VENV)/check ## lint, types, format, and the warnings of gcc and clang
 	  PATH="$(CURDIR)/$(BIN):$$PATH" CC=$$compiler meson setup --wipe -Ddev=true build/$$compiler >build/$$compiler.log && \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" meson compile -C build/$$compiler || exit 1; \
 	done
+	tools/floors --objects build/gcc
 
 bench: $(VENV)/bench ## every benchmark, in full: half an hour
 	for each in $(BENCHMARKS); do $(BIN)/python bench/$$each.py --output build/$$each.json || exit 1; done

@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 _Thread_local bool lock_forking;
+#ifdef PATALLOC_FAULTS
+void (*lock_dropped)(void);
+#endif
 
 void lock_wait(_Atomic uint32_t *word, uint32_t value) {
   int error = errno;

@@ -38,6 +38,11 @@ static inline void lock_pause(void) {
 #endif
 }
 
+#ifdef PATALLOC_FAULTS
+/* Test builds: called when a lock was dropped, so that what others may do then has time to happen. */
+extern void (*lock_dropped)(void);
+#endif
+
 static inline bool lock_try(struct lock *lock) {
   uint32_t state = LOCK_FREE;
   return atomic_compare_exchange_strong_explicit(&lock->state, &state, LOCK_HELD,
@@ -60,6 +65,9 @@ static inline void lock_drop(struct lock *lock) {
   if (lock_forking) return;
   if (atomic_exchange_explicit(&lock->state, LOCK_FREE, memory_order_release) == LOCK_AWAITED)
     lock_wake(&lock->state);
+#ifdef PATALLOC_FAULTS
+  if (lock_dropped) lock_dropped();
+#endif
 }
 
 #endif

@@ -1,8 +1,6 @@
 /* The table of options, and strings of them (see option.h). */
 #include "base/option.h"
 
-#include "base/value.h"
-
 #include <string.h>
 
 static const char *const fills[] = {"auto", "refpage", "memset", NULL};
@@ -155,19 +153,15 @@ static bool parse_option(struct options *options, const char *option, size_t len
   return false;
 }
 
-static bool parse_all(struct options *options, const char *string, struct text *complaint) {
+bool options_parse(struct options *options, const char *string, struct text *complaint) {
+  struct backend before = options->backend;
   bool good = true;
   while (*string) {
     const char *end = end_of_option(string);
+    if (options->backend.kind != BACKEND_ZERO) before = options->backend;
     good &= parse_option(options, string, (size_t)(end - string), complaint);
     string = *end ? end + 1 : end;
   }
-  return good;
-}
-
-bool options_parse(struct options *options, const char *string, struct text *complaint) {
-  struct backend before = options->backend;
-  bool good = parse_all(options, string, complaint);
   if (options->backend.kind != BACKEND_ZERO || (options->pattern.size && !options->pattern.word))
     return good;
   options->backend = before;

@@ -4,42 +4,19 @@
 #define PATALLOC_OPTION_H
 
 #include "base/rare.h"
-#include "base/text.h"
+#include "base/value.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* What fresh memory holds: `size` bytes of `word`, repeated to fill the word; or nothing at all. */
-struct pattern {
-  uint64_t word; /* in this machine's byte order, as it stands in memory */
-  uint8_t size;  /* 1, 2, 4 or 8 bytes; 0: no pattern */
-};
-
 enum fill { FILL_AUTO, FILL_REFPAGE, FILL_MEMSET };
-enum backend_kind {
-  BACKEND_AUTO,
-  BACKEND_MEMFD,
-  BACKEND_ZERO,
-  BACKEND_DEVICE,
-  BACKEND_NONE,
-  BACKEND_UFFD,
-  BACKEND_SYSCALL
-};
 enum small_fill { SMALL_FILL_NO, SMALL_FILL_YES, SMALL_FILL_BOTH };
 enum on_free { ON_FREE_RETAIN, ON_FREE_RESET, ON_FREE_QUARANTINE };
 enum on_error { ON_ERROR_ABORT, ON_ERROR_CONTINUE };
 enum slack_check { SLACK_NO, SLACK_LARGE, SLACK_ALL };
 /* How accesses are checked against memory tags; asymm: in the processor's preferred mode. */
 enum tag_check { TAG_CHECK_SYNC, TAG_CHECK_ASYNC, TAG_CHECK_ASYMM };
-enum { TAG_OFF = -1, TAG_AUTO = -2 };
-enum { DESTINATION_MOST = 256, STACKS_EVERY_SHIFT = 8 };
-
-struct backend {
-  int kind;
-  long number; /* of the system call, for BACKEND_SYSCALL */
-};
-
 /* Atomic, as some may be changed at any time (options_change); value.h says which type has what. */
 struct options {
   struct pattern pattern;

@@ -1,8 +1,6 @@
 /* The types of options' values (see value.h). */
 #include "base/value.h"
 
-#include "base/option.h"
-
 #include <string.h>
 
 /* Numbers */

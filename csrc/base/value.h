@@ -3,7 +3,35 @@
 #ifndef PATALLOC_VALUE_H
 #define PATALLOC_VALUE_H
 
+#include "base/rare.h"
 #include "base/text.h"
+
+/* What fresh memory holds: `size` bytes of `word`, repeated to fill the word; or nothing at all. */
+struct pattern {
+  uint64_t word; /* in this machine's byte order, as it stands in memory */
+  uint8_t size;  /* 1, 2, 4 or 8 bytes; 0: no pattern */
+};
+
+enum backend_kind {
+  BACKEND_AUTO,
+  BACKEND_MEMFD,
+  BACKEND_ZERO,
+  BACKEND_DEVICE,
+  BACKEND_NONE,
+  BACKEND_UFFD,
+  BACKEND_SYSCALL
+};
+
+struct backend {
+  int kind;
+  long number; /* of the system call, for BACKEND_SYSCALL */
+};
+
+enum { TAG_OFF = -1, TAG_AUTO = -2 }; /* of all blocks, where it is no tag */
+
+/* In a number of stacks: frames, and above them of one block in how many they are. */
+enum { STACKS_EVERY_SHIFT = 8 };
+enum { DESTINATION_MOST = 256 }; /* bytes of its text, the NUL included */
 
 /* What the table says of one option; its value is the `offset`-th byte of the options and on. */
 struct rule {

@@ -1,4 +1,4 @@
-/* What the files of this floor share, and nothing above includes. */
+/* What the files of this floor share, and nothing above includes but tests of calls that fail. */
 #ifndef PATALLOC_CALL_H
 #define PATALLOC_CALL_H
 
@@ -24,8 +24,10 @@
 #define PROT_MTE 0x20 /* Linux 5.10, arm64 */
 #endif
 
-/* Whether a test has the call named so fail, with errno. */
+/* Whether a test has the call named so fail, with errno: in test builds os_fault is asked before
+ * each one, and a non-zero answer is the errno. */
 #ifdef PATALLOC_FAULTS
+extern int (*os_fault)(const char *call);
 bool os_refuses(const char *call);
 #else
 #define os_refuses(call) false

@@ -48,10 +48,4 @@ static inline size_t os_page_table(void) {
   return os_page / sizeof(uint64_t) * os_page;
 }
 
-#ifdef PATALLOC_FAULTS
-/* Test builds: asked before each call named `call`; a non-zero answer is the errno it fails with.
- */
-extern int (*os_fault)(const char *call);
-#endif
-
 #endif

@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct granule) == 32, "the table is 1/2048 of the region 
 
 struct region {
   _Atomic size_t size; /* bytes; 0 until all below is set (release, acquire) */
-  uintptr_t base;
+  _Atomic uintptr_t base;
   unsigned shift; /* log2 of the bytes in a granule */
   struct granule *table;
 };
@@ -54,15 +54,18 @@ bool region_init(size_t size);
 static inline size_t region_size(void) {
   return atomic_load_explicit(&region.size, memory_order_acquire);
 }
+static inline uintptr_t region_base(void) {
+  return atomic_load_explicit(&region.base, memory_order_relaxed);
+}
 static inline bool region_holds(const void *pointer) {
   size_t size = region_size(); /* first: with it the base is known */
-  return mte_untag((uintptr_t)pointer) - region.base < size;
+  return mte_untag((uintptr_t)pointer) - region_base() < size;
 }
 static inline uint32_t granule_of(uintptr_t address) {
-  return (uint32_t)((address - region.base) >> region.shift);
+  return (uint32_t)((address - region_base()) >> region.shift);
 }
 static inline uintptr_t granule_address(uint32_t granule) {
-  return region.base + ((uintptr_t)granule << region.shift);
+  return region_base() + ((uintptr_t)granule << region.shift);
 }
 /* The functions below may be called by any threads at the same time. */
 

@@ -4,7 +4,6 @@
 #include "os/memory.h"
 #include "preload/next.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -27,10 +26,6 @@ static struct {
   size_t (*_Atomic usable_size)(void *);
 } next = {first_malloc, first_calloc, first_realloc, first_free, first_aligned, first_usable_size};
 #define NEXT(function) atomic_load_explicit(&next.function, memory_order_relaxed)
-
-void *next_symbol(const char *name) {
-  return dlsym(RTLD_NEXT, name);
-}
 
 /* The buffer: each piece is preceded by its size. */
 

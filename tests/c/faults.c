@@ -3,7 +3,7 @@
  *
  *   HEAP_OPTIONS=... faults [CALL...]      linked with the core, built with PATALLOC_FAULTS */
 #include "check.h"
-#include "os/init.h"
+#include "os/call.h"
 
 #include <sys/wait.h>
 

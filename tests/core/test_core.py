@@ -74,3 +74,15 @@ def test_stacks_that_are_kept_are_those_that_are_there(
     build: Build, sanitizer: tuple[str, ...]
 ) -> None:
     run(build("stacks", *sanitizer, core=True))
+
+
+@pytest.mark.parametrize(
+    ("race", "flags"), [("fit", ()), ("publish", THREAD)], ids=["fit", "publish"]
+)
+def test_races_that_have_time_to_happen(build: Build, race: str, flags: tuple[str, ...]) -> None:
+    program = build("races", "-DPATALLOC_FAULTS", *flags, core=True)
+    run(program, race, HEAP_OPTIONS="threshold=32K:reserve=16G")
+
+
+def test_figures_in_the_kernels_texts(build: Build) -> None:
+    run(build("figures", *ADDRESS, core=True))

@@ -142,6 +142,34 @@ def test_bad_options_leave_the_defaults(build: Build) -> None:
     assert all("allowed" in line and line.endswith("; the default holds") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("option", "held"),
+    [
+        ("stacks=16/2junk", "stacks=0"),
+        ("stacks=16/", "stacks=0"),
+        ("stacks=16/0", "stacks=0"),
+        ("stacks=4:stacks=16/2junk", "stacks=4"),
+        ("without=memfd:without=proc,junk", "without=memfd"),
+        ("backend=none:backend=syscall:4x", "backend=none"),
+        ("backend=memfd:backend=zero", "backend=memfd"),
+        ("pattern=0x5a:pattern=0x1g", "pattern=0x5a"),
+        ("cache_size=1M:cache_size=2X", "cache_size=1048576"),
+        ("release_interval=5:release_interval=-2", "release_interval=5"),
+        ("tag=3:tag=16", "tag=3"),
+        ("report=yes:report=fd:1x", "report=yes"),
+    ],
+)
+def test_of_a_bad_value_no_part_is_applied(option: str, held: str, tmp_path: Path) -> None:
+    stats = tmp_path / "stats"
+    env = dict(os.environ) | {
+        "LD_PRELOAD": str(library()),
+        "PATALLOC_OPTIONS": f"{option}:stats={stats}",
+    }
+    result = subprocess.run(["true"], env=env, capture_output=True, text=True)
+    assert result.stderr.count("; the default holds") == 1
+    assert f":{held}:" in f":{json.loads(stats.read_text())['options']}:"
+
+
 def test_stats_go_to_a_path_with_the_process_number(tmp_path: Path) -> None:
     preloaded(["sh", "-c", "sort /etc/passwd | wc -l"], f"stats={tmp_path}/%p.json")
     found = [json.loads(path.read_text()) for path in tmp_path.iterdir()]

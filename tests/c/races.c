@@ -1,0 +1,79 @@
+/* Races, each with time to happen: a thread that is late sleeps whenever it has dropped a lock.
+ * Linked with the core, built with -DPATALLOC_FAULTS.
+ *
+ *   races fit      a freed block is fitted to a smaller request, and gives address space back,
+ * which another thread takes at once races publish  small blocks are freed while the first large
+ * request is served (for TSan)
+ *
+ * HEAP_OPTIONS must have threshold=32K. */
+#include "base/lock.h"
+#include "check.h"
+
+patalloc_heap *heap;
+
+static _Thread_local bool late;
+static _Atomic bool over;
+
+static void sleep_if_late(void) {
+  if (late) usleep(300);
+}
+
+/* Blocks of one granule each, in new runs: one that is no block any more in the end has been
+ * forgotten in another's place. */
+static void *make_small_ones(void *unused) {
+  enum { COUNT = 100000, SIZE = 50000 };
+  static void *blocks[COUNT];
+  for (int i = 0; i < COUNT; i++) {
+    blocks[i] = malloc(SIZE);
+    CHECK(blocks[i]);
+    if (i % 100 == 0) usleep(100);
+  }
+  over = true;
+  for (int i = 0; i < COUNT; i++) CHECK(malloc_usable_size(blocks[i]) >= SIZE);
+  return unused;
+}
+
+/* Bytes that fill a run, so that the block begins in its first granule. */
+static size_t filling(size_t granules) {
+  return granules * 65536 - 2 * 4096;
+}
+
+/* What is spare has room for a run of small ones. */
+static void fit(void) {
+  enum { COUNT = 10, MORE = 400, LESS = 360 };
+  pthread_t other;
+  void *blocks[COUNT];
+  CHECK(!pthread_create(&other, NULL, make_small_ones, NULL));
+  late = true;
+  for (size_t granules = MORE; !over; granules = MORE + LESS - granules) {
+    for (int i = 0; i < COUNT; i++) CHECK((blocks[i] = malloc(filling(granules))));
+    for (int i = 0; i < COUNT; i++) free(blocks[i]);
+  }
+  late = false;
+  pthread_join(other, NULL);
+}
+
+static void *free_small_ones(void *unused) {
+  while (!over) free(malloc(100));
+  return unused;
+}
+
+static void publish(void) {
+  pthread_t other;
+  CHECK(!pthread_create(&other, NULL, free_small_ones, NULL));
+  usleep(10000);
+  free(malloc(1 << 20));
+  usleep(10000);
+  over = true;
+  pthread_join(other, NULL);
+}
+
+int main(int argc, char **argv) {
+  CHECK(argc == 2);
+  heap = patalloc_heap_create(getenv("HEAP_OPTIONS"), NULL, 0);
+  CHECK(heap);
+  lock_dropped = sleep_if_late;
+  (strcmp(argv[1], "fit") ? publish : fit)();
+  patalloc_heap_destroy(heap);
+  return 0;
+}
