@@ -4,7 +4,8 @@
 #include "heap/primary.h"
 #include "pages/fill.h"
 
-static void *fill_small(const struct patalloc_heap *heap, void *pointer, size_t from) {
+__attribute__((always_inline)) static inline void *fill_small(const struct patalloc_heap *heap,
+                                                              void *pointer, size_t from) {
   const struct options *options = &heap->options;
   if (__builtin_expect(pointer && options->small_fill && options->pattern.size, true)) {
     size_t usable = primary.usable_size(pointer);
