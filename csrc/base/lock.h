@@ -39,7 +39,8 @@ static inline void lock_pause(void) {
 }
 
 #ifdef PATALLOC_FAULTS
-/* Test builds: called when a lock was dropped, so that what others may do then has time to happen. */
+/* Test builds: called when a lock was dropped, so that what others may do then has time to happen.
+ */
 extern void (*lock_dropped)(void);
 #endif
 

@@ -31,7 +31,7 @@ static uintptr_t address_before(uintptr_t end, size_t size, size_t alignment) {
 
 /* Bins */
 
-static unsigned bin_of(uint32_t granules) {
+static unsigned capacity_bin(uint32_t granules) {
   if (granules < SHARED_MOST) return granules;
   unsigned log = 31u - (unsigned)__builtin_clz(granules); /* 8 or more */
   return SHARED_MOST + 4 * (log - 8) + (granules >> (log - 2) & 3);
@@ -47,7 +47,7 @@ static uint32_t capacity_of(const struct arena *arena, const struct run *run) {
 
 static void push(struct arena *arena, uint32_t granule) {
   struct granule *block = &region.table[granule];
-  uint32_t *head = &arena->bins[bin_of(capacity_of(arena, run_at(block->run)))];
+  uint32_t *head = &arena->bins[capacity_bin(capacity_of(arena, run_at(block->run)))];
   block->prev = 0;
   block->next = *head;
   if (*head) region.table[*head].prev = granule;
@@ -60,12 +60,12 @@ static void unlink_block(struct arena *arena, uint32_t granule) {
   if (block->prev)
     region.table[block->prev].next = block->next;
   else
-    arena->bins[bin_of(capacity_of(arena, run_at(block->run)))] = block->next;
+    arena->bins[capacity_bin(capacity_of(arena, run_at(block->run)))] = block->next;
   if (block->next) region.table[block->next].prev = block->prev;
 }
 
 unsigned arena_bin(const struct arena *arena, size_t size) {
-  return bin_of(arena_granules_for(arena, page_up(size)));
+  return capacity_bin(arena_granules_for(arena, page_up(size)));
 }
 
 /* A freed block with the capacity wanted or, rather than none, up to an eighth more: one of the
@@ -73,7 +73,7 @@ unsigned arena_bin(const struct arena *arena, size_t size) {
 static uint32_t find_free(struct arena *arena, uint32_t granules, bool kept_only) {
   enum { PROBES = 4 };
   uint32_t most = granules + granules / 8;
-  for (unsigned bin = bin_of(granules); bin <= bin_of(most); bin++) {
+  for (unsigned bin = capacity_bin(granules); bin <= capacity_bin(most); bin++) {
     int probes = PROBES;
     for (uint32_t at = arena->bins[bin]; at && probes--; at = region.table[at].next) {
       uint32_t capacity = capacity_of(arena, block_run(at));

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-static void fill_chosen(struct patalloc_heap *heap, void *pointer, size_t size) {
+static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size) {
   struct choice choice = hunt_count(&heap->options, size);
   uintptr_t start = (uintptr_t)pointer;
   for (size_t i = 0; i < choice.count; i++) {
@@ -27,7 +27,7 @@ static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool
     size_t from = options->small_fill && !zero ? 0 : size;
     fill_pattern(options->pattern, (char *)pointer + from, primary.usable_size(pointer) - from);
   }
-  if (heap->watch.hunts && !zero) fill_chosen(heap, pointer, size);
+  if (heap->watch.hunts && !zero) choose_small(heap, pointer, size);
   if (tails) tail_put(&heap->watch, pointer, size);
   return pointer;
 }

@@ -22,7 +22,7 @@ static void fill_part(struct patalloc_heap *heap, uint32_t granule, uintptr_t fr
   fill_pattern(pattern, (void *)last, end - last);
 }
 
-static void fill_chosen(struct patalloc_heap *heap, uint32_t granule, size_t size) {
+static void choose_parts(struct patalloc_heap *heap, uint32_t granule, size_t size) {
   struct choice choice = hunt_count(&heap->options, size);
   for (size_t i = 0; i < choice.count; i++) {
     uintptr_t start = block_address(granule), from = start, end = start + size;
@@ -37,7 +37,7 @@ uint32_t hunted_take(struct patalloc_heap *heap, size_t size, size_t alignment, 
   *fill = BLOCK_ZERO;
   if (!granule || zero) return granule;
   *fill = heap->refpage ? BLOCK_REFPAGE : large_fill(heap, granule, 0);
-  fill_chosen(heap, granule, size);
+  choose_parts(heap, granule, size);
   return granule;
 }
 

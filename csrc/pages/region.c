@@ -74,7 +74,7 @@ bool region_known(uint32_t granule) {
 
 /* Free ranges */
 
-static unsigned bin_of(uint32_t count) {
+static unsigned range_bin(uint32_t count) {
   return 31u - (unsigned)__builtin_clz(count);
 }
 
@@ -88,7 +88,7 @@ static bool is_range(uint32_t granule) {
 }
 
 static void insert_range(uint32_t first, uint32_t count) {
-  uint32_t *head = &bins[bin_of(count)];
+  uint32_t *head = &bins[range_bin(count)];
   region.table[first].size = region.table[first + count - 1].size = count;
   region.table[first].prev = 0;
   region.table[first].next = *head;
@@ -104,7 +104,7 @@ static uint32_t remove_range(uint32_t first) {
   if (range->prev)
     region.table[range->prev].next = range->next;
   else
-    bins[bin_of(count)] = range->next;
+    bins[range_bin(count)] = range->next;
   if (range->next) region.table[range->next].prev = range->prev;
   set_range_state(first, GRANULE_NONE);
   set_range_state(first + count - 1, GRANULE_NONE);
@@ -127,9 +127,9 @@ static void give_range(uint32_t first, uint32_t count) {
 /* The first range of at least `count` granules among a few, then among larger ones. */
 static uint32_t range_for(uint32_t count) {
   int probes = PROBES;
-  for (uint32_t at = bins[bin_of(count)]; at && probes--; at = region.table[at].next)
+  for (uint32_t at = bins[range_bin(count)]; at && probes--; at = region.table[at].next)
     if (region.table[at].size >= count) return at;
-  for (unsigned bin = bin_of(count) + 1; bin < BINS; bin++)
+  for (unsigned bin = range_bin(count) + 1; bin < BINS; bin++)
     if (bins[bin]) return bins[bin];
   return 0;
 }

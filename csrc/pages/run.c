@@ -337,7 +337,7 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
 }
 
 /* As a reset would leave them. */
-static void rewrite(const struct refpage *refpage, uintptr_t start, size_t size) {
+static void rewrite_pages(const struct refpage *refpage, uintptr_t start, size_t size) {
   fill_pattern(refpage->pattern, (void *)start, size);
   if (refpage->tagged) mte_tag(start, start + size, refpage->tag);
 }
@@ -345,7 +345,7 @@ static void rewrite(const struct refpage *refpage, uintptr_t start, size_t size)
 void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options) {
   if (os_reset(start, size)) return;
   if (!os_uses(options, OS_DONTNEED_LOCKED) || !os_reset_locked(start, size))
-    rewrite(run->refpage, start, size);
+    rewrite_pages(run->refpage, start, size);
 }
 
 bool run_unmap(struct run *run) {

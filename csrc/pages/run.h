@@ -64,8 +64,8 @@ bool run_is_outgrown(struct run *run, bool mapped);
 
 /* Has a solo run map [start, its end), wherever `start` was, and have no more address space than
  * that with `guard` bytes on either side; the rest goes back to the region. Its block is forgotten.
- * Pages that are mapped before and after keep their content. False where the kernel refuses: the
- * run is fit for run_release only. */
+ * Pages read as they did or, where there are new ones in their span, as the refpage makes them.
+ * False where the kernel refuses: the run is fit for run_release only. */
 bool run_fit(struct run *run, uintptr_t start, size_t guard);
 
 /* Has a solo run map whole spans more, so that it reaches `end`, with `guard` bytes of address

@@ -32,7 +32,7 @@ struct event {
   bool live;         /* it was when this was noticed */
   bool foreign;      /* it is another heap's than the one that was called */
   bool released;     /* its address space has been released since */
-  struct history history; /* of it; a size of 0: not kept */
+  struct history history; /* of it; a size of 0: not recorded */
   unsigned found;         /* of the bytes there, how many are given, where they were overwritten */
   unsigned char bytes[16];
   struct stack stack; /* of the access or call */

@@ -203,7 +203,7 @@ static bool is_of_tags(const siginfo_t *info) {
   return is_late(info) || (info->si_signo == SIGSEGV && info->si_code == SEGV_MTESERR);
 }
 
-static bool is_ours(const siginfo_t *info) {
+static bool is_reported(const siginfo_t *info) {
   if (is_late(info)) return true;
   bool has_address = info->si_code > 0 && info->si_code != SI_KERNEL;
   return has_address && region_holds(info->si_addr) && (is_of_tags(info) || report_is_wanted());
@@ -238,7 +238,7 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
   struct fault fault = {.signal = signal, .info = info, .context = context};
   fault.function = report_with_care;
   if (info->si_code > 0) recover_from(pc_of(context));
-  if (is_ours(info) && report_begin()) {
+  if (is_reported(info) && report_begin()) {
     fault.access = is_late(info) ? "access" : access_of(context);
     fault.pc = pc_of(context);
     bool unchecked = tagged && mte_ignore(true);
