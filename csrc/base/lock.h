@@ -3,9 +3,11 @@
  * otherwise never read. It lets the thread which forks through: fork's handlers hold every lock,
  * and other libraries' handlers may call malloc in between.
  *
- * Locks are held for short. Two are held at a time around fork, in the order that fork.c has, and
- * where a heap is prepared or a refpage's stage is made: there a thread that holds the heap's lock
- * or the refpage's takes others for a moment, and makes system calls.
+ * Locks are held for short, and guard lists. System calls are made under those by which something
+ * is done once, or by one thread at a time: a heap's, while it is prepared or configured; a
+ * refpage's, while a stage is made, or a descriptor is mapped that had to stay open; the region's
+ * and the runs' own start; dispositions. Two are held at a time where a heap is prepared (its own,
+ * then those of what it needs), and around fork, in the order that fork.c has.
  *
  * Not async-signal-safe: a handler that takes a lock which its thread holds would wait for ever.
  * All functions keep errno. */

@@ -14,30 +14,32 @@ static int digit_of(char c) {
 
 /* Reads the leading number in base 10 or, after 0x, 16; returns how many digits it has, 0 for none
  * or too many. */
-static size_t read_number(const char **text, const char *end, uint64_t *number) {
+static size_t read_number(const char **string, const char *end, uint64_t *number) {
   int base = 10;
-  if (end - *text > 2 && (*text)[0] == '0' && ((*text)[1] | 32) == 'x') base = 16, *text += 2;
+  if (end - *string > 2 && (*string)[0] == '0' && ((*string)[1] | 32) == 'x')
+    base = 16, *string += 2;
   size_t digits = 0;
-  for (*number = 0; *text < end && digit_of(**text) < base; ++*text, digits++)
+  for (*number = 0; *string < end && digit_of(**string) < base; ++*string, digits++)
     if (__builtin_mul_overflow(*number, (uint64_t)base, number) ||
-        __builtin_add_overflow(*number, (uint64_t)digit_of(**text), number))
+        __builtin_add_overflow(*number, (uint64_t)digit_of(**string), number))
       return 0;
   return digits;
 }
 
-static bool is_number(const char *text, size_t length, uint64_t most, uint64_t *number) {
-  const char *at = text, *end = text + length;
+static bool is_number(const char *string, size_t length, uint64_t most, uint64_t *number) {
+  const char *at = string, *end = string + length;
   return read_number(&at, end, number) && at == end && *number <= most;
 }
 
-static bool has_prefix(const char *text, size_t length, const char *prefix) {
-  return length >= text_length(prefix) && text_past(text, prefix);
+static bool has_prefix(const char *string, size_t length, const char *prefix) {
+  return length >= text_length(prefix) && text_past(string, prefix);
 }
 
-static bool is_number_after(const char *text, size_t length, const char *prefix, uint64_t *number) {
+static bool is_number_after(const char *string, size_t length, const char *prefix,
+                            uint64_t *number) {
   size_t skipped = text_length(prefix);
-  return has_prefix(text, length, prefix) &&
-         is_number(text + skipped, length - skipped, INT32_MAX, number);
+  return has_prefix(string, length, prefix) &&
+         is_number(string + skipped, length - skipped, INT32_MAX, number);
 }
 
 static void describe_range(const struct rule *rule, struct text *text) {
@@ -48,8 +50,8 @@ static void describe_range(const struct rule *rule, struct text *text) {
 
 /* Sizes and counts */
 
-static bool read_size(const char *text, size_t length, uint64_t *size) {
-  const char *at = text, *end = text + length;
+static bool read_size(const char *string, size_t length, uint64_t *size) {
+  const char *at = string, *end = string + length;
   if (!read_number(&at, end, size)) return false;
   if (at == end) return true;
   size_t unit = text_until("KMGT", 4, (char)(*at & ~0x20)); /* in upper case */
@@ -60,9 +62,9 @@ static bool read_size(const char *text, size_t length, uint64_t *size) {
   return true;
 }
 
-static bool parse_size(const struct rule *rule, const char *text, size_t length, void *value) {
+static bool parse_size(const struct rule *rule, const char *string, size_t length, void *value) {
   uint64_t size;
-  if (!read_size(text, length, &size) || size < rule->least || size > rule->most) return false;
+  if (!read_size(string, length, &size) || size < rule->least || size > rule->most) return false;
   *(_Atomic size_t *)value = size;
   return true;
 }
@@ -95,10 +97,11 @@ const struct value_type value_count = {parse_size, format_size, copy_size, descr
 
 /* Intervals */
 
-static bool parse_interval(const struct rule *rule, const char *text, size_t length, void *value) {
+static bool parse_interval(const struct rule *rule, const char *string, size_t length,
+                           void *value) {
   uint64_t number;
-  bool never = text_is("-1", text, length);
-  if (!never && !is_number(text, length, rule->most, &number)) return false;
+  bool never = text_is("-1", string, length);
+  if (!never && !is_number(string, length, rule->most, &number)) return false;
   *(_Atomic int64_t *)value = never ? -1 : (int64_t)number;
   return true;
 }
@@ -125,14 +128,14 @@ const struct value_type value_interval = {parse_interval, format_interval, copy_
 
 /* Choices */
 
-static int choice_of(const char *const *choices, const char *text, size_t length) {
+static int choice_of(const char *const *choices, const char *string, size_t length) {
   for (int i = 0; choices[i]; i++)
-    if (text_is(choices[i], text, length)) return i;
+    if (text_is(choices[i], string, length)) return i;
   return -1;
 }
 
-static bool parse_choice(const struct rule *rule, const char *text, size_t length, void *value) {
-  int choice = choice_of(rule->choices, text, length);
+static bool parse_choice(const struct rule *rule, const char *string, size_t length, void *value) {
+  int choice = choice_of(rule->choices, string, length);
   if (choice >= 0) *(_Atomic int *)value = choice;
   return choice >= 0;
 }
@@ -162,9 +165,9 @@ static struct pattern pattern_of(uint64_t value, uint8_t size) {
 }
 
 /* The number of hex digits, and for decimals the magnitude, says how wide the value is. */
-static bool read_pattern(const char *text, size_t length, struct pattern *pattern) {
-  const char *end = text + length, *at = text;
-  bool hex = length > 1 && (text[1] | 32) == 'x';
+static bool read_pattern(const char *string, size_t length, struct pattern *pattern) {
+  const char *end = string + length, *at = string;
+  bool hex = length > 1 && (string[1] | 32) == 'x';
   uint64_t number;
   size_t digits = read_number(&at, end, &number);
   if (!digits || at != end || digits > (hex ? 16u : 20u)) return false;
@@ -176,12 +179,12 @@ static bool read_pattern(const char *text, size_t length, struct pattern *patter
   return true;
 }
 
-static bool parse_pattern(const struct rule *rule, const char *text, size_t length, void *value) {
+static bool parse_pattern(const struct rule *rule, const char *string, size_t length, void *value) {
   struct pattern *pattern = value;
   (void)rule;
-  if (text_is("none", text, length)) return *pattern = (struct pattern){0, 0}, true;
-  if (text_is("zero", text, length)) return *pattern = (struct pattern){0, 1}, true;
-  return read_pattern(text, length, pattern);
+  if (text_is("none", string, length)) return *pattern = (struct pattern){0, 0}, true;
+  if (text_is("zero", string, length)) return *pattern = (struct pattern){0, 1}, true;
+  return read_pattern(string, length, pattern);
 }
 
 static void format_pattern(const void *value, const struct rule *rule, struct text *text) {
@@ -206,10 +209,10 @@ const struct value_type value_pattern = {parse_pattern, format_pattern, copy_pat
 
 /* Backends */
 
-static bool parse_backend(const struct rule *rule, const char *text, size_t length, void *value) {
-  int choice = choice_of(rule->choices, text, length);
+static bool parse_backend(const struct rule *rule, const char *string, size_t length, void *value) {
+  int choice = choice_of(rule->choices, string, length);
   uint64_t syscall = 0;
-  if (is_number_after(text, length, "syscall:", &syscall)) choice = BACKEND_SYSCALL;
+  if (is_number_after(string, length, "syscall:", &syscall)) choice = BACKEND_SYSCALL;
   if (choice >= 0) *(struct backend *)value = (struct backend){choice, (long)syscall};
   return choice >= 0;
 }
@@ -241,14 +244,15 @@ void value_name_features(const char *const *names) {
   feature_names = names;
 }
 
-static bool parse_features(const struct rule *rule, const char *text, size_t length, void *value) {
+static bool parse_features(const struct rule *rule, const char *string, size_t length,
+                           void *value) {
   uint32_t chosen = 0;
-  const char *end = text + length;
-  bool none = text_is("none", text, length);
+  const char *end = string + length;
+  bool none = text_is("none", string, length);
   (void)rule;
-  for (size_t name; !none && text <= end; text += name + 1) {
-    name = text_until(text, (size_t)(end - text), ',');
-    int feature = choice_of(feature_names, text, name);
+  for (size_t name; !none && string <= end; string += name + 1) {
+    name = text_until(string, (size_t)(end - string), ',');
+    int feature = choice_of(feature_names, string, name);
     if (feature < 0) return false;
     chosen |= 1u << feature;
   }
@@ -285,11 +289,11 @@ const struct value_type value_features = {parse_features, format_features, copy_
 
 /* Tags */
 
-static bool parse_tag(const struct rule *rule, const char *text, size_t length, void *value) {
+static bool parse_tag(const struct rule *rule, const char *string, size_t length, void *value) {
   uint64_t number;
-  int tag = text_is("off", text, length) ? TAG_OFF : TAG_AUTO;
-  if (tag == TAG_AUTO && !text_is("auto", text, length)) {
-    if (!is_number(text, length, rule->most, &number)) return false;
+  int tag = text_is("off", string, length) ? TAG_OFF : TAG_AUTO;
+  if (tag == TAG_AUTO && !text_is("auto", string, length)) {
+    if (!is_number(string, length, rule->most, &number)) return false;
     tag = (int)number;
   }
   *(_Atomic int *)value = tag;
@@ -312,12 +316,12 @@ const struct value_type value_tag = {parse_tag, format_tag, copy_choice, describ
 
 /* Stacks: the number of frames, and of how many blocks one, above */
 
-static bool parse_stacks(const struct rule *rule, const char *text, size_t length, void *value) {
+static bool parse_stacks(const struct rule *rule, const char *string, size_t length, void *value) {
   uint64_t frames, every = 1, every_most = UINT32_MAX >> STACKS_EVERY_SHIFT;
-  size_t slash = text_until(text, length, '/');
-  if (!is_number(text, slash, rule->most, &frames)) return false;
+  size_t slash = text_until(string, length, '/');
+  if (!is_number(string, slash, rule->most, &frames)) return false;
   if (slash < length &&
-      (!is_number(text + slash + 1, length - slash - 1, every_most, &every) || !every))
+      (!is_number(string + slash + 1, length - slash - 1, every_most, &every) || !every))
     return false;
   *(_Atomic uint32_t *)value = (uint32_t)(frames | every << STACKS_EVERY_SHIFT);
   return true;
@@ -341,14 +345,14 @@ const struct value_type value_stacks = {parse_stacks, format_stacks, copy_bits, 
 
 /* Destinations: words of their own may be among the choices */
 
-static bool parse_destination(const struct rule *rule, const char *text, size_t length,
+static bool parse_destination(const struct rule *rule, const char *string, size_t length,
                               void *value) {
   uint64_t descriptor;
   (void)rule;
   if (length >= DESTINATION_MOST) return false;
-  if (has_prefix(text, length, "fd:") && !is_number_after(text, length, "fd:", &descriptor))
+  if (has_prefix(string, length, "fd:") && !is_number_after(string, length, "fd:", &descriptor))
     return false;
-  memcpy(value, text, length);
+  memcpy(value, string, length);
   ((char *)value)[length] = 0;
   return true;
 }

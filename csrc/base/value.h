@@ -49,7 +49,7 @@ struct rule {
 
 struct value_type {
   /* False for what is not allowed: the value is as it was. */
-  bool (*parse)(const struct rule *rule, const char *text, size_t length, void *value);
+  bool (*parse)(const struct rule *rule, const char *string, size_t length, void *value);
   void (*format)(const void *value, const struct rule *rule, struct text *text);
   void (*copy)(void *value, const void *from);
   void (*describe)(const struct rule *rule, struct text *text); /* what is allowed */

@@ -2,7 +2,6 @@
 #include "blocks/arena.h"
 
 #include "blocks/tag.h"
-#include "os/guards.h"
 #include "os/memory.h"
 #include "os/process.h"
 #include "pages/guard.h"

@@ -14,8 +14,7 @@ struct quarantine {
 };
 
 /* Makes a BUSY block inaccessible and takes it in. False where that can't be done: it is as it was.
- * Any
- * threads may do so at the same time. */
+ * Any threads may do so at the same time. */
 bool quarantine_take(struct quarantine *quarantine, uint32_t granule,
                      const struct options *options);
 

@@ -6,8 +6,6 @@
 #include "os/memory.h"
 #include "pages/guard.h"
 
-#include <errno.h>
-
 /* Whether a growing block has got so many spans that fewer, longer ones are worth a copy of it: not
  * where it is large by then. */
 static bool has_short_spans(const struct run *run, size_t size) {

@@ -7,12 +7,12 @@
 #include "os/files.h"
 #include "os/init.h"
 #include "os/limits.h"
+#include "os/memory.h"
 #include "os/process.h"
 #include "patalloc.h"
 #include "watch/report.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* Blocks */
 
@@ -55,11 +55,11 @@ static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
 
 size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   struct text text = {json, capacity, 0};
-  const struct json lines = JSON_LINES(&text);
+  struct json lines = JSON_LINES(&text);
   char options[4 * DESTINATION_MOST + 1024];
   options[0] = 0;
   options_format(&heap->options, ":", &TEXT(options));
-  text_string(&text, "{");
+  json_open(&lines);
   json_string(&lines, "options", options);
   json_string(&lines, "backend", backend_name(heap));
   json_key(&lines, "features");
@@ -106,20 +106,32 @@ size_t patalloc_heap_options(patalloc_heap *heap, char *text, size_t capacity) {
 
 /* Options and kernel features */
 
-/* What is allowed is composed when it is first asked for, and kept, as callers have pointers to it.
- */
-int patalloc_option(int index, struct patalloc_option *option) {
-  enum { LONGEST = 320 };
-  static struct lock lock;
-  static char allowed[OPTIONS_MOST][LONGEST];
+/* What is allowed is composed when it is first asked for, and stays, as callers have pointers to
+ * it. */
+
+typedef char allowed_text[320];
+
+static allowed_text *compose_allowed(void) {
+  static allowed_text *_Atomic composed;
+  size_t size = page_up(OPTIONS_MOST * sizeof(allowed_text));
+  allowed_text *made = composed, *other = NULL;
   struct option_text text;
-  char composed[LONGEST] = "";
+  if (made || !(made = os_map(size))) return made;
+  for (int i = 0; option_describe(i, &text, &TEXT(made[i])); i++) {
+  }
+  if (atomic_compare_exchange_strong(&composed, &other, made)) return made;
+  os_unmap(made, size);
+  return other;
+}
+
+int patalloc_option(int index, struct patalloc_option *option) {
+  char scrap[1];
+  struct option_text text;
   os_init();
-  if (!option_describe(index, &text, &TEXT(composed))) return -1;
-  lock_take(&lock);
-  if (!*allowed[index]) memcpy(allowed[index], composed, LONGEST);
-  lock_drop(&lock);
-  *option = (struct patalloc_option){text.name, text.preset, allowed[index], text.meaning};
+  if (!option_describe(index, &text, &TEXT(scrap))) return -1;
+  allowed_text *allowed = compose_allowed();
+  *option =
+      (struct patalloc_option){text.name, text.preset, allowed ? allowed[index] : "", text.meaning};
   return 0;
 }
 

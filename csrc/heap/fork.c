@@ -13,11 +13,13 @@ static sigset_t mask; /* of the thread that forks; guarded by the same */
 
 _Atomic bool fork_handled;
 
-/* Locks are taken in this order. No handler of the program's may run while all are: it may do what
- * is async-signal-safe, and sigaction(2) takes one. */
+/* Locks are taken in this order. No handler of the program's may run before all are: it may do what
+ * is async-signal-safe, and sigaction(2) takes one. But of faults, which would end the process
+ * while they are blocked, and report nothing. */
 static void before_fork(void) {
   sigset_t all, before;
   sigfillset(&all);
+  for (int i = 0; i < DISPOSITIONS; i++) sigdelset(&all, disposition_signals[i]);
   pthread_sigmask(SIG_BLOCK, &all, &before);
   lock_take(&heaps_lock);
   mask = before;

@@ -1,5 +1,6 @@
 /* Heaps and fork(2): all locks are taken first, so that a child starts with a working heap, and
- * with counts of its own. */
+ * with counts of its own. Signals are blocked meanwhile, but for faults: and so while handlers of
+ * pthread_atfork(3) run that were set before ours. */
 #ifndef PATALLOC_FORK_H
 #define PATALLOC_FORK_H
 

@@ -62,8 +62,8 @@ struct shard {
   struct density patterned_densities[BINS_MOST], zeroed_densities[BINS_MOST];
 } __attribute__((aligned(64)));
 
-/* Zeroed memory, and then heap_heed_options (paths.h). What large blocks need is prepared with the
- * first of them, so that most processes pay nothing. */
+/* Zeroed memory, its options, and then paths_start (paths.h). What large blocks need is prepared
+ * with the first of them, so that most processes pay nothing. */
 struct patalloc_heap {
   struct options options;
   const struct small_path *_Atomic small;

@@ -245,12 +245,11 @@ size_t large_usable_size(struct patalloc_heap *heap, const void *pointer) {
 void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
   const struct small_path *small = heap->uncounted;
   if (size > PTRDIFF_MAX || (!zero && !fill_fits(size))) return errno = ENOMEM, NULL;
-  fork_expect();
   stats_add(heap_stats(heap), STAT_FALLBACK_PRIMARY, 1);
   void *pointer = zero        ? small->calloc(heap, size)
                   : alignment ? small->aligned(heap, alignment, size)
                               : small->malloc(heap, size);
-  if (!pointer || heap->options.small_fill) return pointer;
+  if (!pointer || heap->options.small_fill || heap->watch.hunts) return pointer;
   size_t from = zero ? size : 0, usable = small->usable_size(heap, "malloc", pointer);
   fill_pattern(heap->options.pattern, (char *)pointer + from, usable - from);
   return pointer;

@@ -1,6 +1,7 @@
 /* Large requests: blocks of an arena, each with a pattern, guards and a record. A live block
  * changes hands by an atomic exchange of its state, so that of two frees only one wins, and the
- * other is reported. The heap must be ready, but for the two functions that say otherwise. */
+ * other is reported. The heap must be ready, but for functions that are given a pointer: in a heap
+ * that is not there are no blocks. */
 #ifndef PATALLOC_LARGE_H
 #define PATALLOC_LARGE_H
 
@@ -8,7 +9,7 @@
 
 /* As large_path has them. */
 void *large_allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
-void large_free(struct patalloc_heap *heap, void *pointer); /* ready or not: a misuse then */
+void large_free(struct patalloc_heap *heap, void *pointer);
 
 /* From the primary, of a heap that can't be made ready, and filled. */
 void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);

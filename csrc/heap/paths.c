@@ -19,9 +19,9 @@
 static const struct block_path blocks_plain = {large_take, large_give, realloc_resize};
 static const struct block_path blocks_hunted = {hunted_take, hunted_give, hunted_resize};
 
-static const struct large_path plain = {large_allocate, large_free, realloc_large};
-static const struct large_path tagged = {tagged_allocate, tagged_free, tagged_realloc};
-static const struct large_path hopeless = {large_from_primary, large_free, realloc_large};
+static const struct large_path large_plain = {large_allocate, large_free, realloc_large};
+static const struct large_path large_tagged = {tagged_allocate, tagged_free, tagged_realloc};
+static const struct large_path large_hopeless = {large_from_primary, large_free, realloc_large};
 
 /* The first large request: what it needs is prepared, and from then on another path taken. */
 
@@ -52,25 +52,26 @@ static void prepare(struct patalloc_heap *heap) {
   if (heap->tagged || heap->watch.reports) fault_watch(&heap->watch, heap->tagged);
   if (region_init(options->reserve) && run_init()) heap->shards = os_map(shards_size());
   heap->ready = heap->shards;
-  heap->large = !heap->ready ? &hopeless : heap->tagged ? &tagged : &plain;
+  heap->large = !heap->ready ? &large_hopeless : heap->tagged ? &large_tagged : &large_plain;
 }
 
 static void *allocate_first(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
-static const struct large_path unready = {allocate_first, large_free, realloc_large};
+static const struct large_path large_unready = {allocate_first, large_free, realloc_large};
 
 /* Enlisted before its lock is taken: fork takes the list's lock first. */
 static void *allocate_first(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
   const struct options *options = &heap->options;
+  fork_expect();
   fork_enlist(heap);
   if (*options->stats || heap->watch.reports || options->backend.kind == BACKEND_UFFD)
     fork_handle();
   lock_take(&heap->lock);
-  if (heap->large == &unready) prepare(heap);
+  if (heap->large == &large_unready) prepare(heap);
   lock_drop(&heap->lock);
   return heap->large->allocate(heap, size, alignment, zero);
 }
 
-void heap_heed_options(struct patalloc_heap *heap) {
+void paths_start(struct patalloc_heap *heap) {
   struct options *options = &heap->options;
   bool reports = options_report(options), hunts = hunt_is_asked_for(options);
   heap->watch = (struct watch){
@@ -83,8 +84,13 @@ void heap_heed_options(struct patalloc_heap *heap) {
   };
   if (reports) report_start(options);
   if (hunts) hunt_start(options);
+  heap->blocks = hunts ? &blocks_hunted : &blocks_plain;
+  heap->large = &large_unready;
+  paths_choose_small(heap);
+}
+
+void paths_choose_small(struct patalloc_heap *heap) {
+  const struct options *options = &heap->options;
   heap->uncounted = careful_is_due(options) ? &small_careful : &small_plain;
   heap->small = options->count ? &small_counted : heap->uncounted;
-  heap->blocks = hunts ? &blocks_hunted : &blocks_plain;
-  if (!heap->large) heap->large = &unready;
 }

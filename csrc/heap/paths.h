@@ -4,8 +4,10 @@
 
 #include "heap/heap.h"
 
-/* Sets what follows from the options, which have been set or changed. Of a heap that others may use
- * with its lock held. */
-void heap_heed_options(struct patalloc_heap *heap);
+/* Makes a heap of zeroed memory whose options are set. */
+void paths_start(struct patalloc_heap *heap);
+
+/* Once more, after options have changed; with the heap's lock held. */
+void paths_choose_small(struct patalloc_heap *heap);
 
 #endif

@@ -20,7 +20,7 @@ patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t
     os_unmap(heap, page_up(sizeof *heap));
     return errno = EINVAL, NULL;
   }
-  heap_heed_options(heap);
+  paths_start(heap);
   fork_handle();
   return heap;
 }
@@ -30,7 +30,7 @@ int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint
   struct text text = {complaint ? complaint : scrap, complaint ? capacity : 1, 0};
   lock_take(&heap->lock);
   bool good = options_change(&heap->options, options, &text);
-  if (good) heap_heed_options(heap);
+  if (good) paths_choose_small(heap);
   lock_drop(&heap->lock);
   return good ? 0 : (errno = EINVAL, -1);
 }

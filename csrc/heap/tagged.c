@@ -5,8 +5,12 @@
 #include "heap/large.h"
 #include "heap/realloc.h"
 
+#include <errno.h>
+
 static bool ignore_tags(const struct patalloc_heap *heap) {
+  int error = errno;
   tag_check_thread(&heap->options);
+  errno = error;
   return mte_ignore(true);
 }
 

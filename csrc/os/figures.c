@@ -73,7 +73,6 @@ size_t figure_allowance(const char *cgroup, figure_read *read) {
   return least;
 }
 
-size_t figure_huge_page(const char *enabled, const char *size) {
-  if (!*enabled || text_after(enabled, "[never]")) return 0;
-  return figure_after(size, "", 0);
+bool figure_huge_pages(const char *enabled) {
+  return *enabled && !text_after(enabled, "[never]");
 }

@@ -2,6 +2,7 @@
 #ifndef PATALLOC_FIGURES_H
 #define PATALLOC_FIGURES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The decimal number after `key` and spaces (at the text's start, for an empty key); `otherwise`
@@ -17,8 +18,8 @@ size_t figure_available(const char *meminfo);
 typedef void figure_read(const char *path, char *text, size_t capacity);
 size_t figure_allowance(const char *cgroup, figure_read *read);
 
-/* Bytes in a huge page, by what /sys/kernel/mm/transparent_hugepage says in `enabled` and
- * `hpage_pmd_size`; 0 where the setting is "never" (admin-guide/mm/transhuge.rst). */
-size_t figure_huge_page(const char *enabled, const char *size);
+/* Whether huge pages are to be had for the asking, by /sys/kernel/mm/transparent_hugepage/enabled:
+ * not where the setting is "never" (admin-guide/mm/transhuge.rst). */
+bool figure_huge_pages(const char *enabled);
 
 #endif

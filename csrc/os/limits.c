@@ -22,8 +22,9 @@ size_t os_max_map_count(void) {
 size_t os_huge_page(void) {
   char enabled[64], size[32];
   os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof enabled);
+  if (!figure_huge_pages(enabled)) return 0;
   os_read_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", size, sizeof size);
-  return figure_huge_page(enabled, size);
+  return figure_after(size, "", 0);
 }
 
 size_t os_physical_memory(void) {

@@ -1,6 +1,7 @@
-/* The kernel boundary: every system call that the allocator makes (but a lock's, base/lock.h), and
- * every probe of a kernel feature, is behind the functions of this floor. Nothing above includes
- * <sys/mman.h>. Here is what holds for all of them; the headers are by topic:
+/* The kernel boundary: every system call that the allocator makes (but a lock's, base/lock.h, and
+ * those of signals and threads, which are the C library's), and every probe of a kernel feature, is
+ * behind the functions of this floor. Nothing above includes <sys/mman.h>. Here is what holds for
+ * all of them; the headers are by topic:
  *
  *   memory.h    address space: mapping, resetting, moving pages; hints about them
  *   guards.h    pages that any access faults on
@@ -14,9 +15,10 @@
  *   destination.h  where an option says that data goes
  *   init.h      what is to be called before all others
  *
- * Functions return false (or NULL, -1) with errno set where the kernel refuses; what they leave
- * then is said of each, and is nothing where nothing is said. None allocates, takes a lock or calls
- * stdio, so all are async-signal-safe, and safe in the child of a fork.
+ * Functions return false (or NULL, -1) with errno set where the kernel refuses. What concerns a
+ * range or many pages may be done in part then; what maps over a range may have unmapped it, but
+ * for os_duplicate. None allocates, takes a lock or calls stdio, so all are async-signal-safe, and
+ * safe in the child of a fork.
  *
  * System calls go through syscall(2) where the C library's own functions are cancellation points,
  * which malloc and free must not be (pthreads(7)); and the others too, so that few of the C

@@ -23,8 +23,6 @@ void os_yield(void) {
   syscall(SYS_sched_yield);
 }
 
-/* Limits */
-
 uint32_t os_milliseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);

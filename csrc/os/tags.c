@@ -25,7 +25,6 @@ bool os_tag_file(int descriptor, size_t size, unsigned tag) {
 }
 
 /* The constants are newer than the oldest C library that this builds with (prctl(2)). */
-/* Tags. The constants are newer than the oldest C library that this builds with (prctl(2)). */
 
 bool os_check_tags(enum tag_check check) {
   enum { SET_TAGGED_ADDR_CTRL = 55, ADDR_ENABLE = 1, SYNC = 2, ASYNC = 4, TAG_SHIFT = 3 };

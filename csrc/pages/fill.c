@@ -31,25 +31,25 @@ static void fill_words(uint64_t word, unsigned char *at, unsigned char *end) {
   *(two_words *)(end - 16) = (two_words){last, last};
 }
 
-/* Pages, without memset(3), which lies in 64 KiB of the C library that half of the processes read
- * for nothing else. String stores are as fast by then; and they are so for every pattern. */
-static void fill_pages(uint64_t word, unsigned char *at, unsigned char *end) {
 #ifdef __x86_64__
+/* Without memset(3), which lies in 64 KiB of the C library that half of the processes read for
+ * nothing else. String stores are as fast for so many bytes; and they are so for every pattern. */
+static void fill_many(uint64_t word, unsigned char *at, unsigned char *end) {
   uint64_t first = word_at(word, (uintptr_t)at), last = word_at(word, (uintptr_t)end);
   size_t words = (size_t)(end - at) / sizeof word;
   __asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(first) : "memory");
   memcpy(end - sizeof last, &last, sizeof last);
-#else
-  fill_words(word, at, end);
-#endif
 }
+#endif
 
 void fill_pattern(struct pattern pattern, void *start, size_t size) {
-  enum { FEW = 16, SOME = 128, A_PAGE = 4096 };
+  enum { FEW = 16, SOME = 128, MANY = 4096 };
   unsigned char *at = start, *end = at + size;
   if (pattern.size == 0) return;
   if (size < FEW) return fill_bytes(pattern.word, at, end);
-  if (size >= A_PAGE) return fill_pages(pattern.word, at, end);
+#ifdef __x86_64__
+  if (size >= MANY) return fill_many(pattern.word, at, end);
+#endif
   if (size <= SOME || pattern.size > 1) return fill_words(pattern.word, at, end);
   memset(start, (int)(pattern.word & 0xff), size);
 }

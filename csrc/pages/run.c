@@ -101,15 +101,21 @@ static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
 
 /* Giving up */
 
-/* At most one block starts in a granule; that of a solo run in the first that it maps. */
-static void forget_blocks(const struct run *run) {
-  uint32_t first = run_is_solo(run) ? granule_of(run->start) : run->first;
-  uint32_t count = run_is_solo(run) ? 1 : run->used * run->slot;
+/* The one of the granules in which a block starts, if there is one. */
+static void forget_block(uint32_t first, uint32_t count) {
   for (uint32_t granule = first; granule < first + count; granule++) {
     _Atomic uint32_t *state = &region.table[granule].state;
-    if (atomic_load_explicit(state, memory_order_relaxed) != GRANULE_NONE)
-      atomic_store_explicit(state, GRANULE_NONE, memory_order_relaxed);
+    if (atomic_load_explicit(state, memory_order_relaxed) == GRANULE_NONE) continue;
+    atomic_store_explicit(state, GRANULE_NONE, memory_order_relaxed);
+    return;
   }
+}
+
+/* That of a solo run starts in the first granule that it maps. */
+static void forget_blocks(const struct run *run) {
+  if (run_is_solo(run)) return forget_block(granule_of(run->start), 1);
+  for (uint32_t slot = 0; slot < run->used; slot++)
+    forget_block(run->first + slot * run->slot, run->slot);
 }
 
 /* The way of address space back to the region, for all of a run and for parts. The blocks there

@@ -56,7 +56,7 @@ static bool start_heap(void) {
   options_parse(&process_heap.options, option_string(), &text);
   complain_by_line(complaint);
   primary = next_primary;
-  heap_heed_options(&process_heap);
+  paths_start(&process_heap);
   check_tags();
   atomic_store_explicit(&started, true, memory_order_release);
   return true;

@@ -20,7 +20,8 @@ static void large_freed(size_t size) {
   (void)size;
 }
 
-__attribute__((constructor)) static void hand_down(void) {
+/* Before other constructors, which may make heaps. */
+__attribute__((constructor(101))) static void hand_down(void) {
   primary = (struct primary){malloc,      calloc,   realloc, aligned, free, malloc_usable_size,
                              large_freed, sigaction};
 }

@@ -17,9 +17,9 @@ static struct disposition {
   struct sigaction past[PAST];
 } dispositions[DISPOSITIONS];
 
-static struct lock lock;     /* guards all changes; taken with all signals blocked */
-static _Atomic int watching; /* the process that has the handler; 0: none yet */
-static _Atomic bool tagged;  /* whether the handler is given the tags of pointers */
+static struct lock lock;          /* guards all changes; taken with all signals blocked */
+static _Atomic int watching;      /* the process that has the handler; 0: none yet */
+static _Atomic bool exposes_tags; /* whether the handler is given the tags of pointers */
 static disposition_handler *handler;
 static sigaction_function *underneath;
 
@@ -47,7 +47,7 @@ static int install(int signal, const struct sigaction *program) {
   if (program->sa_handler != SIG_IGN) {
     int flags = disposition_is_handler(program) ? SA_NODEFER | SA_ONSTACK | SA_RESTART : 0;
     ours.sa_flags = (program->sa_flags & flags) | SA_SIGINFO;
-    if (tagged) ours.sa_flags |= EXPOSE_TAGBITS;
+    if (exposes_tags) ours.sa_flags |= EXPOSE_TAGBITS;
     if (!disposition_is_handler(program)) ours.sa_flags |= SA_ONSTACK;
     ours.sa_sigaction = handler;
   }
@@ -96,11 +96,11 @@ static void install_all(void) {
 }
 
 void disposition_install(disposition_handler *called, sigaction_function *next, bool tags) {
-  if (watching && (tagged || !tags)) return;
+  if (watching && (exposes_tags || !tags)) return;
   sigset_t mask = lock_with_signals_blocked();
   handler = called;
   underneath = next;
-  if (tags) tagged = true;
+  if (tags) exposes_tags = true;
   for (int i = 0; !watching && i < DISPOSITIONS; i++) note_program(disposition_signals[i]);
   install_all();
   if (!watching) watching = os_process_id();

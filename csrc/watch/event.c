@@ -108,12 +108,12 @@ static enum event_kind kind_of_freed(const char *call) {
 }
 
 /* A run that is being released has no arena. */
-static bool is_foreign(uint32_t granule, const struct options *heap) {
+static bool is_foreign(uint32_t granule, const struct options *options) {
   const struct arena *arena = block_arena(granule);
-  return arena && arena->options != heap;
+  return arena && arena->options != options;
 }
 
-void event_of_misuse(struct event *event, const struct options *heap, const char *call,
+void event_of_misuse(struct event *event, const struct options *options, const char *call,
                      const void *pointer) {
   clear_event(event);
   event->call = call;
@@ -122,7 +122,7 @@ void event_of_misuse(struct event *event, const struct options *heap, const char
   uint32_t released = granule ? 0 : history_find(mte_untag((uintptr_t)pointer));
   if (granule) set_block(event, granule);
   if (released) set_released(event, released);
-  event->foreign = granule && is_foreign(granule, heap);
+  event->foreign = granule && is_foreign(granule, options);
   bool at_start = event->place == PLACE_INSIDE && !event->distance;
   event->kind = !at_start || event->live                   ? EVENT_INVALID_FREE
                 : text_is("free", call, text_length(call)) ? EVENT_DOUBLE_FREE

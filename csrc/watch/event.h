@@ -45,7 +45,7 @@ void event_of_fault(struct event *event, int signal, const char *access, uintptr
 void event_set_tags(struct event *event);
 
 /* `call` was given an address that is no live block of the heap with these options. */
-void event_of_misuse(struct event *event, const struct options *heap, const char *call,
+void event_of_misuse(struct event *event, const struct options *options, const char *call,
                      const void *pointer);
 
 /* `call` found that bytes around a live block were overwritten: those of [from, end). */

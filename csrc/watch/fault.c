@@ -233,18 +233,28 @@ static void report_with_care(struct fault *fault) {
   disposition_unnest();
 }
 
+static void report_at(struct fault *fault, uintptr_t trampoline) {
+  bool unchecked = tagged && mte_ignore(true);
+  struct event event;
+  if (report_begin()) {
+    call_there(fault, trampoline);
+    report_end();
+  } else { /* on top of a report of this thread's */
+    event_of_fault(&event, fault->signal, fault->access, (uintptr_t)fault->info->si_addr);
+    report_in_a_line(&event);
+  }
+  if (tagged) mte_ignore(unchecked);
+}
+
 static void on_fault(int signal, siginfo_t *info, void *context) {
   int error = errno;
   struct fault fault = {.signal = signal, .info = info, .context = context};
   fault.function = report_with_care;
   if (info->si_code > 0) recover_from(pc_of(context));
-  if (is_reported(info) && report_begin()) {
+  if (is_reported(info)) {
     fault.access = is_late(info) ? "access" : access_of(context);
     fault.pc = pc_of(context);
-    bool unchecked = tagged && mte_ignore(true);
-    call_there(&fault, (uintptr_t)__builtin_return_address(0));
-    if (tagged) mte_ignore(unchecked);
-    report_end();
+    report_at(&fault, (uintptr_t)__builtin_return_address(0));
   }
   errno = error;
   pass_on(signal, info, context);

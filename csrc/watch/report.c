@@ -199,7 +199,7 @@ static void write_text(struct text *text, const struct event *event) {
 
 /* JSON: docs/reports.md has the schema */
 
-static void put_stack(const struct json *json, const struct stack *stack) {
+static void put_stack(struct json *json, const struct stack *stack) {
   struct text *text = json->text;
   json_key(json, "stack");
   for (unsigned i = 0; i < stack->count; i++) {
@@ -210,44 +210,45 @@ static void put_stack(const struct json *json, const struct stack *stack) {
   text_string(text, stack->count ? "]" : "[]");
 }
 
-static void put_moment(const struct json *json, const char *key, const struct moment *moment,
+static void put_moment(struct json *json, const char *key, const struct moment *moment,
                        const struct stack *stack) {
   if (!moment->thread && !stack->count) return;
   json_key(json, key);
-  text_string(json->text, "{");
+  json_open(json);
   if (moment->thread) {
     json_number(json, "thread", moment->thread);
     json_number(json, "age_ms", os_milliseconds() - moment->time);
   }
   put_stack(json, stack);
-  text_string(json->text, "}");
+  json_close(json);
 }
 
-static void put_block(const struct json *json, const struct event *event) {
+static void put_block(struct json *json, const struct event *event) {
   json_key(json, "block");
-  text_string(json->text, "{");
+  json_open(json);
   json_hex(json, "address", event->block);
   if (event->size != UINT64_MAX) json_number(json, "size", event->size);
   json_string(json, "state", event->live ? "live" : event->released ? "released" : "freed");
   put_moment(json, "allocated", &event->history.allocated, &stacks[1]);
   put_moment(json, "freed", &event->history.freed, &stacks[2]);
-  text_string(json->text, "}");
+  json_close(json);
 }
 
-static void put_bytes(const struct json *json, const struct event *event) {
+static void put_bytes(struct json *json, const struct event *event) {
   json_key(json, "bytes");
   text_string(json->text, "\"");
   say_bytes(json->text, event);
   text_string(json->text, "\"");
 }
 
-static void put_modules(const struct json *json) {
+static void put_modules(struct json *json) {
   struct text *text = json->text;
   json_key(json, "modules");
   text_string(text, "[");
   for (unsigned i = 0; i < modules.count; i++) {
     const struct module *module = &modules.list[i];
-    text_string(text, i ? ",{" : "{");
+    text_string(text, i ? "," : "");
+    json_open(json);
     json_string(json, "path", module->path);
     json_hex(json, "base", module->base);
     json_hex(json, "start", module->start);
@@ -258,20 +259,21 @@ static void put_modules(const struct json *json) {
       text_span(text, &"0123456789abcdef"[module->id[at] >> 4], 1);
       text_span(text, &"0123456789abcdef"[module->id[at] & 15], 1);
     }
-    text_string(text, "\"}");
+    text_string(text, "\"");
+    json_close(json);
   }
   text_string(text, "]");
 }
 
 static void write_json(struct text *text, const struct event *event) {
   static const char *const places[] = {NULL, "before", "inside", "after"};
-  const struct json line = JSON_LINE(text), *json = &line;
+  struct json line = JSON_LINE(text), *json = &line;
   char name[OS_NAME], sentence[LINE];
   struct text summary = TEXT(sentence);
   sentence[0] = 0;
   say_what(&summary, event);
   os_thread_name(name);
-  text_string(text, "{");
+  json_open(json);
   json_number(json, "version", 1);
   json_string(json, "kind", kinds[event->kind]);
   json_string(json, "summary", sentence);
@@ -291,7 +293,8 @@ static void write_json(struct text *text, const struct event *event) {
   put_stack(json, &stacks[0]);
   if (event->place) put_block(json, event);
   put_modules(json);
-  text_string(text, "}\n");
+  json_close(json);
+  text_string(text, "\n");
 }
 
 /* One write, so that those of several processes don't mix. */
@@ -365,6 +368,10 @@ static bool is_one_too_many(void) {
 
 bool report_is_wanted(void) {
   return sink.given;
+}
+
+void report_in_a_line(const struct event *event) {
+  if (!is_one_too_many()) say_in_a_line(event);
 }
 
 void report_fault(const struct event *event) {

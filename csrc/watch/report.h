@@ -18,7 +18,10 @@ bool report_is_wanted(void);
 bool report_begin(void);
 void report_end(void);
 
-/* A fault; between those two. Ends nothing. */
+/* A fault in a line, also where report_begin was false. Ends nothing. */
+void report_in_a_line(const struct event *event);
+
+/* A fault; between report_begin and report_end. Ends nothing. */
 void report_fault(const struct event *event);
 
 /* A misuse of this heap, or corruption in it; then abort(3) unless on_error=continue. In a thread

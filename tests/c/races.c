@@ -1,9 +1,12 @@
 /* Races, each with time to happen: a thread that is late sleeps whenever it has dropped a lock.
  * Linked with the core, built with -DPATALLOC_FAULTS.
  *
- *   races fit      a freed block is fitted to a smaller request, and gives address space back,
- * which another thread takes at once races publish  small blocks are freed while the first large
- * request is served (for TSan)
+ *   races fit
+ * A freed block is fitted to a smaller request, and gives address space back, which another thread
+ * takes at once.
+ *
+ *   races publish
+ * Small blocks are freed while the first large request is served (for TSan).
  *
  * HEAP_OPTIONS must have threshold=32K. */
 #include "base/lock.h"

@@ -303,6 +303,16 @@ def test_stats_fields_are_the_cores() -> None:
     Stats.from_json(ffi.string(raw))  # an unknown or a missing name raises
 
 
+@pytest.mark.parametrize("capacity", [0, 1, 2, 100, 8192])
+def test_the_length_of_the_stats_does_not_depend_on_the_room(capacity: int) -> None:
+    raw, whole = ffi.new("char[]", 8192), ffi.new("char[]", 8192)
+    handle = lib.patalloc_heap_create(b"", ffi.NULL, 0)
+    length = lib.patalloc_stats(handle, whole, 8192)
+    assert lib.patalloc_stats(handle, raw if capacity else ffi.NULL, capacity) == length
+    assert ffi.string(raw) == ffi.string(whole)[: max(capacity - 1, 0)]
+    lib.patalloc_heap_destroy(handle)
+
+
 @pytest.mark.parametrize("pattern", ["none", "zero", 0])
 def test_zeros_need_no_file(pattern: object) -> None:
     with Heap(pattern=pattern) as heap:
