@@ -55,7 +55,7 @@ static bool start_heap(void) {
   options_default(&process_heap.options);
   options_parse(&process_heap.options, option_string(), &text);
   complain_by_line(complaint);
-  primary = next_primary;
+  primary = next_found();
   paths_start(&process_heap);
   check_tags();
   atomic_store_explicit(&started, true, memory_order_release);

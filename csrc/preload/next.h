@@ -9,8 +9,10 @@
 
 void *next_symbol(const char *name); /* NULL for none; dlsym(3)'s safety */
 
-/* The next malloc and its kin, also before next_symbol has answered: a primary (heap/primary.h). */
+/* The next malloc and its kin, also before next_symbol has answered: a primary (heap/primary.h).
+ * And once it has, which it is asked to here, without what is needed before. */
 extern const struct primary next_primary;
+struct primary next_found(void);
 
 /* The next sigaction(2). */
 int next_sigaction(int signal, const struct sigaction *action, struct sigaction *before);

@@ -148,3 +148,12 @@ const struct primary next_primary = {
     .large_freed = next_large_freed,
     .sigaction = next_sigaction,
 };
+
+/* Those that are given a pointer stay in front: it may be one of the buffer's. */
+struct primary next_found(void) {
+  struct primary found = next_primary;
+  resolve();
+  if (NEXT(malloc) != first_malloc) found.malloc = NEXT(malloc);
+  if (NEXT(calloc) != first_calloc) found.calloc = NEXT(calloc);
+  return found;
+}
