@@ -6,13 +6,13 @@ SOURCES = $(shell git ls-files csrc src 2>/dev/null) meson.build meson.options p
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 TEST_PACKAGES = binutils g++ git libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 xz-utils
 BENCH_PACKAGES = libclang-rt-dev valgrind # for Scudo, and for a PDF of 100 pages
-BENCHMARKS = proposal peers scaling overhead programs pdfium backends reports
+BENCHMARKS = proposal peers scaling overhead growing limits programs pdfium backends reports
 CHECK_PACKAGES = clang clang-format
 PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
 HUNT_PACKAGES = file gawk ghostscript git graphviz imagemagick jq libxml2-utils poppler-utils valgrind
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check bench bench-short peers hunt-peers programs qemu qemu-full clean
+.PHONY: help run test limits check bench bench-short peers hunt-peers programs qemu qemu-full clean
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -23,6 +23,9 @@ run: $(VENV)/run ## set up, and run a real program under the pattern heap, with 
 
 test: $(VENV)/test ## set up, and run the tests
 	$(BIN)/pytest -n auto
+
+limits: $(VENV)/test ## what programs get where the system sets limits, with the library and without
+	$(BIN)/python tests/limits
 
 check: $(VENV)/check ## lint, types, format, the warnings of gcc and clang, the core's floors
 	$(BIN)/ruff check

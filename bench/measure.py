@@ -110,7 +110,7 @@ def build(source: str = "cycle.c") -> str:
     """Compile a benchmark program; its path."""
     program = Path(tempfile.mkdtemp(prefix="patalloc-bench-")) / "program"
     flags = ["-O1", "-fno-builtin", "-D_GNU_SOURCE", "-pthread"]
-    subprocess.run(["cc", *flags, HERE / source, "-o", program, "-ldl"], check=True)
+    subprocess.run(["cc", *flags, HERE / source, "-o", program, "-ldl", "-lm"], check=True)
     return str(program)
 
 

@@ -53,4 +53,5 @@ def main() -> None:
     finish(options.output, groups)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -88,6 +88,8 @@ def test_the_interposers_symbols_and_no_others() -> None:
         "mallopt",
         "pthread_create",
         "thrd_create",
+        "mlockall",
+        "munlockall",
         "sigaction",
         "__sigaction",
         "signal",

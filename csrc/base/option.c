@@ -61,8 +61,9 @@ static const struct rule rules[] = {
      .meaning = "how accesses are checked against tags; asymm: as the processor prefers"},
     {AT(without), .name = "without", .preset = "none", .type = &value_features,
      .meaning = "kernel features to do without, each by its fallback"},
-    {AT(reserve), .name = "reserve", .preset = "64T", .type = &value_size, .least = 64 << 20,
-     .most = 64 * TERA, .meaning = "address space set aside for blocks; costs no memory"},
+    {AT(reserve), .name = "reserve", .preset = "8T", .type = &value_size, .least = 64 << 20,
+     .most = 64 * TERA,
+     .meaning = "address space that blocks may lie in; no more is reserved than they need"},
     {AT(report), .name = "report", .preset = "no", .type = &value_destination, .choices = flags,
      .meaning = "report faults in the heap, and misuse, with block and call stacks: to standard "
                 "error, or there as JSON"},

@@ -169,9 +169,12 @@ static void detach(struct arena *arena, uint32_t index) {
   }
 }
 
+/* Where address space has a limit, less of it is idle. */
 static bool is_idle_for_long(const struct arena *arena, const struct run *run, uint32_t now) {
+  enum { LIMIT_SHARE = 16 };
   int64_t interval = arena->options->release_interval;
   return arena->idle_bytes > arena->options->cache_size ||
+         arena->idle_bytes > region_limit / LIMIT_SHARE ||
          (interval >= 0 && now - run->idle_since > (uint64_t)interval);
 }
 
@@ -220,6 +223,7 @@ size_t arena_release(struct arena *arena, bool all) {
 /* Taking a freed block */
 
 static uint32_t take_off(struct arena *arena, uint32_t granule, uint32_t *kept) {
+  block_run(granule)->grown = false;
   unlink_block(arena, granule);
   *kept = leave_kept(arena, granule);
   atomic_store_explicit(&region.table[granule].state, GRANULE_BUSY, memory_order_relaxed);
@@ -408,17 +412,18 @@ static uint32_t take_solo(struct arena *arena, struct refpage *refpage, unsigned
   return arena_place_solo(arena, index, address, size);
 }
 
-/* Where pages come tagged each block has a run of its own, as its neighbours have other tags. */
+/* Where pages come tagged each block has a run of its own, as its neighbours have other tags; and
+ * where address space has a limit, as a shared run takes more of it than there are blocks. */
 static uint32_t take_from_new_run(struct arena *arena, uint32_t granules, size_t size,
                                   size_t alignment) {
   size_t bytes = (size_t)granules << region.shift;
-  bool tagged = refpage_comes_tagged(arena->refpage);
+  bool tagged = refpage_comes_tagged(arena->refpage), alone = region_ask_limit() || tagged;
   struct refpage *refpage =
       tagged ? refpage_with_tag(arena->refpage, tag_choose(0)) : arena->refpage;
   unsigned stage = refpage ? refpage_stage(refpage, bytes) : STAGES;
   if (stage == STAGES) return errno = ENOMEM, 0;
   size_t span = refpage_span(refpage, stage) >> region.shift;
-  if (tagged || alignment > os_page || granules >= SHARED_MOST || granules * 2 > span)
+  if (alone || alignment > os_page || granules >= SHARED_MOST || granules * 2 > span)
     return take_solo(arena, refpage, refpage_stage_alone(refpage, bytes), size, alignment);
   uint32_t index = new_shared(arena, stage, granules);
   return index ? prepare_slots(arena, index, 0, 1, size, alignment) : 0;

@@ -1,6 +1,8 @@
 /* Blocks (see block.h). */
 #include "blocks/block.h"
 
+#include "os/memory.h"
+
 uint32_t block_place(uint32_t run, uintptr_t address, size_t size) {
   uint32_t granule = granule_of(address);
   struct granule *block = &region.table[granule];
@@ -24,4 +26,20 @@ uint32_t block_find(uintptr_t pointer) {
     return granule_of(address) < run->first + run->granules ? granule : 0;
   }
   return 0;
+}
+
+static bool is_in_a_run(uintptr_t address) {
+  for (uint32_t granule = granule_of(address); granule && region_known(granule); granule--) {
+    if (block_exists(granule)) {
+      const struct run *run = block_run(granule);
+      return granule_of(address) < run->first + run->granules;
+    }
+    if (block_state(granule) != GRANULE_NONE) return false;
+  }
+  return false;
+}
+
+bool block_is_foreign(const void *pointer) {
+  uintptr_t address = mte_untag((uintptr_t)pointer);
+  return !is_in_a_run(address) && os_is_readable(address);
 }

@@ -59,4 +59,8 @@ static inline void *block_hand_out(uint32_t granule) {
  * it in the same slot; 0 for none. */
 uint32_t block_find(uintptr_t pointer);
 
+/* Whether what lies at an address in the region is none of ours, but another's mapping: something
+ * is there, and no run has the address. */
+bool block_is_foreign(const void *pointer);
+
 #endif

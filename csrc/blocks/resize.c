@@ -9,7 +9,7 @@
 /* Whether a growing block has got so many spans that fewer, longer ones are worth a copy of it: not
  * where it is large by then. */
 static bool has_short_spans(const struct run *run, size_t size) {
-  enum { SPANS_MOST = 256, COPY_MOST = 1 << 28 };
+  enum { SPANS_MOST = 4096, COPY_MOST = 1 << 28 };
   unsigned stage = refpage_stage_alone(run->refpage, size);
   return run->refpage->kind != REFPAGE_ZERO && stage > run->stage && stage < STAGES &&
          size <= COPY_MOST && size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
@@ -22,11 +22,13 @@ static uint32_t take_roomy(struct arena *arena, struct refpage *refpage, size_t 
   size_t pages = page_up(offset + size), first = phase ? phase : span;
   struct solo solo = {.stage = stage, .phase = first, .offset = guard, .size = first};
   if (pages > first) solo.size += (pages - first + span - 1) / span * span;
+  if (region_ask_limit()) solo.size = pages;
   solo.granules = arena_granules_for(arena, 2 * solo.size);
   uint32_t index = run_new_solo(arena, refpage, &solo);
   if (!index) return 0;
   struct run *run = run_at(index);
-  arena_install_guard(arena, run, run->start + pages, run->end);
+  if (run->end > run->start + pages) arena_install_guard(arena, run, run->start + pages, run->end);
+  run->grown = true;
   return arena_place_solo(arena, index, run->start + offset, size);
 }
 
@@ -78,6 +80,7 @@ bool resize_grow(struct arena *arena, uint32_t granule, size_t size) {
   }
   if (longer) arena_install_guard(arena, run, end, run->end);
   region.table[granule].size = size;
+  run->grown = true;
   return true;
 }
 

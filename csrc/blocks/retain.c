@@ -187,10 +187,13 @@ void retain(struct arena *arena, uint32_t granule) {
   size_t bytes = block_end(granule) - start, pages = bytes >> os_page_shift;
   struct density *density = density_of(arena, region.table[granule].size);
   uint32_t prefix = 0, scattered = 0;
+  struct run *run = block_run(granule);
   /* Pages that are kept would keep their tags. */
-  bool tagged = block_run(granule)->refpage->tagged;
-  bool learns = arena->options->fill == FILL_AUTO && arena->options->on_free == ON_FREE_RETAIN &&
-                pages <= UINT32_MAX / 2 && !tagged;
+  bool tagged = run->refpage->tagged;
+  /* A vector begins anew with a small block: one of this size may never be asked for. */
+  bool outgrown = run->grown && !density->reused;
+  bool learns = !outgrown && arena->options->fill == FILL_AUTO &&
+                arena->options->on_free == ON_FREE_RETAIN && pages <= UINT32_MAX / 2 && !tagged;
   if (learns) {
     prefix = learn(arena, density, start, (uint32_t)pages);
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;

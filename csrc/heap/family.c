@@ -3,26 +3,32 @@
  */
 #include "heap/fork.h"
 #include "heap/large.h"
+#include "heap/realloc.h"
 #include "patalloc.h"
 
 #include <errno.h>
-#include <string.h>
+
+static void *allocate_large(struct patalloc_heap *heap, struct request request) {
+  return heap->large->allocate(heap, &request);
+}
 
 void *patalloc_malloc(patalloc_heap *heap, size_t size) {
-  if (heap_is_large(heap, size)) return heap->large->allocate(heap, size, 0, false);
+  if (heap_is_large(heap, size)) return allocate_large(heap, (struct request){.size = size});
   return heap->small->malloc(heap, size);
 }
 
 void *patalloc_calloc(patalloc_heap *heap, size_t count, size_t size) {
   size_t total;
   if (__builtin_mul_overflow(count, size, &total)) return errno = ENOMEM, NULL;
-  if (heap_is_large(heap, total)) return heap->large->allocate(heap, total, 0, true);
+  if (heap_is_large(heap, total))
+    return allocate_large(heap, (struct request){.size = total, .content = HOLDS_ZEROS});
   return heap->small->calloc(heap, total);
 }
 
 void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size) {
   if (!alignment || alignment & (alignment - 1)) return errno = EINVAL, NULL;
-  if (heap_is_large(heap, size)) return heap->large->allocate(heap, size, alignment, false);
+  if (heap_is_large(heap, size))
+    return allocate_large(heap, (struct request){.size = size, .alignment = alignment});
   return heap->small->aligned(heap, alignment, size);
 }
 
@@ -45,17 +51,6 @@ void patalloc_free(patalloc_heap *heap, void *pointer) {
   static _Thread_local unsigned frees __attribute__((tls_model("initial-exec")));
   if (++frees % FREES_A_TICK == 0) return free_and_tick(heap, pointer);
   free_any(heap, pointer);
-}
-
-static void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {
-  const struct small_path *small = heap->small;
-  size_t have = small->usable_size(heap, "realloc", pointer);
-  if (!heap_is_large(heap, size)) return small->realloc(heap, pointer, have, size);
-  void *moved = heap->large->allocate(heap, size, 0, false);
-  if (!moved) return NULL;
-  memcpy(moved, pointer, have < size ? have : size);
-  small->free(heap, pointer);
-  return moved;
 }
 
 void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size) {

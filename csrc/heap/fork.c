@@ -2,7 +2,9 @@
 #include "heap/fork.h"
 
 #include "blocks/reset.h"
+#include "os/memory.h"
 #include "watch/disposition.h"
+#include "watch/history.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -29,6 +31,7 @@ static void before_fork(void) {
     lock_take(&heap->quarantine.lock);
   }
   disposition_lock();
+  history_lock();
   refpage_lock_all();
   run_lock();
   region_lock();
@@ -40,6 +43,7 @@ static void drop_all(void) {
   region_unlock();
   run_unlock();
   refpage_unlock_all();
+  history_unlock();
   disposition_unlock();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
     lock_drop(&heap->quarantine.lock);
@@ -71,6 +75,7 @@ static void after_fork_in_child(void) {
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) restart(heap);
   reset_restart();
   disposition_restart();
+  os_set_locking(OS_LOCKS_NOTHING); /* fork(2): locks are not inherited */
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)
     EACH_ARENA(heap, arena) reset_settle(arena);
   end_fork();

@@ -5,6 +5,7 @@
 #include "blocks/tag.h"
 #include "os/features.h"
 #include "os/pagemap.h"
+#include "os/process.h"
 #include "watch/slack.h"
 
 /* Shards */
@@ -54,6 +55,34 @@ struct arena *heap_next_arena(const struct patalloc_heap *heap, const struct are
   return NULL;
 }
 
+/* Refpages */
+
+bool heap_wants_refpage(const struct patalloc_heap *heap) {
+  const struct options *options = &heap->options;
+  bool patterned = options->fill != FILL_MEMSET || !options->pattern.size;
+  return patterned && options->backend.kind != BACKEND_NONE;
+}
+
+bool heap_choose_refpage(struct patalloc_heap *heap) {
+  const struct options *options = &heap->options;
+  heap->refpage_asked = os_milliseconds();
+  struct refpage *found = heap->tagged ? refpage_get_tagged(options, options->pattern)
+                                       : refpage_get(options, options->pattern);
+  heap->learns = options->fill == FILL_AUTO && found && found != &refpage_zero && !heap->tagged;
+  heap->refpage = found;
+  return found;
+}
+
+struct refpage *heap_refpage(struct patalloc_heap *heap) {
+  enum { WHILE = 1000 }; /* milliseconds */
+  if (heap->refpage || !heap_wants_refpage(heap)) return heap->refpage;
+  if (os_milliseconds() - heap->refpage_asked < WHILE) return NULL;
+  lock_take(&heap->lock);
+  if (!heap->refpage) heap_choose_refpage(heap);
+  lock_drop(&heap->lock);
+  return heap->refpage;
+}
+
 /* Letting go */
 
 void heap_make_room(struct patalloc_heap *heap, size_t size) {
@@ -62,6 +91,16 @@ void heap_make_room(struct patalloc_heap *heap, size_t size) {
     if (usage->bytes + size + usage->retained <= usage->bytes_peak || !usage->retained) return;
     arena_drop_kept(arena, 0);
   }
+}
+
+size_t heap_release(struct patalloc_heap *heap) {
+  size_t bytes = 0;
+  EACH_ARENA(heap, arena) {
+    reset_settle(arena);
+    arena_drop_kept(arena, 0);
+    bytes += arena_release(arena, true);
+  }
+  return bytes;
 }
 
 void heap_tick(struct patalloc_heap *heap) {

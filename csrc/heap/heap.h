@@ -26,9 +26,20 @@ struct small_path {
   size_t (*usable_size)(struct patalloc_heap *heap, const char *call, void *pointer);
 };
 
-/* How large ones are. An alignment of 0 is malloc(3)'s. */
+/* A large one: bytes, a multiple of which the address is to be (0: as malloc(3) has it), and what
+ * the block is to hold. */
+struct request {
+  size_t size, alignment;
+  enum {
+    HOLDS_PATTERN,
+    HOLDS_ZEROS,
+    HOLDS_GROWTH, /* what is copied to its front, and the pattern: realloc may ask for more */
+  } content;
+};
+
+/* How they are served. */
 struct large_path {
-  void *(*allocate)(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
+  void *(*allocate)(struct patalloc_heap *heap, const struct request *request);
   void (*free)(struct patalloc_heap *heap, void *pointer);
   void *(*realloc)(struct patalloc_heap *heap, void *pointer, size_t size);
 };
@@ -36,7 +47,7 @@ struct large_path {
 /* How the blocks of large ones come and go. */
 struct block_path {
   /* A BUSY block, and how it got its content; 0 for none. */
-  uint32_t (*take)(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
+  uint32_t (*take)(struct patalloc_heap *heap, const struct request *request,
                    enum block_fill *fill);
   /* Takes a BUSY block back. */
   void (*give)(struct patalloc_heap *heap, uint32_t granule);
@@ -71,10 +82,11 @@ struct patalloc_heap {
   const struct small_path *_Atomic uncounted; /* what `small` is without count=yes */
   const struct block_path *blocks;
   struct watch watch;
-  bool tagged;                /* whether blocks have tags */
-  bool learns;                /* whether blocks of sizes that are written throughout are filled */
-  struct refpage *refpage;    /* NULL: blocks are filled with stores */
-  struct refpage *zeros;      /* of calloc */
+  bool tagged;         /* whether blocks have tags */
+  _Atomic bool learns; /* whether blocks of sizes that are written throughout are filled */
+  struct refpage *_Atomic refpage; /* NULL: blocks are filled with stores */
+  _Atomic uint32_t refpage_asked;  /* milliseconds: when it was last tried for */
+  struct refpage *zeros;           /* of calloc */
   struct refpage *other;      /* of blocks that are chosen; NULL: they are filled with stores */
   size_t huge_page;           /* bytes; 0: none are used */
   struct lock lock;           /* held while the heap is prepared or configured */
@@ -98,6 +110,15 @@ static inline size_t shards_size(void) {
 
 /* The arena of the calling thread's shard. The heap must be ready. */
 struct arena *heap_arena(struct patalloc_heap *heap, enum arena_kind kind);
+
+/* Whether blocks are to come from a refpage; and whether they do, having tried to get one. With the
+ * heap's lock held. */
+bool heap_wants_refpage(const struct patalloc_heap *heap);
+bool heap_choose_refpage(struct patalloc_heap *heap);
+
+/* The heap's refpage; NULL where there is none. What could not be had is tried for again after a
+ * while, as it may have been for want of a descriptor, or of memory. */
+struct refpage *heap_refpage(struct patalloc_heap *heap);
 
 /* Of the arenas that are ready the one after `arena`, or the first; NULL for none. */
 struct arena *heap_next_arena(const struct patalloc_heap *heap, const struct arena *arena);
@@ -123,6 +144,9 @@ long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t 
 
 /* Lets go of kept pages as far as `size` more bytes would take the heap beyond its own peak. */
 void heap_make_room(struct patalloc_heap *heap, size_t size);
+
+/* Lets go of all that is idle or kept; returns how many bytes of address space that is. */
+size_t heap_release(struct patalloc_heap *heap);
 
 /* Lets go of what has been idle for long; to be called now and then. */
 void heap_tick(struct patalloc_heap *heap);

@@ -30,14 +30,15 @@ static void choose_parts(struct patalloc_heap *heap, uint32_t granule, size_t si
   }
 }
 
-uint32_t hunted_take(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
+uint32_t hunted_take(struct patalloc_heap *heap, const struct request *request,
                      enum block_fill *fill) {
+  bool zero = request->content == HOLDS_ZEROS;
   struct arena *arena = heap_arena(heap, zero ? ZEROED : heap->refpage ? PATTERNED : STORED);
-  uint32_t granule = arena_take_alone(arena, size, alignment);
+  uint32_t granule = arena_take_alone(arena, request->size, request->alignment);
   *fill = BLOCK_ZERO;
   if (!granule || zero) return granule;
   *fill = heap->refpage ? BLOCK_REFPAGE : large_fill(heap, granule, 0);
-  choose_parts(heap, granule, size);
+  choose_parts(heap, granule, request->size);
   return granule;
 }
 

@@ -7,7 +7,7 @@
 
 /* As block_path has them. A resize is always by copying: what it gives is an allocation like any
  * other. */
-uint32_t hunted_take(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
+uint32_t hunted_take(struct patalloc_heap *heap, const struct request *request,
                      enum block_fill *fill);
 void hunted_give(struct patalloc_heap *heap, uint32_t granule);
 void *hunted_resize(struct patalloc_heap *heap, uint32_t granule, size_t size);

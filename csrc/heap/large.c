@@ -91,32 +91,36 @@ static uint32_t take_dense(struct patalloc_heap *heap, struct arena *patterned, 
   return granule;
 }
 
-static uint32_t take_patterned(struct patalloc_heap *heap, size_t size, size_t alignment,
+/* Not of a block that goes on growing: most of what is filled would be copied, and soon freed. */
+static uint32_t take_patterned(struct patalloc_heap *heap, const struct request *request,
                                enum block_fill *fill) {
   const struct options *options = &heap->options;
+  size_t size = request->size, alignment = request->alignment;
+  bool growing = request->content == HOLDS_GROWTH;
   uint32_t granule = 0;
   *fill = options->pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
-  if (heap->refpage) {
+  struct refpage *refpage = heap_refpage(heap);
+  if (refpage) {
     struct arena *patterned = heap_arena(heap, PATTERNED);
-    if (heap->learns && retain_is_dense(patterned, size))
+    if (heap->learns && !growing && retain_is_dense(patterned, size))
       granule = take_dense(heap, patterned, size, alignment, fill);
     if (!granule) granule = take_ready(heap, patterned, size, alignment);
     if (granule) return granule;
   }
   granule = take_stored(heap, size, alignment, fill);
   if (!granule) return 0;
-  if (heap->refpage)
+  if (refpage)
     stats_add(heap_stats(heap), STAT_FALLBACK_NO_SPAN, 1);
   else if (options->fill != FILL_MEMSET && options->backend.kind != BACKEND_NONE)
     stats_add(heap_stats(heap), STAT_FALLBACK_NO_REFPAGE, 1);
   return granule;
 }
 
-uint32_t large_take(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
+uint32_t large_take(struct patalloc_heap *heap, const struct request *request,
                     enum block_fill *fill) {
-  if (!zero) return take_patterned(heap, size, alignment, fill);
+  if (request->content != HOLDS_ZEROS) return take_patterned(heap, request, fill);
   *fill = BLOCK_ZERO;
-  return take_ready(heap, heap_arena(heap, ZEROED), size, alignment);
+  return take_ready(heap, heap_arena(heap, ZEROED), request->size, request->alignment);
 }
 
 /* Giving back */
@@ -187,23 +191,27 @@ static void count_block(struct patalloc_heap *heap, size_t size, enum block_fill
   usage_add(&heap->usage, 1, size);
 }
 
-static void *make_block(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+static void *make_block(struct patalloc_heap *heap, const struct request *request) {
   enum block_fill fill = BLOCK_ZERO;
-  uint32_t granule = heap->blocks->take(heap, size, alignment, zero, &fill);
+  uint32_t granule = heap->blocks->take(heap, request, &fill);
   if (!granule) return NULL;
   if (!tag_take(&heap->options, granule))
     return arena_retire(block_arena(granule), granule, 0), NULL;
   region.table[granule].fill = (uint8_t)fill;
-  count_block(heap, size, fill);
+  count_block(heap, request->size, fill);
   history_allocated(&heap->watch, granule);
   return block_hand_out(granule);
 }
 
-void *large_allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+/* Where there is no address space or memory, what is idle or kept is let go of first; then it is
+ * for the primary to say. */
+void *large_allocate(struct patalloc_heap *heap, const struct request *request) {
   int error = errno;
   fork_expect();
-  bool fits = size <= region_size() && alignment <= region_size();
-  void *pointer = fits ? make_block(heap, size, alignment, zero) : NULL;
+  bool fits = request->size <= region_size() && request->alignment <= region_size();
+  void *pointer = fits ? make_block(heap, request) : NULL;
+  if (!pointer && fits && heap_release(heap)) pointer = make_block(heap, request);
+  if (!pointer) pointer = large_from_primary(heap, request);
   errno = pointer ? error : ENOMEM;
   return pointer;
 }
@@ -218,7 +226,7 @@ uint32_t large_claim(struct patalloc_heap *heap, const char *call, const void *p
     if (starts_at(heap, granule, pointer)) return granule;
     block_hand_out(granule);
   }
-  report_misuse(&heap->watch, call, pointer);
+  if (!block_is_foreign(pointer)) report_misuse(&heap->watch, call, pointer);
   return 0;
 }
 
@@ -228,6 +236,8 @@ void large_free(struct patalloc_heap *heap, void *pointer) {
   if (granule) {
     slack_check(&heap->watch, "free", granule);
     large_give_up(heap, granule);
+  } else if (block_is_foreign(pointer)) {
+    heap->small->free(heap, pointer);
   }
   errno = error;
 }
@@ -237,13 +247,17 @@ size_t large_usable_size(struct patalloc_heap *heap, const void *pointer) {
   if (region_known(granule) && block_state(granule) == GRANULE_LIVE &&
       starts_at(heap, granule, pointer))
     return heap_usable_size(heap, granule);
+  if (block_is_foreign(pointer))
+    return heap->small->usable_size(heap, "malloc_usable_size", (void *)(uintptr_t)pointer);
   report_misuse(&heap->watch, "malloc_usable_size", pointer);
   return 0;
 }
 
 /* From the primary, and filled if that fits: to its usable size, which realloc may hand out. */
-void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+void *large_from_primary(struct patalloc_heap *heap, const struct request *request) {
   const struct small_path *small = heap->uncounted;
+  size_t size = request->size, alignment = request->alignment;
+  bool zero = request->content == HOLDS_ZEROS;
   if (size > PTRDIFF_MAX || (!zero && !fill_fits(size))) return errno = ENOMEM, NULL;
   stats_add(heap_stats(heap), STAT_FALLBACK_PRIMARY, 1);
   void *pointer = zero        ? small->calloc(heap, size)

@@ -8,14 +8,14 @@
 #include "heap/heap.h"
 
 /* As large_path has them. */
-void *large_allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
+void *large_allocate(struct patalloc_heap *heap, const struct request *request);
 void large_free(struct patalloc_heap *heap, void *pointer);
 
 /* From the primary, of a heap that can't be made ready, and filled. */
-void *large_from_primary(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
+void *large_from_primary(struct patalloc_heap *heap, const struct request *request);
 
 /* As block_path has them. */
-uint32_t large_take(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero,
+uint32_t large_take(struct patalloc_heap *heap, const struct request *request,
                     enum block_fill *fill);
 void large_give(struct patalloc_heap *heap, uint32_t granule);
 
@@ -35,7 +35,7 @@ bool large_store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end);
 void large_warn_unpatterned(struct patalloc_heap *heap);
 
 /* The block that starts at `pointer`, this thread's alone; 0 where that is no live block of this
- * heap, which has been reported then. */
+ * heap, which has been reported then unless it is another's mapping (block_is_foreign). */
 uint32_t large_claim(struct patalloc_heap *heap, const char *call, const void *pointer);
 
 /* Counts a block out that the program has given up, and puts it in quarantine or gives it back. */

@@ -25,41 +25,29 @@ static const struct large_path large_hopeless = {large_from_primary, large_free,
 
 /* The first large request: what it needs is prepared, and from then on another path taken. */
 
-static void choose_refpages(struct patalloc_heap *heap) {
-  const struct options *options = &heap->options;
-  bool patterned = options->fill != FILL_MEMSET || !options->pattern.size;
-  heap->tagged = options->tag != TAG_OFF && os_uses(options, OS_MTE);
-  if (!heap->tagged) {
-    if (patterned) heap->refpage = refpage_get(options, options->pattern);
-    if (patterned && !heap->refpage && options->backend.kind == BACKEND_UFFD)
-      report_line("backend=uffd: this process may not use userfaultfd(2); blocks are memset");
-    heap->zeros = &refpage_zero;
-    return;
-  }
-  if (patterned) heap->refpage = refpage_get_tagged(options, options->pattern);
-  heap->zeros = refpage_get_tagged(options, refpage_zero.pattern);
-  if (!heap->zeros) heap->zeros = &refpage_zero_tagged;
-}
-
 static void prepare(struct patalloc_heap *heap) {
   const struct options *options = &heap->options;
   bool huge = options->fill == FILL_AUTO && os_uses(options, OS_HUGE_PAGES);
   if (huge) heap->huge_page = os_huge_page();
-  choose_refpages(heap);
-  heap->learns = options->fill == FILL_AUTO && heap->refpage && heap->refpage != &refpage_zero &&
-                 !heap->tagged;
+  bool able = region_init(options->reserve) && run_init();
+  heap->tagged = options->tag != TAG_OFF && os_uses(options, OS_MTE);
+  heap->zeros = heap->tagged ? refpage_get_tagged(options, refpage_zero.pattern) : &refpage_zero;
+  if (!heap->zeros) heap->zeros = &refpage_zero_tagged;
+  if (able && heap_wants_refpage(heap) && !heap_choose_refpage(heap) &&
+      options->backend.kind == BACKEND_UFFD)
+    report_line("backend=uffd: this process may not use userfaultfd(2); blocks are memset");
   if (heap->watch.hunts && heap->refpage) heap->other = refpage_get(options, hunt_pattern(options));
   if (heap->tagged || heap->watch.reports) fault_watch(&heap->watch, heap->tagged);
-  if (region_init(options->reserve) && run_init()) heap->shards = os_map(shards_size());
+  if (able) heap->shards = os_map(shards_size());
   heap->ready = heap->shards;
   heap->large = !heap->ready ? &large_hopeless : heap->tagged ? &large_tagged : &large_plain;
 }
 
-static void *allocate_first(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
+static void *allocate_first(struct patalloc_heap *heap, const struct request *request);
 static const struct large_path large_unready = {allocate_first, large_free, realloc_large};
 
 /* Enlisted before its lock is taken: fork takes the list's lock first. */
-static void *allocate_first(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+static void *allocate_first(struct patalloc_heap *heap, const struct request *request) {
   const struct options *options = &heap->options;
   fork_expect();
   fork_enlist(heap);
@@ -68,7 +56,7 @@ static void *allocate_first(struct patalloc_heap *heap, size_t size, size_t alig
   lock_take(&heap->lock);
   if (heap->large == &large_unready) prepare(heap);
   lock_drop(&heap->lock);
-  return heap->large->allocate(heap, size, alignment, zero);
+  return heap->large->allocate(heap, request);
 }
 
 void paths_start(struct patalloc_heap *heap) {

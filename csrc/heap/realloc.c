@@ -6,12 +6,15 @@
 #include "heap/fork.h"
 #include "heap/large.h"
 #include "pages/fill.h"
-#include "patalloc.h"
 #include "watch/history.h"
 #include "watch/slack.h"
 
 #include <errno.h>
 #include <string.h>
+
+static void *grow_to(struct patalloc_heap *heap, size_t size) {
+  return heap->large->allocate(heap, &(struct request){.size = size, .content = HOLDS_GROWTH});
+}
 
 static void count_resized(struct patalloc_heap *heap, size_t before, size_t after) {
   usage_subtract(&heap->usage, 0, before);
@@ -64,19 +67,26 @@ static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t 
   const struct granule *record = &region.table[granule];
   size_t before = record->size;
   uintptr_t end = block_end(granule);
+  heap_make_room(heap, size - before);
   if (!resize_grow(block_arena(granule), granule, size)) return NULL;
   fill_growth(heap, granule, record->fill == BLOCK_ZERO ? block_address(granule) + before : end);
   return resized_in_place(heap, granule, before);
 }
 
-/* A growing block that is written up to its end goes on in memory that is filled beforehand; one
- * that is large by then stays where it is, as it would have to be copied. */
+/* A growing block stays in the refpage, where it takes memory as it is written, and no more; or
+ * goes back there from memory that was filled beforehand, unless it is too large to be copied. (Not
+ * from that of calloc, before whose blocks there are zeros.) */
 static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granule) {
   enum { COPY_MOST = 8 << 20 };
   struct arena *arena = block_arena(granule);
-  bool moves =
-      heap->learns && arena->refpage == heap->refpage && region.table[granule].size <= COPY_MOST;
-  return moves && retain_reaches_end(arena, granule) ? heap_arena(heap, STORED) : arena;
+  bool stored = heap->learns && arena->refpage == &refpage_zero &&
+                arena->content.word == heap->options.pattern.word;
+  bool moves = stored && region.table[granule].size <= COPY_MOST;
+  return moves ? heap_arena(heap, PATTERNED) : arena;
+}
+
+static enum block_fill fill_of(const struct patalloc_heap *heap, const struct arena *arena) {
+  return arena->refpage == heap->refpage ? BLOCK_REFPAGE : BLOCK_MEMSET;
 }
 
 /* To a run with room to grow further, by moving pages where that is possible. */
@@ -87,10 +97,11 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
             end = block_end(granule);
   size_t before = record->size;
   bool moved;
+  heap_make_room(heap, size - before);
   uint32_t target = resize_move(arena, granule, size, &moved);
   if (!target) return NULL;
   stats_add(heap_stats(heap), moved ? STAT_REALLOCS_MOVED : STAT_REALLOCS_COPIED, 1);
-  region.table[target].fill = arena == run->arena ? record->fill : BLOCK_MEMSET;
+  region.table[target].fill = arena == run->arena ? record->fill : (uint8_t)fill_of(heap, arena);
   fill_growth(heap, target,
               block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
   tag_resized(target, large_comes_tagged(target) ? before : 0); /* none is copied */
@@ -117,7 +128,8 @@ void *realloc_resize(struct patalloc_heap *heap, uint32_t granule, size_t size) 
 /* To anywhere, by copying. Where there is nowhere, a block that is to shrink stays where it is. */
 static void *copy(struct patalloc_heap *heap, uint32_t granule, const void *pointer, size_t size) {
   size_t have = block_end(granule) - block_address(granule), before = region.table[granule].size;
-  void *target = patalloc_malloc(heap, size);
+  bool large = heap_is_large(heap, size);
+  void *target = large ? grow_to(heap, size) : heap->small->malloc(heap, size);
   if (target) {
     memcpy(target, pointer, before < size ? before : size);
     stats_add(heap_stats(heap), STAT_REALLOCS_COPIED, 1);
@@ -129,9 +141,21 @@ static void *copy(struct patalloc_heap *heap, uint32_t granule, const void *poin
   return errno = ENOMEM, NULL;
 }
 
+void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {
+  const struct small_path *small = heap->small;
+  size_t have = small->usable_size(heap, "realloc", pointer);
+  if (!heap_is_large(heap, size)) return small->realloc(heap, pointer, have, size);
+  void *moved = grow_to(heap, size);
+  if (!moved) return NULL;
+  memcpy(moved, pointer, have < size ? have : size);
+  small->free(heap, pointer);
+  return moved;
+}
+
 void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t size) {
   fork_expect();
   uint32_t granule = large_claim(heap, "realloc", pointer);
+  if (!granule && block_is_foreign(pointer)) return realloc_small(heap, pointer, size);
   if (!granule) return errno = EINVAL, NULL;
   slack_check(&heap->watch, "realloc", granule);
   if (!size) return large_give_up(heap, granule), NULL;

@@ -1,5 +1,4 @@
 /* Heaps: start, end, and changes in between (see patalloc.h). */
-#include "blocks/reset.h"
 #include "heap/facts.h"
 #include "heap/fork.h"
 #include "heap/paths.h"
@@ -36,13 +35,7 @@ int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint
 }
 
 size_t patalloc_release(patalloc_heap *heap) {
-  size_t bytes = 0;
-  EACH_ARENA(heap, arena) {
-    reset_settle(arena);
-    arena_drop_kept(arena, 0);
-    bytes += arena_release(arena, true);
-  }
-  return bytes;
+  return heap_release(heap);
 }
 
 void patalloc_heap_destroy(patalloc_heap *heap) {

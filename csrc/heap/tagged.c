@@ -14,9 +14,9 @@ static bool ignore_tags(const struct patalloc_heap *heap) {
   return mte_ignore(true);
 }
 
-void *tagged_allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero) {
+void *tagged_allocate(struct patalloc_heap *heap, const struct request *request) {
   bool before = ignore_tags(heap);
-  void *pointer = large_allocate(heap, size, alignment, zero);
+  void *pointer = large_allocate(heap, request);
   mte_ignore(before);
   return pointer;
 }

@@ -6,7 +6,7 @@
 #include "heap/heap.h"
 
 /* As large_path has them. */
-void *tagged_allocate(struct patalloc_heap *heap, size_t size, size_t alignment, bool zero);
+void *tagged_allocate(struct patalloc_heap *heap, const struct request *request);
 void tagged_free(struct patalloc_heap *heap, void *pointer);
 void *tagged_realloc(struct patalloc_heap *heap, void *pointer, size_t size);
 

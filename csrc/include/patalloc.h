@@ -27,10 +27,10 @@ extern "C" {
  *   flags    0
  *
  * Returns a descriptor with FD_CLOEXEC set, which can be neither written nor resized. On failure -1
- * with errno: EINVAL (size, alignment or flags), EFAULT (content can't be read), ENOMEM, EMFILE,
- * ENFILE, or ENOSYS where the kernel has no memfd_create(2). Map it with patalloc_refpage_map: on
- * stock kernels it is a file of 2 MiB, and a longer mmap(2) would fault past its end.
- * Async-signal-safe. */
+ * with errno: EINVAL (size, alignment or flags), EFAULT (content can't be read), EFBIG
+ * (RLIMIT_FSIZE), ENOMEM, EMFILE, ENFILE, or ENOSYS where the kernel has no memfd_create(2). Map it
+ * with patalloc_refpage_map: on stock kernels it is a file of 2 MiB, and a longer mmap(2) would
+ * fault past its end. Async-signal-safe. */
 PATALLOC_API int patalloc_refpage_create(const void *content, unsigned size, unsigned long flags);
 
 /* Maps `length` bytes privately from a reference page, at an address of the kernel's choosing.
@@ -161,7 +161,7 @@ struct patalloc_limits {
   size_t page_size;
   size_t max_map_count;     /* VMAs that a process may have */
   size_t map_count_allowed; /* of them, how many heaps use at most */
-  size_t address_space;     /* RLIMIT_AS; SIZE_MAX where unlimited */
+  size_t address_space;     /* the lesser of RLIMIT_AS and RLIMIT_DATA; SIZE_MAX: none */
   size_t available_memory;  /* now, control groups included */
 };
 

@@ -7,10 +7,10 @@
 #include "os/limits.h"
 #include "os/memory.h"
 #include "os/pagemap.h"
+#include "os/process.h"
 #include "os/tags.h"
 #include "os/uffd.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -38,7 +38,8 @@ enum { PROBE_PAGES = 3 }; /* the last for what may stay inaccessible */
 
 /* Pages mapped as spans are; of zeros where there is no memfd, which *memfd tells. */
 static char *probe_mapping(bool *memfd) {
-  int descriptor = os_memfd("patalloc-probe");
+  bool fits = PROBE_PAGES * os_page <= os_file_size_limit();
+  int descriptor = fits ? os_memfd("patalloc-probe") : (errno = EFBIG, -1);
   char *mapped = NULL;
   *memfd = false;
   if (descriptor >= 0) {
@@ -57,16 +58,11 @@ static bool probe_mremap(char *pages) {
   return works;
 }
 
-/* Asked without a fault: a path that can't be read is EFAULT. */
-static bool is_readable(uintptr_t address) {
-  return syscall(SYS_faccessat, AT_FDCWD, address, F_OK) == 0 || errno != EFAULT;
-}
-
 /* Emulators have been seen to take advice that they don't know for done. */
 static bool probe_guard(char *pages) {
   uintptr_t last = (uintptr_t)pages + (PROBE_PAGES - 1) * os_page;
-  return os_guard_install(last, os_page) && !is_readable(last) && os_guard_remove(last, os_page) &&
-         is_readable(last);
+  return os_guard_install(last, os_page) && !os_is_readable(last) &&
+         os_guard_remove(last, os_page) && os_is_readable(last);
 }
 
 static bool probe_dontneed_locked(char *pages) {
@@ -151,8 +147,20 @@ static bool probe_userfaultfd(void) {
   return true;
 }
 
-enum { PROBED = 1 << 30 };
+enum { PROBED = 1 << 30, UNSURE = 1 << 31 };
 
+/* Whether a probe failed for what may be otherwise a moment later. */
+static bool is_transient(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == EFBIG;
+}
+
+static uint32_t probe_one(bool (*probe)(char *), char *pages, int feature) {
+  errno = 0;
+  if (probe(pages)) return 1u << feature;
+  return is_transient(errno) ? UNSURE : 0;
+}
+
+/* Where there is no file to try on, what is found may not hold for files: all is unsure. */
 static uint32_t probe_all(void) {
   static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
                                                       [OS_GUARD_REGIONS] = probe_guard,
@@ -167,26 +175,37 @@ static uint32_t probe_all(void) {
                                                       [OS_TAG_REFPAGES] = probe_tag_refpages};
   uint32_t found = PROBED;
   bool memfd;
+  errno = 0;
   char *pages = probe_mapping(&memfd);
-  if (!pages) return found;
   if (memfd) found |= 1u << OS_MEMFD;
+  if (!memfd && is_transient(errno)) found |= UNSURE;
+  if (!pages) return found | UNSURE;
   for (int i = 0; i < OS_FEATURES; i++)
-    if (probes[i] && probes[i](pages)) found |= 1u << i;
+    if (probes[i]) found |= probe_one(probes[i], pages, i);
   os_unmap(pages, PROBE_PAGES * os_page);
+  return found;
+}
+
+/* What failed for want of descriptors, memory or file size is tried again after a while. Two
+ * threads may both probe: same answer. */
+static uint32_t known_features(void) {
+  enum { WHILE = 1000 }; /* milliseconds */
+  static _Atomic uint32_t known, probed;
+  uint32_t found = atomic_load_explicit(&known, memory_order_relaxed);
+  if (found && !(found & UNSURE)) return found;
+  uint32_t now = os_milliseconds();
+  if (found && now - probed < WHILE) return found;
+  int error = errno;
+  probed = now;
+  atomic_store_explicit(&known, found = probe_all(), memory_order_relaxed);
+  errno = error;
   return found;
 }
 
 /* userfaultfd(2) is tried only when asked for: a sandbox may end a process for it. */
 bool os_has(enum os_feature feature) {
   if (feature == OS_USERFAULTFD) return probe_userfaultfd();
-  static _Atomic uint32_t known; /* two threads may both probe: same answer */
-  uint32_t found = atomic_load_explicit(&known, memory_order_relaxed);
-  if (!found) {
-    int error = errno;
-    atomic_store_explicit(&known, found = probe_all(), memory_order_relaxed);
-    errno = error;
-  }
-  return found >> feature & 1;
+  return known_features() >> feature & 1;
 }
 
 bool os_uses(const struct options *options, enum os_feature feature) {

@@ -1,5 +1,5 @@
-/* Kernel features, each probed by trying it once, when first asked for (os.h says what holds for
- * all functions). */
+/* Kernel features, each probed by trying it when first asked for, and again where the probe failed
+ * for want of something (os.h says what holds for all functions). */
 #ifndef PATALLOC_FEATURES_H
 #define PATALLOC_FEATURES_H
 

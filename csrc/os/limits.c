@@ -32,10 +32,20 @@ size_t os_physical_memory(void) {
   return syscall(SYS_sysinfo, &info) ? 0 : (size_t)info.totalram * info.mem_unit;
 }
 
-size_t os_address_space_limit(void) {
+static size_t limit_of(int resource) {
   struct rlimit limit;
-  bool told = syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) == 0;
+  bool told = syscall(SYS_prlimit64, 0, resource, NULL, &limit) == 0;
   return told && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur : SIZE_MAX;
+}
+
+/* RLIMIT_DATA counts private writable mappings, too (Linux 4.7). */
+size_t os_address_space_limit(void) {
+  size_t all = limit_of(RLIMIT_AS), data = limit_of(RLIMIT_DATA);
+  return all < data ? all : data;
+}
+
+size_t os_file_size_limit(void) {
+  return limit_of(RLIMIT_FSIZE);
 }
 
 size_t os_available_memory(void) {

@@ -4,6 +4,8 @@
 #include "os/call.h"
 #include "os/files.h"
 
+#include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -28,6 +30,44 @@ void *os_reserve(size_t size) {
 
 void *os_map(size_t size) {
   return map_at(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS, -1);
+}
+
+/* On x86-64 processes have 47 bits: below 64 TiB V8, TCMalloc, mimalloc, Go and ZGC put their heaps
+ * by hints, from two thirds on the kernel puts programs (ELF_ET_DYN_BASE) and, from the top down,
+ * all else. How many bits there are the stack tells, which lies at the top (arm64 has 39 to 48, and
+ * 52 for who asks). A sixty-fourth is left free at the end. Not under ThreadSanitizer, whose shadow
+ * lies there. */
+uintptr_t os_window(size_t *size) {
+#ifdef __SANITIZE_THREAD__
+  return *size = 0;
+#else
+  uintptr_t high = getauxval(AT_RANDOM); /* on the first thread's stack */
+  if (!high) high = (uintptr_t)__builtin_frame_address(0);
+  uintptr_t whole = (uintptr_t)1 << (64 - __builtin_clzl(high));
+  *size = whole / 3 * 2 - whole / 2 - whole / 64;
+  return whole / 2;
+#endif
+}
+
+/* MAP_FIXED_NOREPLACE: Linux 4.17; before that the address is a hint. */
+static bool map_where_nothing_is(uintptr_t address, size_t size, int protection) {
+  void *mapped = map_at((void *)address, size, protection, MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1);
+  if (!mapped || mapped == (void *)address) return mapped;
+  munmap(mapped, size);
+  return errno = EEXIST, false;
+}
+
+bool os_reserve_at(uintptr_t address, size_t size) {
+  return map_where_nothing_is(address, size, PROT_NONE);
+}
+
+bool os_map_at(uintptr_t address, size_t size) {
+  return map_where_nothing_is(address, size, PROT_READ | PROT_WRITE);
+}
+
+bool os_drop(uintptr_t address, size_t size) {
+  if (os_refuses("munmap")) return false;
+  return munmap((void *)address, size) == 0;
 }
 
 void os_unmap(void *address, size_t size) {
@@ -57,20 +97,8 @@ bool os_release(uintptr_t address, size_t size) {
 
 /* Templates */
 
-/* Page tables that a neighbour has made would be made again at every duplicate of the mapping, by
- * mremap(2), and walked at every reset: so the mapping shares none, and lies alone in the range
- * that one page of page table entries covers. */
 void *os_map_template(size_t size, int descriptor, bool tagged) {
-  size_t table = os_page_table();
-  size_t room = (size + table - 1) / table * table;
-  char *reserved = os_reserve(room + table);
-  if (!reserved) return NULL;
-  char *start = (char *)(((uintptr_t)reserved + table - 1) & ~(table - 1));
-  if (start > reserved) munmap(reserved, (size_t)(start - reserved));
-  if (start < reserved + table) munmap(start + room, (size_t)(reserved + table - start));
-  if (os_map_private((uintptr_t)start, size, descriptor, tagged)) return start;
-  munmap(start, room);
-  return NULL;
+  return map_at(NULL, size, accessible(tagged), 0, descriptor);
 }
 
 /* Reserves again what a failed mremap(2) may have unmapped before it failed; where it has not, this
@@ -83,15 +111,32 @@ static void restore_reservation(uintptr_t address, size_t size) {
   errno = error;
 }
 
+static _Atomic int locking;
+
+void os_set_locking(enum os_locking told) {
+  locking = told;
+}
+
+enum os_locking os_locking(void) {
+  return (enum os_locking)locking;
+}
+
+/* mlock2(2): Linux 4.4. */
+static bool lock_as_told(uintptr_t address, size_t size) {
+  enum { ON_FAULT = 1 }; /* MLOCK_ONFAULT */
+  int told = locking;
+  return told == OS_LOCKS_NOTHING ||
+         syscall(SYS_mlock2, address, size, told == OS_LOCKS_ALL ? 0 : ON_FAULT) == 0;
+}
+
 /* Linux 5.13: of a private file mapping, the old place keeps its mapping and loses only the pages
  * that were copied; a template that was never written has none, so this duplicates it. */
 bool os_duplicate(void *template_, uintptr_t address, size_t size) {
-  if (!os_refuses("mremap") &&
-      syscall(SYS_mremap, template_, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-              address) != -1)
-    return true;
-  restore_reservation(address, size);
-  return false;
+  bool done = !os_refuses("mremap") &&
+              syscall(SYS_mremap, template_, size, size,
+                      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, address) != -1;
+  if (!done) restore_reservation(address, size);
+  return done && lock_as_told(address, size);
 }
 
 bool os_move_pages(uintptr_t from, uintptr_t to, size_t size) {
@@ -113,6 +158,14 @@ const void *os_map_file(int descriptor, size_t *size) {
   if (os_refuses("mmap") || !os_identify(descriptor, &identity, size) || !*size) return NULL;
   void *mapped = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, descriptor, 0);
   return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+/* A path that can't be read is EFAULT. */
+bool os_is_readable(uintptr_t address) {
+  int error = errno;
+  bool readable = syscall(SYS_faccessat, AT_FDCWD, address, F_OK) == 0 || errno != EFAULT;
+  errno = error;
+  return readable;
 }
 
 /* Advice, madvise(2) */
@@ -143,6 +196,10 @@ bool os_reset_locked(uintptr_t address, size_t size) {
 
 bool os_reset_all(const struct os_range *ranges, unsigned count) {
   return os_advise_all(ranges, count, MADV_DONTNEED);
+}
+
+void os_leave_out_of_dumps(void *address, size_t size) {
+  os_advise((uintptr_t)address, size, MADV_DONTDUMP);
 }
 
 bool os_populate(uintptr_t address, size_t size) {

@@ -10,12 +10,22 @@ void *os_map(size_t size);
 void os_unmap(void *address, size_t size);      /* of a whole os_reserve or os_map */
 bool os_commit(uintptr_t address, size_t size); /* reserved metadata becomes writable */
 
+/* A range of address space in which nothing else comes to lie, so that none of it need be reserved
+ * in advance: neither the kernel nor other allocators choose addresses there. 0 for none. */
+uintptr_t os_window(size_t *size);
+
+/* At this place, if nothing lies there yet: EEXIST. Inaccessible; and zero pages. */
+bool os_reserve_at(uintptr_t address, size_t size);
+bool os_map_at(uintptr_t address, size_t size);
+
+bool os_drop(uintptr_t address, size_t size); /* unmaps whatever lies there */
+
 /* Over reserved address space: zero pages, or a file's from offset 0, privately. */
 bool os_map_zero(uintptr_t address, size_t size, bool tagged);
 bool os_map_private(uintptr_t address, size_t size, int descriptor, bool tagged);
 bool os_release(uintptr_t address, size_t size); /* back to reserved */
 
-/* A private mapping of a file at a place of its own, and duplicates of it while it is not written.
+/* A private mapping of a file, wherever, and duplicates of it while it is not written.
  * What a failed call has unmapped is reserved. */
 void *os_map_template(size_t size, int descriptor, bool tagged);
 bool os_duplicate(void *template_, uintptr_t address, size_t size);
@@ -36,6 +46,19 @@ struct os_range {
 };
 enum { OS_RANGES_MOST = 17 };
 bool os_reset_all(const struct os_range *ranges, unsigned count);
+
+/* What becomes of memory that is mapped from here on, as mlockall(2) was told: the kernel locks all
+ * but what is duplicated or moved, which these functions lock then. False where too much would be
+ * locked (RLIMIT_MEMLOCK). */
+enum os_locking { OS_LOCKS_NOTHING, OS_LOCKS_WHAT_IS_THERE, OS_LOCKS_ALL };
+void os_set_locking(enum os_locking locking);
+enum os_locking os_locking(void);
+
+/* Whether something is mapped there that can be read, asked without a fault. */
+bool os_is_readable(uintptr_t address);
+
+/* Leaves memory out of core dumps (madvise(2), MADV_DONTDUMP), if the kernel can. */
+void os_leave_out_of_dumps(void *address, size_t size);
 
 /* Hints: a page fault for each page is saved by making all of them at once, or by larger pages. */
 bool os_populate(uintptr_t address, size_t size); /* as if every page were written */

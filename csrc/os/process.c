@@ -1,6 +1,7 @@
 /* This process and its threads (see process.h). */
 #include "os/process.h"
 
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -27,6 +28,23 @@ uint32_t os_milliseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   return (uint32_t)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+/* As malloc does at its first call (glibc 2.36). Where that is refused: by the clock, the stack's
+ * place and the auxiliary vector's random bytes, mixed (the finalizer of SplitMix64). */
+uint64_t os_random(void) {
+  enum { WITHOUT_WAITING = 1 }; /* GRND_NONBLOCK */
+  uint64_t word;
+  if (syscall(SYS_getrandom, &word, sizeof word, WITHOUT_WAITING) == sizeof word) return word;
+  static _Atomic uint64_t calls;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const char *bytes = (const char *)getauxval(AT_RANDOM);
+  memcpy(&word, bytes ? bytes : (const char *)&now, sizeof word);
+  word ^= (uint64_t)now.tv_nsec << 20 ^ (uintptr_t)&now ^ ++calls * 0x9e3779b97f4a7c15;
+  word = (word ^ word >> 30) * 0xbf58476d1ce4e5b9;
+  word = (word ^ word >> 27) * 0x94d049bb133111eb;
+  return word ^ word >> 31;
 }
 
 bool os_secure(void) {

@@ -2,6 +2,7 @@
  * sealed files of the length of one stage. */
 #include "os/files.h"
 #include "os/init.h"
+#include "os/limits.h"
 #include "os/memory.h"
 #include "pages/refpage.h"
 #include "patalloc.h"
@@ -15,6 +16,7 @@ int patalloc_refpage_create(const void *content, unsigned size, unsigned long fl
   os_init();
   if (flags || !size || size & (size - 1) || size > os_page || (uintptr_t)content & (size - 1))
     return errno = EINVAL, -1;
+  if (refpage_span(&refpage_zero, PUBLIC_STAGE) > os_file_size_limit()) return errno = EFBIG, -1;
   int descriptor = os_memfd("refpage");
   if (descriptor < 0) return -1;
   /* The kernel reads the content, so that a bad address is EFAULT and not a fault. */

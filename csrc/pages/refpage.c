@@ -6,6 +6,7 @@
 #include "os/limits.h"
 #include "os/memory.h"
 #include "os/tags.h"
+#include "pages/region.h"
 
 #include <errno.h>
 #include <string.h>
@@ -45,18 +46,23 @@ static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
   return capacity;
 }
 
+/* A file past the limit of files' sizes would end the process by SIGXFSZ (setrlimit(2)); where
+ * address space has a limit, templates take little of it. */
 static bool is_too_long(const struct refpage *refpage, unsigned stage) {
+  enum { LIMIT_SHARE = 512, MEMORY_SHARE = 32 };
   static _Atomic size_t most;
-  if (!most) most = os_physical_memory() / 32;
-  return stage == STAGES || (refpage->kind == REFPAGE_MEMFD && refpage_span(refpage, stage) > most);
+  if (stage == STAGES) return true;
+  if (refpage->kind != REFPAGE_MEMFD || refpage->stages[stage].template_) return false;
+  size_t span = refpage_span(refpage, stage);
+  if (!most) most = os_physical_memory() / MEMORY_SHARE;
+  return span > most || (stage && span > region_limit / LIMIT_SHARE) || span > os_file_size_limit();
 }
 
 unsigned refpage_stage(const struct refpage *refpage, size_t size) {
   size_t mapped = refpage->mapped + size, used = vmas_used, allowed = vmas_allowed();
-  for (unsigned stage = 0; stage < STAGES; stage++) {
+  for (unsigned stage = 0; !is_too_long(refpage, stage); stage++) {
     if (mapped > stage_capacity(refpage, stage) && !is_too_long(refpage, stage + 1)) continue;
     if (used + size / refpage_span(refpage, stage) < allowed) return stage;
-    if (is_too_long(refpage, stage + 1)) break;
   }
   return refpage->kind == REFPAGE_ZERO ? LAST_STAGE : STAGES; /* zero pages share one VMA */
 }
@@ -104,23 +110,33 @@ static int make_descriptor(const struct refpage *refpage) {
   return os_refpage_device(content, refpage->pattern.size, 0);
 }
 
+static uintptr_t map_template(const struct refpage *refpage, int descriptor, size_t size) {
+  uintptr_t start = region_take_apart(size);
+  if (!start || os_map_private(start, size, descriptor, refpage->tagged)) return start;
+  int error = errno;
+  os_drop(start, size);
+  errno = error;
+  return 0;
+}
+
 /* Makes the template, and so proves that the descriptor holds the pattern: a system call's number
  * is the user's word only. */
 static bool make_template(struct refpage *refpage, struct stage *stage, size_t size,
                           const char *page) {
   if (!refpage->duplicates) size = os_page;
-  char *template_ = os_map_template(size, stage->descriptor, refpage->tagged);
+  uintptr_t template_ = map_template(refpage, stage->descriptor, size);
   if (!template_) return false;
-  if (refpage->kind == REFPAGE_DESCRIPTOR && memcmp(template_, page, os_page)) {
-    os_unmap(template_, size);
+  if (refpage->kind == REFPAGE_DESCRIPTOR && memcmp((const void *)template_, page, os_page)) {
+    os_drop(template_, size);
     return errno = EINVAL, false;
   }
-  stage->template_ = (uintptr_t)template_;
+  stage->template_ = template_;
   return true;
 }
 
 static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size) {
   char page[os_page];
+  if (refpage->kind == REFPAGE_MEMFD && size > os_file_size_limit()) return errno = EFBIG, false;
   pattern_page(refpage, page);
   stage->descriptor =
       refpage->kind == REFPAGE_MEMFD ? make_memfd(refpage, page, size) : make_descriptor(refpage);
@@ -149,7 +165,7 @@ static bool is_ours(const struct stage *stage) {
 static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t span,
                            uintptr_t address, size_t size) {
   if (!is_ours(stage)) {
-    os_unmap((void *)stage->template_, os_page);
+    os_drop(stage->template_, os_page);
     stage->template_ = 0;
     if (!make_stage(refpage, stage, span)) return false;
   }

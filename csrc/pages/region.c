@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "os/limits.h"
 #include "os/memory.h"
+#include "os/process.h"
 
 #include <errno.h>
 
@@ -12,64 +13,141 @@ enum { BINS = 32, PROBES = 16 };
 
 struct region region;
 
-static struct lock lock;  /* guards all below, and records in the state RANGE */
-static uint32_t limit;    /* the last granule: never handed out, so that all have a neighbour */
-static uint32_t frontier; /* granules from here on were never handed out */
-static _Atomic uint32_t committed; /* the table can be read and written below this granule */
-static uint32_t bins[BINS];        /* free ranges, by log2 of their granules */
+_Atomic size_t region_limit = SIZE_MAX;
 
-/* A limit on the address space counts reservations too: leave the program seven eighths. */
-static size_t allowed_size(size_t size) {
+static struct lock lock;      /* guards all below, and records in the state RANGE */
+static uint32_t limit;        /* the last granule: never handed out, so that all have a neighbour */
+static uint32_t frontier;     /* granules from here on were never handed out */
+static uint32_t bins[BINS];   /* free ranges, by log2 of their granules */
+static struct table granules; /* their records */
+
+bool region_ask_limit(void) {
   size_t most = os_address_space_limit();
-  if (most != SIZE_MAX) most /= 8;
-  while (size > most) size /= 2;
-  return size;
+  atomic_store_explicit(&region_limit, most, memory_order_relaxed);
+  return most != SIZE_MAX;
 }
 
-static bool reserve_region(size_t size) {
-  unsigned shift = os_page_shift + 4;
-  _Static_assert(GRANULE_PAGES == 1 << 4, "granule shift");
+/* Choosing */
+
+static size_t random_below(size_t most) {
+  return most ? os_random() % most : 0;
+}
+
+static bool set_region(uintptr_t base, size_t size, bool reserved) {
+  enum { STEP = 1 << 11 }; /* 64 KiB of the table */
+  region.reserved = reserved;
+  size_t count = size >> region.shift;
+  if (!region_place_table(TABLE_GRANULES, &granules, sizeof(struct granule), count, STEP))
+    return false;
+  region.table = (struct granule *)granules.start;
+  atomic_store_explicit(&region.base, base, memory_order_relaxed);
+  limit = (uint32_t)count - 1;
+  frontier = 1; /* 0 ends lists */
+  atomic_store_explicit(&region.size, size, memory_order_release);
+  return true;
+}
+
+/* The first eighth of the window is for tables. Blocks begin anywhere in the rest, so that there is
+ * a sixteenth of it to choose from at least. */
+
+static uintptr_t window_blocks(size_t *size) {
+  size_t window, tables;
+  uintptr_t start = os_window(&window);
+  tables = page_up(window / 8);
+  *size = window - tables;
+  return start + tables;
+}
+
+static bool is_vacant(uintptr_t address, size_t size) {
+  return os_reserve_at(address, size) && os_drop(address, size);
+}
+
+static bool choose_in_window(size_t size) {
+  enum { TRIES = 8 };
+  size_t room, granule = (size_t)1 << region.shift;
+  uintptr_t start = window_blocks(&room);
+  if (size > room - room / 16) size = room - room / 16;
+  size &= ~(granule - 1);
+  for (int i = 0; room && i < TRIES; i++) {
+    uintptr_t base = (start + random_below(room - size)) & ~(granule - 1);
+    if (is_vacant(base, granule)) return set_region(base, size, false);
+  }
+  return false;
+}
+
+/* A limit on the address space counts reservations too: leave the program seven eighths. */
+static bool choose_reserved(size_t size) {
   enum { LEAST = 1 << 22 };
-  for (size = allowed_size(size); size >= LEAST; size /= 2) {
-    size_t granules = size >> shift, table = page_up(granules * sizeof(struct granule));
-    char *reserved = os_reserve(table + size + ((size_t)1 << shift));
-    if (!reserved) continue;
-    uintptr_t mask = ((uintptr_t)1 << shift) - 1;
-    region.table = (struct granule *)reserved;
-    region.shift = shift;
-    region.base = ((uintptr_t)reserved + table + mask) & ~mask;
-    limit = (uint32_t)granules - 1;
-    frontier = 1; /* 0 ends lists */
-    atomic_store_explicit(&region.size, size, memory_order_release);
-    return true;
+  size_t granule = (size_t)1 << region.shift;
+  if (region_ask_limit())
+    while (size > region_limit / 8) size /= 2;
+  for (; size >= LEAST; size /= 2) {
+    char *reserved = os_reserve(size + granule);
+    if (reserved)
+      return set_region(((uintptr_t)reserved + granule - 1) & ~(granule - 1), size, true);
   }
   return false;
 }
 
 bool region_init(size_t size) {
+  _Static_assert(GRANULE_PAGES == 1 << 4, "granule shift");
   static struct lock once;
   lock_take(&once);
-  bool ready = region_size() || reserve_region(size);
+  region.shift = os_page_shift + 4;
+  bool ready = region_size() || choose_in_window(size) || choose_reserved(size);
   lock_drop(&once);
   return ready;
 }
 
-/* Makes the table usable up to `granule`; without the lock, as two threads may do the same twice.
- */
-static bool commit_table(uint32_t granule) {
-  enum { STEP = 1 << 13 }; /* records: 256 KiB of the table */
-  uint32_t from = committed, to = (granule + STEP) & ~(uint32_t)(STEP - 1);
-  if (to > limit + 1) to = limit + 1;
-  uintptr_t start = page_down((uintptr_t)(region.table + from));
-  lock_drop(&lock);
-  bool done = os_commit(start, page_up((uintptr_t)(region.table + to)) - start);
-  lock_take(&lock);
-  if (done && to > committed) committed = to;
-  return done;
+/* Each kind of table, and the templates, somewhere in a part of their own of the window's first
+ * eighth. */
+static uintptr_t place_in_part(enum region_table which, size_t size) {
+  size_t window;
+  uintptr_t start = os_window(&window);
+  size_t part = page_down(window / 8 / REGION_PARTS);
+  return size < part ? page_down(start + which * part + random_below(part - size)) : 0;
+}
+
+bool region_place_table(enum region_table which, struct table *table, size_t record, size_t most,
+                        uint32_t step) {
+  size_t bytes = page_up(record * most);
+  *table = (struct table){.record = (uint32_t)record, .most = (uint32_t)most, .step = step};
+  table->reserved = region.reserved;
+  table->start = region.reserved ? os_reserve(bytes) : (char *)place_in_part(which, bytes);
+  return table->start;
+}
+
+/* Templates are few, and so chance keeps them apart. */
+uintptr_t region_take_apart(size_t size) {
+  enum { TRIES = 8 };
+  size_t table = os_page_table(), room = (size + 2 * table - 1) / table * table;
+  for (int i = 0; i < TRIES; i++) {
+    uintptr_t start = region.reserved ? (uintptr_t)os_reserve(room + table)
+                                      : place_in_part(TEMPLATES, room + table);
+    if (!start) return errno = ENOMEM, 0;
+    start = (start + table - 1) & ~(table - 1);
+    if (region.reserved || os_reserve_at(start, size)) return start;
+    if (errno != EEXIST) return 0;
+  }
+  return errno = ENOMEM, 0;
 }
 
 bool region_known(uint32_t granule) {
-  return granule < committed;
+  return table_has(&granules, granule);
+}
+
+/* Holding */
+
+bool region_hold(uintptr_t from, uintptr_t to) {
+  return region.reserved || os_reserve_at(from, to - from);
+}
+
+bool region_drop(uintptr_t from, uintptr_t to) {
+  return (region.reserved ? os_release : os_drop)(from, to - from);
+}
+
+void region_lose(uint32_t first) {
+  atomic_store_explicit(&region.table[first].state, GRANULE_FOREIGN, memory_order_release);
 }
 
 /* Free ranges */
@@ -143,8 +221,12 @@ static uint32_t take_range(uint32_t count) {
   }
   for (;;) {
     if (count > limit - frontier) return errno = ENOMEM, 0;
-    if (frontier + count < committed) break; /* so that the neighbour's record can be read too */
-    if (!commit_table(frontier + count)) return errno = ENOMEM, 0;
+    uint32_t needed = frontier + count; /* with the neighbour's record */
+    if (table_has(&granules, needed)) break;
+    lock_drop(&lock);
+    bool has = table_reach(&granules, needed);
+    lock_take(&lock);
+    if (!has) return errno = ENOMEM, 0;
   }
   first = frontier;
   frontier += count;
@@ -172,7 +254,7 @@ bool region_take_at(uint32_t first, uint32_t count) {
   bool taken = false;
   lock_take(&lock);
   if (first == frontier) {
-    taken = count <= limit - frontier && frontier + count < committed;
+    taken = count <= limit - frontier && table_has(&granules, frontier + count);
     if (taken) frontier += count;
   } else if (is_range(first) && region.table[first].size >= count) {
     uint32_t found = remove_range(first);
@@ -201,9 +283,11 @@ void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *a
 }
 
 void region_lock(void) {
+  lock_take(&granules.lock);
   lock_take(&lock);
 }
 
 void region_unlock(void) {
   lock_drop(&lock);
+  lock_drop(&granules.lock);
 }

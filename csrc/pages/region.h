@@ -1,6 +1,10 @@
-/* The region: one reserved range of address space that holds every block of every heap, so that
- * "is this pointer ours" is one compare. It is handed out in ranges of granules (16 pages each),
- * and has a table with one record a granule, outside the blocks.
+/* The region: one range of address space that holds every block of every heap, so that "is this
+ * pointer ours" is one compare. It is handed out in ranges of granules (16 pages each), and has a
+ * table with one record a granule, outside the blocks.
+ *
+ * It lies where nothing else comes to lie, and is not reserved: a run's part of it is while the run
+ * is there. So a limit of the address space, whenever it is set, counts what blocks need, and no
+ * more. Where there is no such place, one range is reserved in advance.
  *
  * At most one block starts in a granule, so the record of the granule that holds a block's address
  * is that block's. Free ranges keep their size in the records at both their ends (boundary tags).
@@ -10,6 +14,7 @@
 
 #include "os/mte.h"
 #include "os/os.h"
+#include "pages/table.h"
 
 #include <stdatomic.h>
 
@@ -22,6 +27,7 @@ enum granule_state {
   GRANULE_FREE,        /* a block that was freed and can be handed out again */
   GRANULE_QUARANTINED, /* a block that was freed and can't be yet */
   GRANULE_RANGE,       /* an end of a free range */
+  GRANULE_FOREIGN,     /* the first of a range in which a mapping of another's was found */
 };
 
 /* `state` is what threads race for: a block changes hands by LIVE -> BUSY, and the winner alone
@@ -42,14 +48,21 @@ _Static_assert(sizeof(struct granule) == 32, "the table is 1/2048 of the region 
 struct region {
   _Atomic size_t size; /* bytes; 0 until all below is set (release, acquire) */
   _Atomic uintptr_t base;
+  bool reserved;  /* whether all of it is, in advance */
   unsigned shift; /* log2 of the bytes in a granule */
   struct granule *table;
 };
 extern struct region region;
 
-/* Reserves the region, halving `size` until the kernel and RLIMIT_AS agree. Idempotent; any thread
- * may call it while others ask region_holds. False where nothing worth having can be reserved. */
+/* Chooses the region, of at most this size. Idempotent; any thread may call it while others ask
+ * region_holds. False where there is no address space worth having. */
 bool region_init(size_t size);
+
+/* A place for a table of at most so many records, `step` of which come at a time; once there is a
+ * region. False where there is none. */
+enum region_table { TABLE_GRANULES, TABLE_RUNS, TABLE_HISTORY, TEMPLATES, REGION_PARTS };
+bool region_place_table(enum region_table which, struct table *table, size_t record, size_t most,
+                        uint32_t step);
 
 static inline size_t region_size(void) {
   return atomic_load_explicit(&region.size, memory_order_acquire);
@@ -69,6 +82,12 @@ static inline uintptr_t granule_address(uint32_t granule) {
 }
 /* The functions below may be called by any threads at the same time. */
 
+/* Reserves address space for a template, apart from blocks, which might be overrun. It is alone in
+ * the ranges that pages of page table entries cover: those that a neighbour had made would be made
+ * again at every duplicate of the template, by mremap(2), and walked at every reset. 0 with errno;
+ * os_drop ends it. */
+uintptr_t region_take_apart(size_t size);
+
 /* Takes `count` granules such that granule `first + lead` lies at a multiple of `alignment` bytes
  * (0: anywhere). Returns the first, or 0 with ENOMEM. No system call under the lock. */
 uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment);
@@ -76,8 +95,22 @@ uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment);
 /* Takes the `count` granules that start at `first`, if they are free. */
 bool region_take_at(uint32_t first, uint32_t count);
 
-/* Gives granules back; they must be inaccessible again, and hold no block. */
+/* Gives granules back; nothing of ours may be mapped there, nor hold them. */
 void region_give(uint32_t first, uint32_t count);
+
+/* Reserves what a run is to be mapped over: so nobody else can come to lie there. False with errno,
+ * EEXIST where somebody does. And unmaps it, with all that is mapped there. */
+bool region_hold(uintptr_t from, uintptr_t to);
+bool region_drop(uintptr_t from, uintptr_t to);
+
+/* Never hands granules out again that were taken: another mapping lies there. */
+void region_lose(uint32_t first);
+
+/* Bytes of address space that the user allows this process, as of the last call of
+ * region_ask_limit; SIZE_MAX for no limit. Where there is one, no more than what blocks need is to
+ * be mapped. */
+extern _Atomic size_t region_limit;
+bool region_ask_limit(void); /* whether there is one */
 
 /* The nearest granules before and after these that are in use; 0 for none. */
 void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *after);

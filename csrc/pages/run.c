@@ -1,5 +1,4 @@
-/* Runs (see run.h). Their records lie in a table of reserved address space that becomes usable step
- * by step. */
+/* Runs (see run.h). Their records lie in a table that grows. */
 #include "pages/run.h"
 
 #include "os/features.h"
@@ -11,52 +10,37 @@
 
 struct run *run_table;
 
-static struct lock lock;    /* guards all below */
-static uint32_t unused;     /* a list through fresh_next */
-static uint32_t made = 1;   /* records handed out at some time; 0 ends lists */
-static uint32_t usable = 1; /* records that can be read and written */
-static uint32_t limit;      /* records that there is room for */
+static struct lock lock;     /* guards all below */
+static uint32_t unused;      /* a list through fresh_next */
+static uint32_t made = 1;    /* records handed out at some time; 0 ends lists */
+static struct table records; /* at run_table */
 
 bool run_init(void) {
-  enum { MOST = 1 << 24 };
+  enum { MOST = 1 << 24, STEP = 1 << 9 };
   static struct lock once;
+  size_t most = region_size() >> region.shift; /* a run has one at least */
+  if (most > MOST) most = MOST;
   lock_take(&once);
-  if (!run_table) {
-    size_t granules = region_size() >> region.shift; /* a run has one at least */
-    limit = granules < MOST ? (uint32_t)granules : MOST;
-    run_table = os_reserve(page_up(limit * sizeof *run_table));
-  }
+  if (!run_table && region_place_table(TABLE_RUNS, &records, sizeof *run_table, most, STEP))
+    run_table = (struct run *)records.start;
   lock_drop(&once);
   return run_table;
-}
-
-/* Without the lock, as two threads may do the same twice. */
-static bool commit_records(uint32_t from) {
-  enum { STEP = 1 << 12 };
-  uint32_t to = limit - from < STEP ? limit : from + STEP;
-  uintptr_t start = page_down((uintptr_t)(run_table + from));
-  if (to == from) return errno = ENOMEM, false;
-  if (!os_commit(start, page_up((uintptr_t)(run_table + to)) - start)) return false;
-  lock_take(&lock);
-  if (usable < to) usable = to;
-  lock_drop(&lock);
-  return true;
 }
 
 static uint32_t new_record(void) {
   for (;;) {
     lock_take(&lock);
-    uint32_t index = unused, known = usable;
+    uint32_t index = unused, next = made;
     if (index)
       unused = run_at(index)->fresh_next;
-    else if (made < usable)
+    else if (table_has(&records, next))
       index = made++;
     lock_drop(&lock);
     if (index) {
       *run_at(index) = (struct run){0};
       return index;
     }
-    if (!commit_records(known)) return 0;
+    if (!table_reach(&records, next)) return 0;
   }
 }
 
@@ -120,12 +104,25 @@ static void forget_blocks(const struct run *run) {
 
 /* The way of address space back to the region, for all of a run and for parts. The blocks there
  * have been forgotten: once the region has it, another thread's may begin there. Where the kernel
- * refuses to unmap (a limit of VMAs), it stays mapped, and lost to us. */
+ * refuses to unmap, it stays mapped, and lost to us; munmap(2) is not refused for the number of
+ * VMAs unless it splits one. */
 static void give_back(const struct run *run, uint32_t first, uint32_t granules) {
   uintptr_t from = granule_address(first), to = granule_address(first + granules);
-  if (from < run->start) from = run->start;
-  if (to > run->end) to = run->end;
-  if (from >= to || os_release(from, to - from)) region_give(first, granules);
+  if (run->lean && from < run->start) from = run->start;
+  if (run->lean && to > run->end) to = run->end;
+  if (from >= to || region_drop(from, to)) region_give(first, granules);
+}
+
+/* What is to be reserved before a part of the run is mapped: all granules, so that their guards and
+ * those of neighbours are one VMA; or no more than what is mapped. */
+static bool hold(const struct run *run) {
+  if (run->lean) return region_hold(run->start, run->end);
+  return region_hold(granule_address(run->first), granule_address(run->first + run->granules));
+}
+
+/* A part of what it maps that it is to map no longer. */
+static bool unmap_part(const struct run *run, uintptr_t from, uintptr_t to) {
+  return run->lean ? region_drop(from, to) : os_release(from, to - from);
 }
 
 void run_release(uint32_t index) {
@@ -173,21 +170,35 @@ static uint32_t map_new(uint32_t index) {
   return 0;
 }
 
+/* Address space that is nobody's. Where somebody's mapping is found there, another one is tried. */
+static bool take_address_space(struct run *run, const struct solo *solo) {
+  enum { TRIES = 64 };
+  for (int i = 0; i < TRIES; i++) {
+    uint32_t taken =
+        region_take(solo->gap + solo->granules, solo->gap + solo->lead, solo->alignment);
+    if (!taken) return false;
+    if (solo->gap) region_give(taken, solo->gap); /* was never mapped */
+    run->first = taken + solo->gap;
+    run->start = granule_address(run->first) + solo->offset;
+    run->end = run->start + solo->size;
+    if (hold(run)) return true;
+    if (errno != EEXIST) return region_give(run->first, run->granules), errno = ENOMEM, false;
+    region_lose(run->first);
+  }
+  return errno = ENOMEM, false;
+}
+
 static uint32_t new_run(struct arena *arena, struct refpage *refpage, unsigned stage,
                         const struct solo *solo) {
   uint32_t index = new_record();
   if (!index) return 0;
   struct run *run = run_at(index);
-  uint32_t taken = region_take(solo->gap + solo->granules, solo->gap + solo->lead, solo->alignment);
-  if (!taken) return drop_record(index), 0;
-  if (solo->gap) region_give(taken, solo->gap); /* was never mapped */
-  run->first = taken + solo->gap;
-  run->arena = arena;
   run->refpage = refpage;
   run->stage = (uint8_t)stage;
   run->granules = solo->granules;
-  run->start = granule_address(run->first) + solo->offset;
-  run->end = run->start + solo->size;
+  run->lean = !region.reserved && (region_limit != SIZE_MAX || os_locking());
+  if (!take_address_space(run, solo)) return drop_record(index), 0;
+  run->arena = arena;
   mark_ends(run);
   return index;
 }
@@ -239,7 +250,8 @@ static void move_start(struct run *run, uintptr_t start) {
 /* Maps more at the front, or unmaps there. */
 static bool map_front(struct run *run, uintptr_t start) {
   uintptr_t before = run->start, boundary = before + run->phase;
-  if (start > before && !os_release(before, start - before)) return false;
+  if (start > before && !unmap_part(run, before, start)) return false;
+  if (start < before && run->lean && !region_hold(start, before)) return false;
   if (start != before) move_start(run, start);
   return start >= before || map_spans(run, start, boundary);
 }
@@ -271,15 +283,20 @@ static bool take_room(struct run *run, uintptr_t end) {
   if (end <= room) return true;
   size_t more = (end - room + ((size_t)1 << region.shift) - 1) >> region.shift;
   if (more > UINT32_MAX || !region_take_at(behind, (uint32_t)more)) return false;
+  if (!run->lean && !region_hold(room, granule_address(behind + (uint32_t)more)))
+    return (errno == EEXIST ? region_lose(behind) : region_give(behind, (uint32_t)more)), false;
   set_granules(run, run->first, run->granules + (uint32_t)more);
   return true;
 }
 
+/* Where address space has a limit no more than is asked for, so that the last span may be short. */
 bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
   size_t span = refpage_span(run->refpage, run->stage);
   uintptr_t before = run->end, mapped = before + (end - before + span - 1) / span * span;
+  if (run->lean) mapped = end;
   if (!take_room(run, mapped + guard)) return false;
-  if (!map_spans(run, before, mapped)) return os_release(before, mapped - before), false;
+  if (run->lean && !region_hold(before, mapped)) return false;
+  if (!map_spans(run, before, mapped)) return unmap_part(run, before, mapped), false;
   run->end = mapped;
   run_count_vmas(run);
   return true;
@@ -287,7 +304,7 @@ bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
 
 void run_shorten(struct run *run, uintptr_t end) {
   uintptr_t boundary = run_span_end(run, end - 1);
-  if (boundary >= run->end || !os_release(boundary, run->end - boundary)) return;
+  if (boundary >= run->end || !unmap_part(run, boundary, run->end)) return;
   run->end = boundary;
   run_count_vmas(run);
 }
@@ -348,22 +365,26 @@ static void rewrite_pages(const struct refpage *refpage, uintptr_t start, size_t
   if (refpage->tagged) mte_tag(start, start + size, refpage->tag);
 }
 
+/* Pages that are to be locked are to be there, too. */
 void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options) {
+  if (os_locking() == OS_LOCKS_ALL) return rewrite_pages(run->refpage, start, size);
   if (os_reset(start, size)) return;
   if (!os_uses(options, OS_DONTNEED_LOCKED) || !os_reset_locked(start, size))
     rewrite_pages(run->refpage, start, size);
 }
 
 bool run_unmap(struct run *run) {
-  if (!os_release(run->start, run->end - run->start)) return false;
+  if (!unmap_part(run, run->start, run->end)) return false;
   set_vmas(run, 0);
   return true;
 }
 
 void run_lock(void) {
+  lock_take(&records.lock);
   lock_take(&lock);
 }
 
 void run_unlock(void) {
   lock_drop(&lock);
+  lock_drop(&records.lock);
 }

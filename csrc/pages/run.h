@@ -34,6 +34,9 @@ struct run {
   _Atomic uint32_t vmas;         /* as counted in vmas_used */
   _Atomic uint8_t guards;        /* kinds of guards in it */
   uint8_t stage;
+  _Atomic bool grown; /* whether its one block was made larger by realloc */
+  bool lean; /* whether just what is mapped is reserved, as the address space has a limit: what lies
+                beside it is inaccessible all the same */
 };
 
 extern struct run *run_table;
@@ -41,7 +44,7 @@ static inline struct run *run_at(uint32_t index) {
   return &run_table[index];
 }
 
-/* Reserves the table of runs, once there is a region. Idempotent; safe in any thread. */
+/* Finds a place for the table of runs, once there is a region. Idempotent; safe in any thread. */
 bool run_init(void);
 
 /* A run of one span of this stage, of slots of `slot` granules. 0 with errno where there is none.
@@ -100,7 +103,7 @@ void run_count_vmas(struct run *run);
 /* Brings the refpage's pattern back to pages of the run, which stay accessible. */
 void run_reset(const struct run *run, uintptr_t start, size_t size, const struct options *options);
 
-/* Unmaps a solo run, and keeps its address space. False where the kernel refuses. */
+/* Unmaps a solo run, whose address space stays its own. False where the kernel refuses. */
 RARE bool run_unmap(struct run *run);
 
 /* Forgets the run and the blocks in it, unmaps it, and gives its address space back. */

@@ -1,39 +1,30 @@
-/* History (see history.h). The table lies in reserved address space that becomes usable from its
- * start on, as granules are handed out from theirs. */
+/* History (see history.h). The table grows as granules are handed out. */
 #include "watch/history.h"
 
 #include "os/memory.h"
 #include "os/process.h"
 #include "watch/stack.h"
 
-static struct history *_Atomic table;
-static _Atomic uint32_t usable; /* records that can be read and written */
+static struct lock once; /* held while its place is found */
+static struct table table;
 
-static struct history *reserve_records(void) {
-  size_t size = page_up((region_size() >> region.shift) * sizeof(struct history));
-  struct history *reserved = os_reserve(size), *other = NULL;
-  if (!reserved || atomic_compare_exchange_strong(&table, &other, reserved)) return reserved;
-  os_unmap(reserved, size);
-  return other;
+static bool place_table(void) {
+  enum { STEP = 1 << 10 };
+  lock_take(&once);
+  if (!table.start)
+    region_place_table(TABLE_HISTORY, &table, sizeof(struct history), region_size() >> region.shift,
+                       STEP);
+  lock_drop(&once);
+  return table.start;
 }
 
-/* Two threads may do the same twice. */
-static bool commit_history(struct history *records, uint32_t granule) {
-  enum { STEP = 1 << 13 };
-  uint32_t from = usable, limit = (uint32_t)(region_size() >> region.shift);
-  uint32_t to = granule < limit - STEP ? granule + STEP : limit;
-  uintptr_t start = page_down((uintptr_t)(records + from));
-  if (granule < from) return true;
-  if (!os_commit(start, page_up((uintptr_t)(records + to)) - start)) return false;
-  while (from < to && !atomic_compare_exchange_weak(&usable, &from, to)) {
-  }
-  return true;
+static struct history *record_at(uint32_t granule) {
+  return &((struct history *)table.start)[granule];
 }
 
 static struct history *record_of(uint32_t granule) {
-  struct history *records = table ? table : reserve_records();
-  return records && (granule < usable || commit_history(records, granule)) ? &records[granule]
-                                                                           : NULL;
+  bool has = table_has(&table, granule) || (place_table() && table_reach(&table, granule));
+  return has ? record_at(granule) : NULL;
 }
 
 static struct moment now(const struct options *options) {
@@ -52,8 +43,8 @@ void history_note_freed(const struct options *options, uint32_t granule) {
 }
 
 bool history_get(uint32_t granule, struct history *history) {
-  bool known = granule < usable && table[granule].size;
-  if (known) *history = table[granule];
+  bool known = table_has(&table, granule) && record_at(granule)->size;
+  if (known) *history = *record_at(granule);
   return known;
 }
 
@@ -62,9 +53,19 @@ uint32_t history_find(uintptr_t address) {
   enum { MOST = 1 << 20 };
   uint32_t granule = granule_of(address), left = MOST;
   for (; granule && left--; granule--) {
-    if (granule >= usable || !table[granule].freed.thread) continue;
-    if (address - granule_address(granule) - table[granule].offset < table[granule].size)
-      return granule;
+    if (!table_has(&table, granule) || !record_at(granule)->freed.thread) continue;
+    const struct history *record = record_at(granule);
+    if (address - granule_address(granule) - record->offset < record->size) return granule;
   }
   return 0;
+}
+
+void history_lock(void) {
+  lock_take(&once);
+  lock_take(&table.lock);
+}
+
+void history_unlock(void) {
+  lock_drop(&table.lock);
+  lock_drop(&once);
 }

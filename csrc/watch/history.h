@@ -31,6 +31,9 @@ static inline void history_freed(const struct watch *watch, uint32_t granule) {
   if (watch->reports) history_note_freed(watch->options, granule);
 }
 
+void history_lock(void); /* around fork */
+void history_unlock(void);
+
 /* The record of this granule; false for none. Async-signal-safe. */
 bool history_get(uint32_t granule, struct history *history);
 

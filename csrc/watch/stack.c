@@ -109,6 +109,7 @@ static struct table *make_table(void) {
   for (; !made && size >= TABLE_LEAST && !hopeless; size /= 2) made = os_map(size);
   hopeless = !made;
   if (!made) return NULL;
+  os_leave_out_of_dumps(made, size * 2);
   made->capacity = size * 2;
   if (atomic_compare_exchange_strong(&table, &other, made)) return made;
   os_unmap(made, made->capacity);

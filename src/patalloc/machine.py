@@ -39,7 +39,7 @@ class Machine:
         page_size: bytes.
         max_map_count: the mappings that a process may have (vm.max_map_count).
         map_count_allowed: how many of them all heaps of a process use at most.
-        address_space: RLIMIT_AS in bytes; None where unlimited.
+        address_space: the lesser of RLIMIT_AS and RLIMIT_DATA, in bytes; None where unlimited.
         available_memory: bytes that can be written now, control groups included.
         huge_pages: the setting of /sys/kernel/mm/transparent_hugepage/enabled; None where absent.
     """

@@ -35,7 +35,7 @@ def doctor(as_json: bool) -> None:
         f"{limits.max_map_count:,}",
         f"mappings a process may have; heaps use at most {limits.map_count_allowed:,}",
     )
-    facts.add_row("RLIMIT_AS", space, "an eighth of it at most is reserved for blocks")
+    facts.add_row("RLIMIT_AS, RLIMIT_DATA", space, "the lesser; blocks take what they need of it")
     facts.add_row(
         "memory", f"{limits.available_memory:,} bytes", "available now; no larger memset is started"
     )

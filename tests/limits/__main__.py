@@ -1,0 +1,28 @@
+"""Every limit beside what a program gets without the library: `make limits`."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from rich.console import Console
+from rich.table import Table
+
+from limits.test_limits import CASES, build, is_as_good, run
+
+
+def main() -> int:
+    """Print a line a case; 1 where one is worse than without."""
+    table = Table("case", "without the library", "with it", "as good")
+    with tempfile.TemporaryDirectory() as directory:
+        program = build(Path(directory))
+        rows = [(case, run(program, case, None), run(program, case, "")) for case in CASES]
+    good = [is_as_good(*row) for row in rows]
+    for (case, bare, under), is_good in zip(rows, good, strict=True):
+        table.add_row(case, bare.strip(), under.strip(), "yes" if is_good else "NO")
+    Console(width=140).print(table)
+    return not all(good)
+
+
+sys.exit(main())
