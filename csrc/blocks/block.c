@@ -14,32 +14,30 @@ uint32_t block_place(uint32_t run, uintptr_t address, size_t size) {
   return granule;
 }
 
-/* Walks back to the granule where a block starts, and no further than its run. */
-uint32_t block_find(uintptr_t pointer) {
-  uintptr_t address = mte_untag(pointer);
-  if (!region_holds((void *)address)) return 0;
-  for (uint32_t granule = granule_of(address); granule && region_known(granule); granule--) {
-    enum granule_state state = block_state(granule);
-    if (state == GRANULE_RANGE) return 0;
-    if (state == GRANULE_NONE || block_address(granule) > address) continue;
-    const struct run *run = block_run(granule);
-    return granule_of(address) < run->first + run->granules ? granule : 0;
-  }
+/* The granule where a block starts, the last up to this one, if no end of a free or foreign range
+ * lies between; 0 for none. */
+static uint32_t start_up_to(uint32_t granule) {
+  for (; granule && region_known(granule); granule--)
+    if (block_state(granule) != GRANULE_NONE) return block_exists(granule) ? granule : 0;
   return 0;
 }
 
-static bool is_in_a_run(uintptr_t address) {
-  for (uint32_t granule = granule_of(address); granule && region_known(granule); granule--) {
-    if (block_exists(granule)) {
-      const struct run *run = block_run(granule);
-      return granule_of(address) < run->first + run->granules;
-    }
-    if (block_state(granule) != GRANULE_NONE) return false;
-  }
-  return false;
+static bool is_in_run_of(uint32_t block, uintptr_t address) {
+  const struct run *run = block_run(block);
+  return granule_of(address) < run->first + run->granules;
+}
+
+/* One that starts behind the address, in its granule, is not it. */
+uint32_t block_find(uintptr_t pointer) {
+  uintptr_t address = mte_untag(pointer);
+  if (!region_holds((void *)address)) return 0;
+  uint32_t block = start_up_to(granule_of(address));
+  while (block && block_address(block) > address) block = start_up_to(block - 1);
+  return block && is_in_run_of(block, address) ? block : 0;
 }
 
 bool block_is_foreign(const void *pointer) {
   uintptr_t address = mte_untag((uintptr_t)pointer);
-  return !is_in_a_run(address) && os_is_readable(address);
+  uint32_t block = start_up_to(granule_of(address));
+  return !(block && is_in_run_of(block, address)) && os_is_readable(address);
 }

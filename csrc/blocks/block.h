@@ -14,7 +14,7 @@ static inline enum granule_state block_state(uint32_t granule) {
 }
 static inline bool block_exists(uint32_t granule) {
   enum granule_state state = block_state(granule);
-  return state != GRANULE_NONE && state != GRANULE_RANGE;
+  return state != GRANULE_NONE && state != GRANULE_RANGE && state != GRANULE_FOREIGN;
 }
 
 static inline uintptr_t block_address(uint32_t granule) {

@@ -9,14 +9,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from rich.console import Console
 from rich.table import Table
 
-from limits.test_limits import CASES, build, is_as_good, run
+from limits.test_limits import CASES, build_limits, is_as_good, run
 
 
 def main() -> int:
     """Print a line a case; 1 where one is worse than without."""
     table = Table("case", "without the library", "with it", "as good")
     with tempfile.TemporaryDirectory() as directory:
-        program = build(Path(directory))
+        program = build_limits(Path(directory))
         rows = [(case, run(program, case, None), run(program, case, "")) for case in CASES]
     good = [is_as_good(*row) for row in rows]
     for (case, bare, under), is_good in zip(rows, good, strict=True):

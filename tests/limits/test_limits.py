@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, Build, assert_passes
 from patalloc import Stats
 from patalloc.preload import library
 
@@ -35,7 +35,7 @@ CASES = {
 }
 
 
-def build(directory: Path) -> Path:
+def build_limits(directory: Path) -> Path:
     program = directory / "limits"
     source = ROOT / "tests" / "limits" / "limits.c"
     flags = ["-std=gnu11", "-O1", "-fno-builtin", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
@@ -46,7 +46,7 @@ def build(directory: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def limits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("limits"))
+    return build_limits(tmp_path_factory.mktemp("limits"))
 
 
 def run(program: Path, case: str, options: str | None) -> str:
@@ -73,6 +73,26 @@ def is_as_good(case: str, bare: str, under: str) -> bool:
 def test_a_limit_takes_no_more_than_without(limits: Path, case: str) -> None:
     bare, under = run(limits, case, None), run(limits, case, "")
     assert is_as_good(case, bare, under), (bare, under)
+
+
+@pytest.mark.parametrize("limit", [None, 3 << 30])
+@pytest.mark.parametrize("options", ["", "threshold=4K", "on_free=quarantine:quarantine_blocks=50"])
+def test_mappings_of_the_programs_own_are_left_alone(
+    build: Build, options: str, limit: int | None
+) -> None:
+    """Where blocks would come to lie, with all of a run reserved and with its pages alone."""
+
+    def lower() -> None:
+        if limit:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    env = dict(os.environ) | {"LD_PRELOAD": str(library()), "PATALLOC_OPTIONS": options}
+    program = build("foreign")
+    done = subprocess.run([program], env=env, preexec_fn=lower, capture_output=True, text=True)
+    assert_passes(done)
+    freed = subprocess.run([program, "free"], env=env, capture_output=True, text=True)
+    assert freed.returncode < 0
+    assert "patalloc" not in freed.stderr  # it is for the malloc underneath to complain, or to fall
 
 
 def test_blocks_come_from_the_refpage_again_once_descriptors_are_free(
