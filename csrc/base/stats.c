@@ -59,6 +59,22 @@ void usage_subtract(struct usage *usage, uint64_t blocks, uint64_t bytes) {
   atomic_fetch_sub_explicit(&usage->bytes, bytes, memory_order_relaxed);
 }
 
+void usage_need(struct usage *usage, uint64_t bytes) {
+  add_and_raise(&usage->need, bytes, &usage->need_peak);
+}
+
+void usage_need_no_more(struct usage *usage, uint64_t bytes) {
+  atomic_fetch_sub_explicit(&usage->need, bytes, memory_order_relaxed);
+}
+
+/* Not to below what is needed now; lost where another thread moves the peak, as it is an estimate.
+ */
+void usage_never_needed(struct usage *usage, uint64_t bytes) {
+  uint64_t peak = get(&usage->need_peak), now = get(&usage->need);
+  uint64_t lowered = peak > bytes + now ? peak - bytes : now;
+  if (lowered < peak) atomic_compare_exchange_strong(&usage->need_peak, &peak, lowered);
+}
+
 void stats_restart(struct stats *stats) {
   for (int i = 0; i < STATS; i++)
     if (i != STAT_RUNS) set(&stats->values[i], 0);
@@ -67,4 +83,5 @@ void stats_restart(struct stats *stats) {
 void usage_restart(struct usage *usage) {
   set(&usage->blocks_peak, get(&usage->blocks));
   set(&usage->bytes_peak, get(&usage->bytes));
+  set(&usage->need_peak, get(&usage->need));
 }

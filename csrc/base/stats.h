@@ -48,6 +48,7 @@ struct stats {
 struct usage {
   _Atomic uint64_t blocks, blocks_peak;
   _Atomic uint64_t bytes, bytes_peak; /* as requested */
+  _Atomic uint64_t need, need_peak;   /* of memory: what blocks of their sizes were seen to write */
   _Atomic uint64_t retained;          /* bytes of pages kept in freed blocks */
 };
 
@@ -68,6 +69,11 @@ static inline void stats_subtract(struct stats *stats, enum stat stat, uint64_t 
 /* Counts a block of `bytes` in, or out. */
 void usage_add(struct usage *usage, uint64_t blocks, uint64_t bytes);
 void usage_subtract(struct usage *usage, uint64_t blocks, uint64_t bytes);
+
+/* Counts memory in that a block may need, or out; and out of the peak what one never wrote. */
+void usage_need(struct usage *usage, uint64_t bytes);
+void usage_need_no_more(struct usage *usage, uint64_t bytes);
+void usage_never_needed(struct usage *usage, uint64_t bytes);
 
 /* Forgets the past and keeps the present: what a forked child starts with. */
 void stats_restart(struct stats *stats);

@@ -231,6 +231,13 @@ static uint32_t take_off(struct arena *arena, uint32_t granule, uint32_t *kept) 
   return granule;
 }
 
+/* Drops the kept pages of a block that was taken off the arena's lists. */
+static void drop_pages(struct arena *arena, uint32_t granule) {
+  uintptr_t start = block_pages(granule);
+  run_reset(block_run(granule), start, block_end(granule) - start, arena->options);
+  arena_give(arena, granule, 0);
+}
+
 size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds) {
   size_t dropped = 0;
   uint32_t now = os_milliseconds();
@@ -243,12 +250,32 @@ size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds) {
     if (due) take_off(arena, granule, &pages);
     lock_drop(&arena->lock);
     if (!due) continue;
-    uintptr_t start = block_pages(granule);
-    run_reset(block_run(granule), start, block_end(granule) - start, arena->options);
-    arena_give(arena, granule, 0);
+    drop_pages(arena, granule);
     dropped += (size_t)pages << os_page_shift;
   }
   return dropped;
+}
+
+/* Of those of the same millisecond the one with most pages. */
+static uint32_t oldest_kept(const struct arena *arena) {
+  uint32_t oldest = 0, now = os_milliseconds();
+  for (uint32_t place = 1; place <= arena->kept_made; place++) {
+    const struct kept *kept = &arena->kept[place], *other = &arena->kept[oldest];
+    uint32_t age = now - kept->since, older = now - other->since;
+    if (!kept->granule) continue;
+    if (!oldest || age > older || (age == older && kept->pages > other->pages)) oldest = place;
+  }
+  return arena->kept[oldest].granule;
+}
+
+bool arena_drop_oldest(struct arena *arena) {
+  uint32_t pages;
+  lock_take(&arena->lock);
+  uint32_t granule = oldest_kept(arena);
+  if (granule) take_off(arena, granule, &pages);
+  lock_drop(&arena->lock);
+  if (granule) drop_pages(arena, granule);
+  return granule;
 }
 
 /* Moves the guards of a freed slot so that they fit a block of another size. */

@@ -115,13 +115,51 @@ static uint32_t learn(const struct arena *arena, struct density *density, uintpt
   return grow(arena, density, start, prefix, pages);
 }
 
-/* The budget: retain_size, and never so much that the heap takes more memory than it did at the
+/* What is counted as needed of a block of this size: once one was freed what those were seen to
+ * write, before that all of it. */
+static uint32_t pages_needed(const struct arena *arena, uint32_t granule) {
+  const struct density *density = density_of(arena, region.table[granule].size);
+  size_t pages = (block_end(granule) - block_pages(granule)) >> os_page_shift;
+  size_t known = (size_t)load_relaxed(&density->prefix) + load_relaxed(&density->scattered);
+  if (load_relaxed(&density->frees) && known < pages) pages = known;
+  return pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
+}
+
+size_t retain_known(const struct arena *arena, size_t size) {
+  const struct density *density = density_of(arena, size);
+  size_t known = (size_t)load_relaxed(&density->prefix) + load_relaxed(&density->scattered);
+  return load_relaxed(&density->frees) && known << os_page_shift < size ? known << os_page_shift
+                                                                        : size;
+}
+
+static void count_pages(const struct arena *arena, uint32_t granule, uint32_t pages) {
+  region.table[granule].counted = pages;
+  usage_need(arena->usage, (uint64_t)pages << os_page_shift);
+}
+
+void retain_count(uint32_t granule) {
+  const struct arena *arena = block_arena(granule);
+  count_pages(arena, granule, pages_needed(arena, granule));
+}
+
+/* A block that is resized is being written. */
+void retain_count_all(uint32_t granule) {
+  size_t pages = (block_end(granule) - block_pages(granule)) >> os_page_shift;
+  count_pages(block_arena(granule), granule, pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX);
+}
+
+void retain_count_out(uint32_t granule) {
+  usage_need_no_more(block_arena(granule)->usage,
+                     (uint64_t)region.table[granule].counted << os_page_shift);
+}
+
+/* The budget: retain_size, and never so much that the heap takes more memory than it needed at the
  * program's own peak. */
 static bool take_budget(const struct arena *arena, size_t bytes) {
   struct usage *usage = arena->usage;
-  uint64_t most = arena->options->retain_size, peak = usage->bytes_peak, live = usage->bytes;
-  uint64_t slack = os_page * 2; /* a block spans up to so much more than was requested */
-  if (most > peak + slack - live) most = peak + slack - live;
+  uint64_t most = arena->options->retain_size, peak = usage->need_peak, live = usage->need;
+  if (peak < live) return false;
+  if (most > peak - live) most = peak - live;
   uint64_t before = atomic_load_explicit(&usage->retained, memory_order_relaxed);
   do
     if (before + bytes > most) return false;
@@ -198,6 +236,9 @@ void retain(struct arena *arena, uint32_t granule) {
     prefix = learn(arena, density, start, (uint32_t)pages);
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;
   }
+  uint32_t counted = region.table[granule].counted, wrote = prefix + scattered;
+  if (learns && counted > wrote)
+    usage_never_needed(arena->usage, (uint64_t)(counted - wrote) << os_page_shift);
   uint16_t place = may_keep(density, pages) ? find_place(arena, density, prefix + scattered) : 0;
   size_t keep = place ? (size_t)prefix << os_page_shift : 0;
   stats_add(arena->stats, place ? STAT_FREES_KEPT : STAT_FREES_RESET, 1);

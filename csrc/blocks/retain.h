@@ -24,6 +24,15 @@ struct density {
 /* Gives a BUSY block back: all its pages read as the arena's content, or are reset. */
 void retain(struct arena *arena, uint32_t granule);
 
+/* Counts what a block is to need of memory, as far as is known: one just placed, or resized; and
+ * out. A block is counted from when it is handed out until it is given up. */
+void retain_count(uint32_t granule);
+void retain_count_all(uint32_t granule);
+void retain_count_out(uint32_t granule);
+
+/* The same of a size, in bytes. */
+size_t retain_known(const struct arena *arena, size_t size);
+
 /* Notes that a freed block of this size was taken again. */
 void retain_reused(const struct arena *arena, size_t size);
 

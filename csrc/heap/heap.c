@@ -85,11 +85,13 @@ struct refpage *heap_refpage(struct patalloc_heap *heap) {
 
 /* Letting go */
 
+static bool has_room(const struct usage *usage, size_t size) {
+  return !usage->retained || usage->need + size + usage->retained <= usage->need_peak;
+}
+
 void heap_make_room(struct patalloc_heap *heap, size_t size) {
-  struct usage *usage = &heap->usage;
-  EACH_ARENA(heap, arena) {
-    if (usage->bytes + size + usage->retained <= usage->bytes_peak || !usage->retained) return;
-    arena_drop_kept(arena, 0);
+  EACH_ARENA(heap, arena)
+  while (!has_room(&heap->usage, size) && arena_drop_oldest(arena)) {
   }
 }
 

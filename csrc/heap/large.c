@@ -51,8 +51,8 @@ static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t siz
   uint32_t granule = arena_take_freed(arena, size, alignment, false, kept);
   if (granule && *kept) stats_add(arena->stats, STAT_BLOCKS_KEPT, 1);
   if (granule) retain_reused(arena, size);
+  if (!granule || !*kept) heap_make_room(heap, granule ? retain_known(arena, size) : size);
   if (granule) return granule;
-  heap_make_room(heap, size);
   return arena_take_new(arena, size, alignment);
 }
 
@@ -170,6 +170,7 @@ void large_give_up(struct patalloc_heap *heap, uint32_t granule) {
   history_freed(&heap->watch, granule);
   count_dirty(heap, granule);
   usage_subtract(&heap->usage, 1, size);
+  retain_count_out(granule);
   stats_add(heap_stats(heap), STAT_FREES, 1);
   primary.large_freed(size);
   if (!large_quarantine(heap, granule)) heap->blocks->give(heap, granule);
@@ -199,6 +200,7 @@ static void *make_block(struct patalloc_heap *heap, const struct request *reques
     return arena_retire(block_arena(granule), granule, 0), NULL;
   region.table[granule].fill = (uint8_t)fill;
   count_block(heap, request->size, fill);
+  retain_count(granule);
   history_allocated(&heap->watch, granule);
   return block_hand_out(granule);
 }

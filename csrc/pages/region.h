@@ -35,13 +35,17 @@ enum granule_state {
  * quarantine's, in RANGE to the region's. */
 struct granule {
   _Atomic uint32_t state;
-  uint32_t run;        /* the run that the block lies in */
-  uint64_t size;       /* bytes requested; of a free range: granules */
-  uint32_t offset;     /* of the block's address from the granule's */
-  uint8_t fill;        /* enum block_fill */
-  uint8_t tag;         /* of the last pointer to it that was handed out; 0 without tags */
-  uint16_t kept;       /* of a free block with pages kept: its place in arena->kept, from 1 */
-  uint32_t next, prev; /* in a list of free blocks or ranges; 0 ends it */
+  uint32_t run;    /* the run that the block lies in */
+  uint64_t size;   /* bytes requested; of a free range: granules */
+  uint32_t offset; /* of the block's address from the granule's */
+  uint8_t fill;    /* enum block_fill */
+  uint8_t tag;     /* of the last pointer to it that was handed out; 0 without tags */
+  uint16_t kept;   /* of a free block with pages kept: its place in arena->kept, from 1 */
+  uint32_t next;   /* in a list of free blocks or ranges; 0 ends it */
+  union {
+    uint32_t prev;
+    uint32_t counted; /* of a block that is not in such a list: pages in usage.need */
+  };
 };
 _Static_assert(sizeof(struct granule) == 32, "the table is 1/2048 of the region at 4 KiB pages");
 
