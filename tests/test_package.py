@@ -1,6 +1,7 @@
 """What is installed, for C programs too."""
 
 import os
+import re
 import shutil
 import subprocess
 import venv
@@ -142,3 +143,13 @@ def test_version() -> None:
     env = dict(os.environ) | {"PKG_CONFIG_PATH": str(library().parent)}
     shown = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
     assert shown.strip() == version("patalloc")
+
+
+def test_what_every_process_runs_lies_in_the_first_64_kib() -> None:
+    """One page fault's worth of the library; what is rare lies behind it (csrc/layout.ld)."""
+    sections = subprocess.run(
+        ["readelf", "-SW", library()], capture_output=True, text=True, check=True
+    ).stdout
+    found = re.findall(r"\] (\.text|\.rodata) +\w+ +(\w+) \w+ (\w+)", sections)
+    assert len(found) == 2
+    assert max(int(start, 16) + int(size, 16) for _, start, size in found) <= 64 * 1024

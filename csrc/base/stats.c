@@ -1,38 +1,6 @@
 /* Stats (see stats.h). */
 #include "base/stats.h"
 
-const char stat_names[STATS][24] = {
-    [STAT_BLOCKS] = "blocks",
-    [STAT_BLOCKS_REFPAGE] = "blocks_refpage",
-    [STAT_BLOCKS_MEMSET] = "blocks_memset",
-    [STAT_BLOCKS_ZERO] = "blocks_zero",
-    [STAT_BLOCKS_UNPATTERNED] = "blocks_unpatterned",
-    [STAT_BYTES_REFPAGE] = "bytes_refpage",
-    [STAT_BYTES_MEMSET] = "bytes_memset",
-    [STAT_BLOCKS_REUSED] = "blocks_reused",
-    [STAT_BLOCKS_KEPT] = "blocks_kept",
-    [STAT_BLOCKS_DENSE] = "blocks_dense",
-    [STAT_FREES] = "frees",
-    [STAT_FREES_RESET] = "frees_reset",
-    [STAT_FREES_KEPT] = "frees_kept",
-    [STAT_FREES_SCANNED] = "frees_scanned",
-    [STAT_REALLOCS_IN_PLACE] = "reallocs_in_place",
-    [STAT_REALLOCS_MOVED] = "reallocs_moved",
-    [STAT_REALLOCS_COPIED] = "reallocs_copied",
-    [STAT_FALLBACK_NO_REFPAGE] = "fallback_no_refpage",
-    [STAT_FALLBACK_NO_SPAN] = "fallback_no_span",
-    [STAT_FALLBACK_NO_MEMORY] = "fallback_no_memory",
-    [STAT_FALLBACK_PRIMARY] = "fallback_primary",
-    [STAT_RUNS] = "runs",
-    [STAT_RUNS_RELEASED] = "runs_released",
-    [STAT_GUARDS_MISSING] = "guards_missing",
-    [STAT_PAGES_COUNTED] = "pages_counted",
-    [STAT_PAGES_DIRTIED] = "pages_dirtied",
-    [STAT_SMALL_REQUESTS] = "small_requests",
-    [STAT_SMALL_BYTES] = "small_bytes",
-    [STAT_ERRORS] = "errors",
-};
-
 static uint64_t get(_Atomic uint64_t *value) {
   return atomic_load_explicit(value, memory_order_relaxed);
 }

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* In the order in which they are written out; stats.c has their names. */
+/* In the order in which they are written out; stat_names.c has their names. */
 enum stat {
   STAT_BLOCKS, /* since the start, and the four ways in which they got their content */
   STAT_BLOCKS_REFPAGE,
@@ -51,8 +51,6 @@ struct usage {
   _Atomic uint64_t need, need_peak;   /* of memory: what blocks of their sizes were seen to write */
   _Atomic uint64_t retained;          /* bytes of pages kept in freed blocks */
 };
-
-extern const char stat_names[STATS][24]; /* no pointers, which each process would relocate */
 
 static inline uint64_t stats_get(const struct stats *stats, enum stat stat) {
   return atomic_load_explicit(&stats->values[stat], memory_order_relaxed);

@@ -81,7 +81,7 @@ void arena_retire(struct arena *arena, uint32_t granule, uint16_t kept);
 size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds);
 
 /* Drops those of the block that was kept first; false for none. */
-bool arena_drop_oldest(struct arena *arena);
+RARE bool arena_drop_oldest(struct arena *arena);
 
 /* Releases runs that are idle, all or those that are due; returns the bytes of address space. */
 size_t arena_release(struct arena *arena, bool all);

@@ -61,6 +61,6 @@ uint32_t block_find(uintptr_t pointer);
 
 /* Whether what lies at an address in the region is none of ours, but another's mapping: something
  * is there, and no run has the address. */
-bool block_is_foreign(const void *pointer);
+RARE bool block_is_foreign(const void *pointer);
 
 #endif

@@ -2,6 +2,7 @@
 #include "heap/facts.h"
 
 #include "base/json.h"
+#include "base/stat_names.h"
 #include "os/destination.h"
 #include "os/feature_texts.h"
 #include "os/files.h"

@@ -146,7 +146,7 @@ long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t 
 void heap_make_room(struct patalloc_heap *heap, size_t size);
 
 /* Lets go of all that is idle or kept; returns how many bytes of address space that is. */
-size_t heap_release(struct patalloc_heap *heap);
+RARE size_t heap_release(struct patalloc_heap *heap);
 
 /* Lets go of what has been idle for long; to be called now and then. */
 void heap_tick(struct patalloc_heap *heap);

@@ -12,7 +12,7 @@ void *large_allocate(struct patalloc_heap *heap, const struct request *request);
 void large_free(struct patalloc_heap *heap, void *pointer);
 
 /* From the primary, of a heap that can't be made ready, and filled. */
-void *large_from_primary(struct patalloc_heap *heap, const struct request *request);
+RARE void *large_from_primary(struct patalloc_heap *heap, const struct request *request);
 
 /* As block_path has them. */
 uint32_t large_take(struct patalloc_heap *heap, const struct request *request,
@@ -32,7 +32,7 @@ enum block_fill large_fill(struct patalloc_heap *heap, uint32_t granule, uint32_
 bool large_store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end);
 
 /* Says once that a block stays without its pattern. */
-void large_warn_unpatterned(struct patalloc_heap *heap);
+RARE void large_warn_unpatterned(struct patalloc_heap *heap);
 
 /* The block that starts at `pointer`, this thread's alone; 0 where that is no live block of this
  * heap, which has been reported then unless it is another's mapping (block_is_foreign). */

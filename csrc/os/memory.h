@@ -51,7 +51,7 @@ bool os_reset_all(const struct os_range *ranges, unsigned count);
  * but what is duplicated or moved, which these functions lock then. False where too much would be
  * locked (RLIMIT_MEMLOCK). */
 enum os_locking { OS_LOCKS_NOTHING, OS_LOCKS_WHAT_IS_THERE, OS_LOCKS_ALL };
-void os_set_locking(enum os_locking locking);
+RARE void os_set_locking(enum os_locking locking);
 enum os_locking os_locking(void);
 
 /* Whether something is mapped there that can be read, asked without a fault. */

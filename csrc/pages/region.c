@@ -76,7 +76,7 @@ static bool choose_in_window(size_t size) {
 }
 
 /* A limit on the address space counts reservations too: leave the program seven eighths. */
-static bool choose_reserved(size_t size) {
+RARE static bool choose_reserved(size_t size) {
   enum { LEAST = 1 << 22 };
   size_t granule = (size_t)1 << region.shift;
   if (region_ask_limit())
