@@ -445,6 +445,7 @@ static uint32_t take_from_new_run(struct arena *arena, uint32_t granules, size_t
                                   size_t alignment) {
   size_t bytes = (size_t)granules << region.shift;
   bool tagged = refpage_comes_tagged(arena->refpage), alone = region_ask_limit() || tagged;
+  if (bytes > region_limit) return errno = ENOMEM, 0;
   struct refpage *refpage =
       tagged ? refpage_with_tag(arena->refpage, tag_choose(0)) : arena->refpage;
   unsigned stage = refpage ? refpage_stage(refpage, bytes) : STAGES;
@@ -485,6 +486,7 @@ uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment) {
 }
 
 uint32_t arena_take_alone(struct arena *arena, size_t size, size_t alignment) {
+  region_ask_limit();
   unsigned stage = refpage_stage_alone(arena->refpage, page_up(size));
   if (stage == STAGES) return errno = ENOMEM, 0;
   return take_solo(arena, arena->refpage, stage, size, alignment);

@@ -130,16 +130,23 @@ static bool lock_as_told(uintptr_t address, size_t size) {
 
 /* Linux 5.13: of a private file mapping, the old place keeps its mapping and loses only the pages
  * that were copied; a template that was never written has none, so this duplicates it. */
-bool os_duplicate(void *template_, uintptr_t address, size_t size) {
-  bool done = !os_refuses("mremap") &&
-              syscall(SYS_mremap, template_, size, size,
-                      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, address) != -1;
-  if (!done) restore_reservation(address, size);
-  return done && lock_as_told(address, size);
+static bool remap(uintptr_t from, uintptr_t to, size_t size) {
+  bool done =
+      !os_refuses("mremap") && syscall(SYS_mremap, from, size, size,
+                                       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != -1;
+  if (!done) restore_reservation(to, size);
+  return done;
 }
 
+bool os_duplicate(void *template_, uintptr_t address, size_t size) {
+  return remap((uintptr_t)template_, address, size) && lock_as_told(address, size);
+}
+
+/* What is moved is moved, locked or not. */
 bool os_move_pages(uintptr_t from, uintptr_t to, size_t size) {
-  return os_duplicate((void *)from, to, size);
+  if (!remap(from, to, size)) return false;
+  lock_as_told(to, size);
+  return true;
 }
 
 /* Files that are shared, or read */

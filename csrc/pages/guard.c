@@ -21,6 +21,8 @@ bool guard_shut(struct run *run, uintptr_t from, uintptr_t to, const struct opti
     run->guards |= GUARD_MARKERS;
     return true;
   }
+  /* Of mappings of which some are locked a part may have markers by now (madvise(2)). */
+  if (os_uses(options, OS_GUARD_REGIONS)) os_guard_remove(from, to - from);
   if (!vmas_left()) return false;
   run_reset(run, from, to - from, options);
   if (!os_protect(from, to - from, false)) return false;

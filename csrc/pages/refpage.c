@@ -172,7 +172,8 @@ static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t 
   return os_map_private(address, size, stage->descriptor, refpage->tagged) && is_ours(stage);
 }
 
-bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t address, size_t size) {
+bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t address, size_t size,
+                 size_t offset) {
   if (refpage->kind == REFPAGE_ZERO) return os_map_zero(address, size, refpage->tagged);
   if (refpage->kind == REFPAGE_UFFD) return uffd_map(&refpage->uffd, address, size);
   struct stage *stage = &refpage->stages[refpage->kind == REFPAGE_MEMFD ? stage_number : 0];
@@ -188,7 +189,8 @@ bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t addre
     }
     lock_drop(&refpage->lock);
   }
-  return ready && os_duplicate((void *)stage->template_, address, size);
+  if (refpage->kind != REFPAGE_MEMFD) offset = 0;
+  return ready && os_duplicate((void *)(stage->template_ + offset), address, size);
 }
 
 /* Renting or buying (Karlin et al., "Competitive snoopy caching", 1988): a longer file is made when

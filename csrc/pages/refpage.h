@@ -81,8 +81,11 @@ unsigned refpage_stage_alone(const struct refpage *refpage, size_t size);
 enum { WALKS_A_MAPPING = 25 };
 bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans, size_t walks);
 
-/* Maps one span, or the front of one, over reserved address space. False with errno. */
-bool refpage_map(struct refpage *refpage, unsigned stage, uintptr_t address, size_t size);
+/* Maps one span, or the part of one that begins `offset` bytes from its start, over reserved
+ * address space; where that is told, parts that lie one behind the other are one VMA. False with
+ * errno. */
+bool refpage_map(struct refpage *refpage, unsigned stage, uintptr_t address, size_t size,
+                 size_t offset);
 
 /* VMAs that all heaps of the process use, and how many they may; kept by run.c. */
 extern _Atomic size_t vmas_used;

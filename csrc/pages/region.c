@@ -252,6 +252,7 @@ uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment) {
 
 bool region_take_at(uint32_t first, uint32_t count) {
   bool taken = false;
+  if (count > limit - first || !table_reach(&granules, first + count)) return false;
   lock_take(&lock);
   if (first == frontier) {
     taken = count <= limit - frontier && table_has(&granules, frontier + count);

@@ -73,11 +73,12 @@ void run_count_vmas(struct run *run) {
 
 static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
   if (run->refpage->kind == REFPAGE_ZERO || run->refpage->kind == REFPAGE_UFFD)
-    return refpage_map(run->refpage, run->stage, from, to - from);
+    return refpage_map(run->refpage, run->stage, from, to - from, 0);
+  size_t span = refpage_span(run->refpage, run->stage);
   for (uintptr_t at = from; at < to;) {
-    uintptr_t end = run_span_end(run, at);
-    if (end > to) end = to;
-    if (!refpage_map(run->refpage, run->stage, at, end - at)) return false;
+    uintptr_t span_end = run_span_end(run, at), end = span_end < to ? span_end : to;
+    size_t left = span_end - at, offset = run->lean && left < span ? span - left : 0;
+    if (!refpage_map(run->refpage, run->stage, at, end - at, offset)) return false;
     at = end;
   }
   return true;
@@ -250,6 +251,7 @@ static void move_start(struct run *run, uintptr_t start) {
 /* Maps more at the front, or unmaps there. */
 static bool map_front(struct run *run, uintptr_t start) {
   uintptr_t before = run->start, boundary = before + run->phase;
+  if (boundary > run->end) boundary = run->end; /* a lean run may be shorter than its first span */
   if (start > before && !unmap_part(run, before, start)) return false;
   if (start < before && run->lean && !region_hold(start, before)) return false;
   if (start != before) move_start(run, start);
@@ -322,7 +324,7 @@ bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage
   if (vmas_used + pieces + 2 > vmas_allowed()) return false;
   for (uintptr_t at = start; at < end; at += span) {
     size_t size = end - at < span ? end - at : span;
-    if (!refpage_map(refpage, run->stage, at, size)) return false;
+    if (!refpage_map(refpage, run->stage, at, size, 0)) return false;
   }
   set_vmas(run, run->vmas + pieces + 2);
   return true;
@@ -375,6 +377,8 @@ void run_reset(const struct run *run, uintptr_t start, size_t size, const struct
 
 bool run_unmap(struct run *run) {
   if (!unmap_part(run, run->start, run->end)) return false;
+  if (run->lean)
+    run->end = run->start; /* another may come to lie there: it is not to be unmapped */
   set_vmas(run, 0);
   return true;
 }

@@ -95,6 +95,30 @@ def test_mappings_of_the_programs_own_are_left_alone(
     assert "patalloc" not in freed.stderr  # it is for the malloc underneath to complain, or to fall
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "on_free=quarantine:quarantine_blocks=50",
+        "without=mremap_dontunmap",
+        "without=guard_regions",
+        "backend=none",
+        "report=yes:stacks=8",
+    ],
+)
+def test_blocks_keep_their_content_where_address_space_has_a_limit(
+    build: Build, options: str
+) -> None:
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+
+    env = dict(os.environ) | {"LD_PRELOAD": str(library()), "PATALLOC_OPTIONS": options}
+    command = [build("workload"), "3", "1000", "5"]
+    assert_passes(
+        subprocess.run(command, env=env, preexec_fn=lower, capture_output=True, text=True)
+    )
+
+
 def test_blocks_come_from_the_refpage_again_once_descriptors_are_free(
     limits: Path, tmp_path: Path
 ) -> None:
