@@ -63,10 +63,11 @@ static void set_vmas(struct run *run, uint32_t vmas) {
   vmas_used += (size_t)vmas - atomic_exchange(&run->vmas, vmas);
 }
 
-/* Zero pages lie in one VMA with their neighbours'; a protected guard splits one in three. */
+/* A protected guard splits one in three. */
 void run_count_vmas(struct run *run) {
-  size_t span = refpage_span(run->refpage, run->stage), spans = 1;
-  if (run->refpage->kind != REFPAGE_ZERO) spans += (run->end - run->start + span - 1) / span;
+  size_t span = refpage_span(run->refpage, run->stage), bytes = run->end - run->start, spans = 1;
+  if (run->refpage->kind != REFPAGE_ZERO && bytes > run->phase)
+    spans += (bytes - run->phase + span - 1) / span;
   if (run->guards & GUARD_PROTECTED) spans += 2 * run->used;
   set_vmas(run, (uint32_t)spans);
 }
@@ -109,21 +110,9 @@ static void forget_blocks(const struct run *run) {
  * VMAs unless it splits one. */
 static void give_back(const struct run *run, uint32_t first, uint32_t granules) {
   uintptr_t from = granule_address(first), to = granule_address(first + granules);
-  if (run->lean && from < run->start) from = run->start;
-  if (run->lean && to > run->end) to = run->end;
+  if (from < run->start) from = run->start;
+  if (to > run->end) to = run->end;
   if (from >= to || region_drop(from, to)) region_give(first, granules);
-}
-
-/* What is to be reserved before a part of the run is mapped: all granules, so that their guards and
- * those of neighbours are one VMA; or no more than what is mapped. */
-static bool hold(const struct run *run) {
-  if (run->lean) return region_hold(run->start, run->end);
-  return region_hold(granule_address(run->first), granule_address(run->first + run->granules));
-}
-
-/* A part of what it maps that it is to map no longer. */
-static bool unmap_part(const struct run *run, uintptr_t from, uintptr_t to) {
-  return run->lean ? region_drop(from, to) : os_release(from, to - from);
 }
 
 void run_release(uint32_t index) {
@@ -182,7 +171,7 @@ static bool take_address_space(struct run *run, const struct solo *solo) {
     run->first = taken + solo->gap;
     run->start = granule_address(run->first) + solo->offset;
     run->end = run->start + solo->size;
-    if (hold(run)) return true;
+    if (region_hold(run->start, run->end)) return true;
     if (errno != EEXIST) return region_give(run->first, run->granules), errno = ENOMEM, false;
     region_lose(run->first);
   }
@@ -252,8 +241,8 @@ static void move_start(struct run *run, uintptr_t start) {
 static bool map_front(struct run *run, uintptr_t start) {
   uintptr_t before = run->start, boundary = before + run->phase;
   if (boundary > run->end) boundary = run->end; /* a lean run may be shorter than its first span */
-  if (start > before && !unmap_part(run, before, start)) return false;
-  if (start < before && run->lean && !region_hold(start, before)) return false;
+  if (start > before && !region_drop(before, start)) return false;
+  if (start < before && !region_hold(start, before)) return false;
   if (start != before) move_start(run, start);
   return start >= before || map_spans(run, start, boundary);
 }
@@ -285,8 +274,6 @@ static bool take_room(struct run *run, uintptr_t end) {
   if (end <= room) return true;
   size_t more = (end - room + ((size_t)1 << region.shift) - 1) >> region.shift;
   if (more > UINT32_MAX || !region_take_at(behind, (uint32_t)more)) return false;
-  if (!run->lean && !region_hold(room, granule_address(behind + (uint32_t)more)))
-    return (errno == EEXIST ? region_lose(behind) : region_give(behind, (uint32_t)more)), false;
   set_granules(run, run->first, run->granules + (uint32_t)more);
   return true;
 }
@@ -297,8 +284,8 @@ bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
   uintptr_t before = run->end, mapped = before + (end - before + span - 1) / span * span;
   if (run->lean) mapped = end;
   if (!take_room(run, mapped + guard)) return false;
-  if (run->lean && !region_hold(before, mapped)) return false;
-  if (!map_spans(run, before, mapped)) return unmap_part(run, before, mapped), false;
+  if (!region_hold(before, mapped)) return false;
+  if (!map_spans(run, before, mapped)) return region_drop(before, mapped), false;
   run->end = mapped;
   run_count_vmas(run);
   return true;
@@ -306,7 +293,7 @@ bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
 
 void run_shorten(struct run *run, uintptr_t end) {
   uintptr_t boundary = run_span_end(run, end - 1);
-  if (boundary >= run->end || !unmap_part(run, boundary, run->end)) return;
+  if (boundary >= run->end || !region_drop(boundary, run->end)) return;
   run->end = boundary;
   run_count_vmas(run);
 }
@@ -376,9 +363,8 @@ void run_reset(const struct run *run, uintptr_t start, size_t size, const struct
 }
 
 bool run_unmap(struct run *run) {
-  if (!unmap_part(run, run->start, run->end)) return false;
-  if (run->lean)
-    run->end = run->start; /* another may come to lie there: it is not to be unmapped */
+  if (!region_drop(run->start, run->end)) return false;
+  run->end = run->start; /* another may come to lie there: it is not to be unmapped */
   set_vmas(run, 0);
   return true;
 }

@@ -1,7 +1,7 @@
 /* Runs: contiguous address space mapped, span after span, from one refpage. A shared run is one
  * span divided into equal slots, a block each; its guards are pages of the span made inaccessible.
- * A solo run holds one larger block, and maps just the pages of that block: the reserved address
- * space around them is the guard.
+ * A solo run holds one larger block, and maps just the pages of that block: the guard is address
+ * space around them that is the run's, and where nothing is mapped.
  *
  * A run's spans begin at `start`, at `start + phase` and then every span's length, so that pages
  * can be moved span by span: mremap(2) refuses to cross VMAs (before Linux 6.17). */
@@ -35,8 +35,8 @@ struct run {
   _Atomic uint8_t guards;        /* kinds of guards in it */
   uint8_t stage;
   _Atomic bool grown; /* whether its one block was made larger by realloc */
-  bool lean; /* whether just what is mapped is reserved, as the address space has a limit: what lies
-                beside it is inaccessible all the same */
+  bool lean; /* whether it maps no more than it was asked to, as the address space has a limit: its
+                last span may be short */
 };
 
 extern struct run *run_table;

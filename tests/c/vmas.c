@@ -1,5 +1,4 @@
-/* How many mappings a block of 1 GiB takes: no more than the argument says. (Three are the least:
- * what is inaccessible on either side is one each, unless a neighbour's joins it.)
+/* How many mappings a block of 1 GiB takes: no more than the argument says.
  *
  *   vmas MOST */
 #include "check.h"
