@@ -64,6 +64,6 @@ static inline bool options_report(const struct options *options) {
 }
 
 /* All of them as options_parse takes them, with `between` between two. */
-void options_format(const struct options *options, const char *between, struct text *text);
+RARE void options_format(const struct options *options, const char *between, struct text *text);
 
 #endif

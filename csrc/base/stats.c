@@ -1,7 +1,7 @@
 /* Stats (see stats.h). */
 #include "base/stats.h"
 
-static uint64_t get(_Atomic uint64_t *value) {
+static uint64_t get(const _Atomic uint64_t *value) {
   return atomic_load_explicit(value, memory_order_relaxed);
 }
 
@@ -27,20 +27,23 @@ void usage_subtract(struct usage *usage, uint64_t blocks, uint64_t bytes) {
   atomic_fetch_sub_explicit(&usage->bytes, bytes, memory_order_relaxed);
 }
 
-void usage_need(struct usage *usage, uint64_t bytes) {
-  add_and_raise(&usage->need, bytes, &usage->need_peak);
+void usage_hold(struct usage *usage, uint64_t before, uint64_t now) {
+  if (now > before) add_and_raise(&usage->held, now - before, &usage->held_peak);
+  if (now < before) atomic_fetch_sub_explicit(&usage->held, before - now, memory_order_relaxed);
 }
 
-void usage_need_no_more(struct usage *usage, uint64_t bytes) {
-  atomic_fetch_sub_explicit(&usage->need, bytes, memory_order_relaxed);
-}
-
-/* Not to below what is needed now; lost where another thread moves the peak, as it is an estimate.
+/* Not to below what is held now; lost where another thread moves the peak, as it is an estimate.
  */
-void usage_never_needed(struct usage *usage, uint64_t bytes) {
-  uint64_t peak = get(&usage->need_peak), now = get(&usage->need);
+void usage_never_held(struct usage *usage, uint64_t bytes) {
+  uint64_t peak = get(&usage->held_peak), now = get(&usage->held);
   uint64_t lowered = peak > bytes + now ? peak - bytes : now;
-  if (lowered < peak) atomic_compare_exchange_strong(&usage->need_peak, &peak, lowered);
+  if (lowered < peak) atomic_compare_exchange_strong(&usage->held_peak, &peak, lowered);
+}
+
+bool usage_allows(const struct usage *usage, uint64_t more, uint64_t kept_more) {
+  enum { KEPT_ALWAYS = 1 << 20 };
+  return get(&usage->retained) + kept_more <= KEPT_ALWAYS ||
+         get(&usage->held) + more <= get(&usage->held_peak);
 }
 
 void stats_restart(struct stats *stats) {
@@ -51,5 +54,5 @@ void stats_restart(struct stats *stats) {
 void usage_restart(struct usage *usage) {
   set(&usage->blocks_peak, get(&usage->blocks));
   set(&usage->bytes_peak, get(&usage->bytes));
-  set(&usage->need_peak, get(&usage->need));
+  set(&usage->held_peak, get(&usage->held));
 }

@@ -3,6 +3,7 @@
 #define PATALLOC_STATS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* In the order in which they are written out; stat_names.c has their names. */
@@ -48,8 +49,9 @@ struct stats {
 struct usage {
   _Atomic uint64_t blocks, blocks_peak;
   _Atomic uint64_t bytes, bytes_peak; /* as requested */
-  _Atomic uint64_t need, need_peak;   /* of memory: what blocks of their sizes were seen to write */
-  _Atomic uint64_t retained;          /* bytes of pages kept in freed blocks */
+  _Atomic uint64_t held, held_peak;   /* of memory: what live blocks need, as those of their sizes
+                                         were seen to write it, and freed ones keep */
+  _Atomic uint64_t retained;          /* of that, what freed ones keep */
 };
 
 static inline uint64_t stats_get(const struct stats *stats, enum stat stat) {
@@ -68,10 +70,14 @@ static inline void stats_subtract(struct stats *stats, enum stat stat, uint64_t 
 void usage_add(struct usage *usage, uint64_t blocks, uint64_t bytes);
 void usage_subtract(struct usage *usage, uint64_t blocks, uint64_t bytes);
 
-/* Counts memory in that a block may need, or out; and out of the peak what one never wrote. */
-void usage_need(struct usage *usage, uint64_t bytes);
-void usage_need_no_more(struct usage *usage, uint64_t bytes);
-void usage_never_needed(struct usage *usage, uint64_t bytes);
+/* Counts what a block holds of memory, which was counted as `before`; and out of the peak what one
+ * never wrote. */
+void usage_hold(struct usage *usage, uint64_t before, uint64_t now);
+void usage_never_held(struct usage *usage, uint64_t bytes);
+
+/* Whether so much more may be held, with so much more that is kept in freed blocks: as much as was
+ * held at the peak; or more, if all that is kept is a mebibyte at most. */
+bool usage_allows(const struct usage *usage, uint64_t more, uint64_t kept_more);
 
 /* Forgets the past and keeps the present: what a forked child starts with. */
 void stats_restart(struct stats *stats);

@@ -4,6 +4,8 @@
 #ifndef PATALLOC_TEXT_H
 #define PATALLOC_TEXT_H
 
+#include "base/rare.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +22,7 @@ void text_span(struct text *text, const char *start, size_t length);
 void text_decimal(struct text *text, uint64_t value);
 void text_hex(struct text *text, uint64_t value, unsigned digits); /* at least `digits` of them */
 
-void text_quoted(struct text *text, const char *string, size_t length); /* as JSON has it */
+RARE void text_quoted(struct text *text, const char *string, size_t length); /* as JSON has it */
 
 /* Reading. Those of <string.h> lie in pages of the C library that a process may never read
  * otherwise. */

@@ -42,7 +42,7 @@ static bool is_number_after(const char *string, size_t length, const char *prefi
          is_number(string + skipped, length - skipped, INT32_MAX, number);
 }
 
-static void describe_range(const struct rule *rule, struct text *text) {
+RARE static void describe_range(const struct rule *rule, struct text *text) {
   text_decimal(text, rule->least);
   text_string(text, " to ");
   text_decimal(text, rule->most);
@@ -69,7 +69,7 @@ static bool parse_size(const struct rule *rule, const char *string, size_t lengt
   return true;
 }
 
-static void format_size(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_size(const void *value, const struct rule *rule, struct text *text) {
   (void)rule;
   text_decimal(text, *(const _Atomic size_t *)value);
 }
@@ -106,7 +106,7 @@ static bool parse_interval(const struct rule *rule, const char *string, size_t l
   return true;
 }
 
-static void format_interval(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_interval(const void *value, const struct rule *rule, struct text *text) {
   int64_t interval = *(const _Atomic int64_t *)value;
   (void)rule;
   text_string(text, interval < 0 ? "-" : "");
@@ -140,7 +140,7 @@ static bool parse_choice(const struct rule *rule, const char *string, size_t len
   return choice >= 0;
 }
 
-static void format_choice(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_choice(const void *value, const struct rule *rule, struct text *text) {
   text_string(text, rule->choices[*(const _Atomic int *)value]);
 }
 
@@ -187,7 +187,7 @@ static bool parse_pattern(const struct rule *rule, const char *string, size_t le
   return read_pattern(string, length, pattern);
 }
 
-static void format_pattern(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_pattern(const void *value, const struct rule *rule, struct text *text) {
   const struct pattern *pattern = value;
   (void)rule;
   if (!pattern->size) return text_string(text, "none");
@@ -217,7 +217,7 @@ static bool parse_backend(const struct rule *rule, const char *string, size_t le
   return choice >= 0;
 }
 
-static void format_backend(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_backend(const void *value, const struct rule *rule, struct text *text) {
   const struct backend *backend = value;
   if (backend->kind != BACKEND_SYSCALL) return text_string(text, rule->choices[backend->kind]);
   text_string(text, "syscall:");
@@ -260,7 +260,7 @@ static bool parse_features(const struct rule *rule, const char *string, size_t l
   return true;
 }
 
-static void format_features(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_features(const void *value, const struct rule *rule, struct text *text) {
   uint32_t chosen = *(const _Atomic uint32_t *)value;
   (void)rule;
   if (!chosen) return text_string(text, "none");
@@ -300,7 +300,7 @@ static bool parse_tag(const struct rule *rule, const char *string, size_t length
   return true;
 }
 
-static void format_tag(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_tag(const void *value, const struct rule *rule, struct text *text) {
   int tag = *(const _Atomic int *)value;
   (void)rule;
   if (tag < 0) return text_string(text, tag == TAG_AUTO ? "auto" : "off");
@@ -327,7 +327,7 @@ static bool parse_stacks(const struct rule *rule, const char *string, size_t len
   return true;
 }
 
-static void format_stacks(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_stacks(const void *value, const struct rule *rule, struct text *text) {
   uint32_t stacks = *(const _Atomic uint32_t *)value, every = stacks >> STACKS_EVERY_SHIFT;
   (void)rule;
   text_decimal(text, stacks & ((1u << STACKS_EVERY_SHIFT) - 1));
@@ -357,7 +357,7 @@ static bool parse_destination(const struct rule *rule, const char *string, size_
   return true;
 }
 
-static void format_destination(const void *value, const struct rule *rule, struct text *text) {
+RARE static void format_destination(const void *value, const struct rule *rule, struct text *text) {
   (void)rule;
   text_string(text, value);
 }

@@ -42,6 +42,7 @@ struct arena {
   _Atomic uint32_t patience; /* how many there are to be before that is done: see reset.c */
   _Atomic uint32_t frees_in_a_row;
   size_t idle_bytes;
+  size_t freed;                   /* granules, of freed blocks */
   uint32_t idle_first, idle_last; /* idle runs, the longest idle first */
   uint32_t kept_unused;
   _Atomic uint32_t kept_made;
@@ -53,18 +54,23 @@ struct arena {
 /* The bin of blocks of this size: what is learnt of them is kept by it. */
 unsigned arena_bin(const struct arena *arena, size_t size);
 
+/* Which freed block will do: one of as many pages, if there is one, or one that is near. */
+enum taking {
+  TAKE_ANY,
+  TAKE_KEPT, /* one with pages kept */
+  TAKE_SAME, /* none but of as many pages, as long as few blocks wait for others of their size */
+};
+
 /* A freed block for `size` bytes, guards in place: its granule, in the state BUSY; 0 where there is
  * none. *kept is the number of its first pages that hold the arena's content and were kept; the
- * others are as the refpage makes them. With `kept_only`, just a block with pages kept. No system
- * call where the block has the size that was freed. Thread-safe, as all of these. */
-uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, bool kept_only,
+ * others are as the refpage makes them. No system call where the block has as many pages as the one
+ * that was freed. Thread-safe, as all of these. */
+uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, enum taking taking,
                           uint32_t *kept);
 
-/* The same on address space that has held no block. 0 with errno where there is none to be had. */
-uint32_t arena_take_new(struct arena *arena, size_t size, size_t alignment);
-
-/* The same with a run of its own, for a block that is given back by arena_retire. */
-RARE uint32_t arena_take_alone(struct arena *arena, size_t size, size_t alignment);
+/* Counts what a BUSY block holds of memory, in pages; from then on, until it is given back. Then
+ * what is kept of it is counted. */
+void arena_hold(uint32_t granule, uint32_t pages);
 
 /* A place in the table of kept blocks, for one with so many pages; 0 where it is full. */
 uint16_t arena_keep(struct arena *arena, uint32_t pages, bool reused);
@@ -86,7 +92,7 @@ RARE bool arena_drop_oldest(struct arena *arena);
 /* Releases runs that are idle, all or those that are due; returns the bytes of address space. */
 size_t arena_release(struct arena *arena, bool all);
 
-/* For resize.c, which places blocks too. */
+/* For place.c and resize.c */
 
 static inline size_t arena_guard_bytes(const struct arena *arena) {
   return arena->options->guard_pages << os_page_shift;
@@ -98,8 +104,12 @@ uint32_t arena_granules_for(const struct arena *arena, size_t bytes);
 /* Makes [from, to) of the run inaccessible, and counts it where that can't be done. */
 void arena_install_guard(struct arena *arena, struct run *run, uintptr_t from, uintptr_t to);
 
-/* Places the block of a new solo run: its granule. */
-uint32_t arena_place_solo(struct arena *arena, uint32_t run, uintptr_t address, size_t size);
+/* The highest address at which a block of this size and alignment ends before `end`. */
+uintptr_t arena_address_before(uintptr_t end, size_t size, size_t alignment);
+
+/* With the arena's lock held: puts a block on its list of freed ones; counts one of a run out. */
+void arena_push(struct arena *arena, uint32_t granule);
+void arena_count_taken(struct arena *arena, uint32_t run);
 
 /* Releases a run that is in no list of the arena's. */
 void arena_release_run(struct arena *arena, uint32_t run);

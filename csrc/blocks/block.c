@@ -9,6 +9,7 @@ uint32_t block_place(uint32_t run, uintptr_t address, size_t size) {
   block->run = run;
   block->kept = 0;
   block->size = size;
+  block->counted = 0;
   block->offset = (uint32_t)(address - granule_address(granule));
   atomic_store_explicit(&block->state, GRANULE_BUSY, memory_order_relaxed);
   return granule;

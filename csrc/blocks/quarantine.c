@@ -2,6 +2,7 @@
  * run becomes one guard with those around it. */
 #include "blocks/quarantine.h"
 
+#include "blocks/arena.h"
 #include "pages/guard.h"
 
 static size_t bytes_of(uint32_t granule) {
@@ -22,6 +23,7 @@ static bool reopen(uint32_t granule) {
 bool quarantine_take(struct quarantine *quarantine, uint32_t granule,
                      const struct options *options) {
   if (!shut(granule, options)) return false;
+  arena_hold(granule, 0);
   region.table[granule].next = 0;
   atomic_store_explicit(&region.table[granule].state, GRANULE_QUARANTINED, memory_order_release);
   lock_take(&quarantine->lock);

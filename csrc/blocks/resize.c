@@ -1,6 +1,7 @@
 /* Blocks that grow or shrink (see resize.h). */
 #include "blocks/resize.h"
 
+#include "blocks/place.h"
 #include "blocks/tag.h"
 #include "os/features.h"
 #include "os/memory.h"
@@ -29,7 +30,7 @@ static uint32_t take_roomy(struct arena *arena, struct refpage *refpage, size_t 
   struct run *run = run_at(index);
   if (run->end > run->start + pages) arena_install_guard(arena, run, run->start + pages, run->end);
   run->grown = true;
-  return arena_place_solo(arena, index, run->start + offset, size);
+  return place_solo(arena, index, run->start + offset, size);
 }
 
 /* The tag that pages have moves with them; not to where it is a neighbour's. */
@@ -54,7 +55,7 @@ uint32_t resize_move(struct arena *arena, uint32_t granule, size_t size, bool *m
   if (*moved && run_is_solo(run)) {
     *moved = !has_short_spans(run, size);
     stage = *moved ? run->stage : stage;
-    phase = run->phase;
+    phase = run_span_end(run, start) - start;
   }
   if (!*moved) phase = 0;
   if (stage == STAGES) return 0;

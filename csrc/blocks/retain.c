@@ -11,7 +11,6 @@ enum {
   LOOK_EVERY = 16,      /* one in so many */
   LOOK_RARELY = 64,     /* after so many frees: one in so many */
   RELEARN_EVERY = 64,   /* frees after which scattered pages are forgotten */
-  SCATTERED_LEAST = 8,  /* pages: with fewer a reset costs less than a scan */
   FEW = 16,             /* pages: of so many some more blocks cost little memory */
   MANY = 128,           /* pages: to reset them takes as long as flushing a TLB elsewhere */
   WAITING_PAGES = 2048, /* so that little memory waits even where all was written for once */
@@ -28,17 +27,17 @@ static void store_relaxed(_Atomic uint32_t *value, uint32_t to) {
   atomic_store_explicit(value, to, memory_order_relaxed);
 }
 
-static struct density *density_of(const struct arena *arena, size_t size) {
-  return &arena->densities[arena_bin(arena, size)];
+static uint32_t pages_known(const struct density *density) {
+  return load_relaxed(&density->prefix) + load_relaxed(&density->scattered);
 }
 
-uint32_t retain_prefix(const struct arena *arena, size_t size) {
-  return load_relaxed(&density_of(arena, size)->prefix);
-}
-
-bool retain_is_dense(const struct arena *arena, size_t size) {
+bool retain_is_dense(const struct density *density, size_t size) {
   size_t pages = page_up(size) >> os_page_shift;
-  return pages >= DENSE_LEAST && retain_prefix(arena, size) >= pages - pages / 8;
+  return pages >= DENSE_LEAST && retain_prefix(density) >= pages - pages / 8;
+}
+
+bool retain_is_sparse(const struct density *density) {
+  return load_relaxed(&density->frees) && pages_known(density) <= FEW;
 }
 
 /* Shrinking */
@@ -118,48 +117,34 @@ static uint32_t learn(const struct arena *arena, struct density *density, uintpt
 /* What is counted as needed of a block of this size: once one was freed what those were seen to
  * write, before that all of it. */
 static uint32_t pages_needed(const struct arena *arena, uint32_t granule) {
-  const struct density *density = density_of(arena, region.table[granule].size);
+  const struct density *density = retain_class(arena, region.table[granule].size);
   size_t pages = (block_end(granule) - block_pages(granule)) >> os_page_shift;
-  size_t known = (size_t)load_relaxed(&density->prefix) + load_relaxed(&density->scattered);
+  size_t known = pages_known(density);
   if (load_relaxed(&density->frees) && known < pages) pages = known;
   return pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
 }
 
-size_t retain_known(const struct arena *arena, size_t size) {
-  const struct density *density = density_of(arena, size);
-  size_t known = (size_t)load_relaxed(&density->prefix) + load_relaxed(&density->scattered);
-  return load_relaxed(&density->frees) && known << os_page_shift < size ? known << os_page_shift
-                                                                        : size;
-}
-
-static void count_pages(const struct arena *arena, uint32_t granule, uint32_t pages) {
-  region.table[granule].counted = pages;
-  usage_need(arena->usage, (uint64_t)pages << os_page_shift);
+size_t retain_known(const struct density *density, size_t size) {
+  size_t known = (size_t)pages_known(density) << os_page_shift;
+  return load_relaxed(&density->frees) && known < size ? known : size;
 }
 
 void retain_count(uint32_t granule) {
-  const struct arena *arena = block_arena(granule);
-  count_pages(arena, granule, pages_needed(arena, granule));
+  arena_hold(granule, pages_needed(block_arena(granule), granule));
 }
 
 /* A block that is resized is being written. */
 void retain_count_all(uint32_t granule) {
   size_t pages = (block_end(granule) - block_pages(granule)) >> os_page_shift;
-  count_pages(block_arena(granule), granule, pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX);
+  arena_hold(granule, pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX);
 }
 
-void retain_count_out(uint32_t granule) {
-  usage_need_no_more(block_arena(granule)->usage,
-                     (uint64_t)region.table[granule].counted << os_page_shift);
-}
-
-/* The budget: retain_size, and never so much that the heap takes more memory than it needed at the
- * program's own peak. */
-static bool take_budget(const struct arena *arena, size_t bytes) {
+/* The budget: retain_size, and little more than the heap needed at the program's own peak. What
+ * this block was counted for is among what is held. */
+static bool take_budget(const struct arena *arena, size_t counted, size_t bytes) {
   struct usage *usage = arena->usage;
-  uint64_t most = arena->options->retain_size, peak = usage->need_peak, live = usage->need;
-  if (peak < live) return false;
-  if (most > peak - live) most = peak - live;
+  uint64_t most = arena->options->retain_size;
+  if (!usage_allows(usage, bytes - counted, bytes)) return false;
   uint64_t before = atomic_load_explicit(&usage->retained, memory_order_relaxed);
   do
     if (before + bytes > most) return false;
@@ -179,14 +164,14 @@ static void rewrite(void *context, uintptr_t from, uintptr_t to) {
   fill_pattern(arena->content, (void *)from, to - from);
 }
 
-/* Pages that are written here and there, behind the prefix, if they are worth a scan. From time to
+/* Pages that are written here and there, behind the prefix: a scan costs less than a reset and a
+ * fault for one of them. From time to
  * time they are dropped, so that those that are no longer written go. Only where a reset brings the
  * same content back as a rewrite does: what is kept then need not be known page by page. */
 static uint32_t scattered_pages(const struct arena *arena, const struct density *density) {
   uint32_t pages = load_relaxed(&density->scattered);
-  bool worth = pages >= SCATTERED_LEAST && load_relaxed(&density->frees) % RELEARN_EVERY;
-  return worth && can_scan(arena) && arena->content.word == arena->refpage->pattern.word ? pages
-                                                                                         : 0;
+  bool due = load_relaxed(&density->frees) % RELEARN_EVERY == 0;
+  return !due && can_scan(arena) && arena->content.word == arena->refpage->pattern.word ? pages : 0;
 }
 
 static void rewrite_scattered(struct arena *arena, const struct run *run, uintptr_t start,
@@ -203,9 +188,10 @@ static enum reset_extent extent_of(const struct density *density, uint16_t place
   return prefix + scattered <= FEW && pages <= WAITING_PAGES ? RESET_FEW : RESET_SOME;
 }
 
-static uint16_t find_place(struct arena *arena, const struct density *density, uint32_t pages) {
+static uint16_t find_place(struct arena *arena, const struct density *density, uint32_t counted,
+                           uint32_t pages) {
   size_t bytes = (size_t)pages << os_page_shift;
-  if (!pages || !take_budget(arena, bytes)) return 0;
+  if (!pages || !take_budget(arena, (size_t)counted << os_page_shift, bytes)) return 0;
   uint16_t place = arena_keep(arena, pages, density->reused);
   if (!place) return_budget(arena, bytes);
   return place;
@@ -216,14 +202,10 @@ static bool may_keep(const struct density *density, size_t pages) {
   return pages < LARGE || load_relaxed(&density->frees) > 1;
 }
 
-void retain_reused(const struct arena *arena, size_t size) {
-  atomic_store_explicit(&density_of(arena, size)->reused, true, memory_order_relaxed);
-}
-
 void retain(struct arena *arena, uint32_t granule) {
   uintptr_t start = block_pages(granule);
   size_t bytes = block_end(granule) - start, pages = bytes >> os_page_shift;
-  struct density *density = density_of(arena, region.table[granule].size);
+  struct density *density = retain_class(arena, region.table[granule].size);
   uint32_t prefix = 0, scattered = 0;
   struct run *run = block_run(granule);
   /* Pages that are kept would keep their tags. */
@@ -237,9 +219,12 @@ void retain(struct arena *arena, uint32_t granule) {
     scattered = prefix < pages ? scattered_pages(arena, density) : 0;
   }
   uint32_t counted = region.table[granule].counted, wrote = prefix + scattered;
-  if (learns && counted > wrote)
-    usage_never_needed(arena->usage, (uint64_t)(counted - wrote) << os_page_shift);
-  uint16_t place = may_keep(density, pages) ? find_place(arena, density, prefix + scattered) : 0;
+  if (learns && counted > wrote) {
+    arena_hold(granule, wrote);
+    usage_never_held(arena->usage, (uint64_t)(counted - wrote) << os_page_shift);
+    counted = wrote;
+  }
+  uint16_t place = may_keep(density, pages) ? find_place(arena, density, counted, wrote) : 0;
   size_t keep = place ? (size_t)prefix << os_page_shift : 0;
   stats_add(arena->stats, place ? STAT_FREES_KEPT : STAT_FREES_RESET, 1);
   if (prefix && (place || is_looked_at(load_relaxed(&density->frees))))

@@ -24,23 +24,33 @@ struct density {
 /* Gives a BUSY block back: all its pages read as the arena's content, or are reset. */
 void retain(struct arena *arena, uint32_t granule);
 
-/* Counts what a block is to need of memory, as far as is known: one just placed, or resized; and
- * out. A block is counted from when it is handed out until it is given up. */
+/* Counts what a block is to need of memory, as far as is known: one just placed, or resized. */
 void retain_count(uint32_t granule);
 void retain_count_all(uint32_t granule);
-void retain_count_out(uint32_t granule);
 
-/* The same of a size, in bytes. */
-size_t retain_known(const struct arena *arena, size_t size);
+/* What is learnt of blocks of this size. */
+static inline struct density *retain_class(const struct arena *arena, size_t size) {
+  return &arena->densities[arena_bin(arena, size)];
+}
 
-/* Notes that a freed block of this size was taken again. */
-void retain_reused(const struct arena *arena, size_t size);
-
-/* The pages from the front that a block of this size will be written in, as far as is known. */
-uint32_t retain_prefix(const struct arena *arena, size_t size);
+/* The bytes that a block of this size, in this class, is to need, as far as is known. */
+size_t retain_known(const struct density *density, size_t size);
 
 /* Whether blocks of this size are big and written (nearly) throughout. */
-bool retain_is_dense(const struct arena *arena, size_t size);
+bool retain_is_dense(const struct density *density, size_t size);
+
+/* Whether few pages of such blocks are written. */
+bool retain_is_sparse(const struct density *density);
+
+/* The pages from the front that such a block will be written in, as far as is known. */
+static inline uint32_t retain_prefix(const struct density *density) {
+  return atomic_load_explicit(&density->prefix, memory_order_relaxed);
+}
+
+/* Notes that a freed block was taken again. */
+static inline void retain_reused(struct density *density) {
+  atomic_store_explicit(&density->reused, true, memory_order_relaxed);
+}
 
 /* Whether a live block's last page has been written. */
 bool retain_reaches_end(const struct arena *arena, uint32_t granule);

@@ -85,13 +85,9 @@ struct refpage *heap_refpage(struct patalloc_heap *heap) {
 
 /* Letting go */
 
-static bool has_room(const struct usage *usage, size_t size) {
-  return !usage->retained || usage->need + size + usage->retained <= usage->need_peak;
-}
-
 void heap_make_room(struct patalloc_heap *heap, size_t size) {
   EACH_ARENA(heap, arena)
-  while (!has_room(&heap->usage, size) && arena_drop_oldest(arena)) {
+  while (!usage_allows(&heap->usage, size, 0) && arena_drop_oldest(arena)) {
   }
 }
 

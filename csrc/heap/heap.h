@@ -140,7 +140,7 @@ static inline bool heap_owns(const struct patalloc_heap *heap, uint32_t granule)
 size_t heap_usable_size(const struct patalloc_heap *heap, uint32_t granule);
 
 /* How many of these pages the program has written; -1 where that can't be told. */
-long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes);
+RARE long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes);
 
 /* Lets go of kept pages as far as `size` more bytes would take the heap beyond its own peak. */
 void heap_make_room(struct patalloc_heap *heap, size_t size);

@@ -1,6 +1,7 @@
 /* Large requests in a hunt (see hunted.h). */
 #include "heap/hunted.h"
 
+#include "blocks/place.h"
 #include "heap/large.h"
 #include "pages/fill.h"
 #include "watch/hunt.h"
@@ -34,7 +35,7 @@ uint32_t hunted_take(struct patalloc_heap *heap, const struct request *request,
                      enum block_fill *fill) {
   bool zero = request->content == HOLDS_ZEROS;
   struct arena *arena = heap_arena(heap, zero ? ZEROED : heap->refpage ? PATTERNED : STORED);
-  uint32_t granule = arena_take_alone(arena, request->size, request->alignment);
+  uint32_t granule = place_alone(arena, request->size, request->alignment);
   *fill = BLOCK_ZERO;
   if (!granule || zero) return granule;
   *fill = heap->refpage ? BLOCK_REFPAGE : large_fill(heap, granule, 0);

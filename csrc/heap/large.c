@@ -1,6 +1,7 @@
 /* Large requests (see large.h). */
 #include "heap/large.h"
 
+#include "blocks/place.h"
 #include "blocks/tag.h"
 #include "heap/fork.h"
 #include "heap/primary.h"
@@ -48,12 +49,14 @@ enum block_fill large_fill(struct patalloc_heap *heap, uint32_t granule, uint32_
 /* A freed block before a new one: its guards are in place, and its pages may be kept. */
 static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t size, size_t alignment,
                      uint32_t *kept) {
-  uint32_t granule = arena_take_freed(arena, size, alignment, false, kept);
+  struct density *density = retain_class(arena, size);
+  enum taking taking = retain_is_sparse(density) ? TAKE_SAME : TAKE_ANY;
+  uint32_t granule = arena_take_freed(arena, size, alignment, taking, kept);
   if (granule && *kept) stats_add(arena->stats, STAT_BLOCKS_KEPT, 1);
-  if (granule) retain_reused(arena, size);
-  if (!granule || !*kept) heap_make_room(heap, granule ? retain_known(arena, size) : size);
+  if (granule) retain_reused(density);
+  if (!granule || !*kept) heap_make_room(heap, retain_known(density, size));
   if (granule) return granule;
-  return arena_take_new(arena, size, alignment);
+  return place_new(arena, size, alignment);
 }
 
 /* The same where pages that are not kept hold what they are to hold. Those that the program will
@@ -63,7 +66,7 @@ static uint32_t take_ready(struct patalloc_heap *heap, struct arena *arena, size
   uint32_t kept, granule = take(heap, arena, size, alignment, &kept);
   if (!granule || kept) return granule;
   uintptr_t start = block_pages(granule);
-  size_t bytes = (size_t)retain_prefix(arena, size) << os_page_shift;
+  size_t bytes = (size_t)retain_prefix(retain_class(arena, size)) << os_page_shift;
   if (bytes > block_end(granule) - start) bytes = block_end(granule) - start;
   if (populates(heap, bytes) && fill_fits(bytes)) os_populate(start, bytes);
   return granule;
@@ -79,10 +82,10 @@ static uint32_t take_stored(struct patalloc_heap *heap, size_t size, size_t alig
 /* Blocks of a size that is written throughout cost less in memory that is filled beforehand. */
 static uint32_t take_dense(struct patalloc_heap *heap, struct arena *patterned, size_t size,
                            size_t alignment, enum block_fill *fill) {
-  uint32_t kept, granule = arena_take_freed(patterned, size, alignment, true, &kept);
+  uint32_t kept, granule = arena_take_freed(patterned, size, alignment, TAKE_KEPT, &kept);
   if (granule) {
     stats_add(patterned->stats, STAT_BLOCKS_KEPT, 1);
-    retain_reused(patterned, size);
+    retain_reused(retain_class(patterned, size));
     return granule;
   }
   if (!fill_fits(size)) return 0;
@@ -102,7 +105,7 @@ static uint32_t take_patterned(struct patalloc_heap *heap, const struct request 
   struct refpage *refpage = heap_refpage(heap);
   if (refpage) {
     struct arena *patterned = heap_arena(heap, PATTERNED);
-    if (heap->learns && !growing && retain_is_dense(patterned, size))
+    if (heap->learns && !growing && retain_is_dense(retain_class(patterned, size), size))
       granule = take_dense(heap, patterned, size, alignment, fill);
     if (!granule) granule = take_ready(heap, patterned, size, alignment);
     if (granule) return granule;
@@ -170,7 +173,6 @@ void large_give_up(struct patalloc_heap *heap, uint32_t granule) {
   history_freed(&heap->watch, granule);
   count_dirty(heap, granule);
   usage_subtract(&heap->usage, 1, size);
-  retain_count_out(granule);
   stats_add(heap_stats(heap), STAT_FREES, 1);
   primary.large_freed(size);
   if (!large_quarantine(heap, granule)) heap->blocks->give(heap, granule);

@@ -25,7 +25,6 @@ static void *resized_in_place(struct patalloc_heap *heap, uint32_t granule, size
   tag_resized(granule, before);
   history_allocated(&heap->watch, granule);
   count_resized(heap, before, region.table[granule].size);
-  retain_count_out(granule);
   retain_count_all(granule);
   stats_add(heap_stats(heap), STAT_REALLOCS_IN_PLACE, 1);
   return block_hand_out(granule);
@@ -108,7 +107,7 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
               block_address(target) + (record->fill == BLOCK_ZERO ? before : end - address));
   tag_resized(target, large_comes_tagged(target) ? before : 0); /* none is copied */
   count_resized(heap, before, size);
-  retain_count_out(granule);
+  arena_hold(granule, 0);
   retain_count_all(target);
   history_allocated(&heap->watch, target);
   history_freed(&heap->watch, granule);

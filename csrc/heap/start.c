@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t capacity) {
+RARE patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t capacity) {
   char scrap[1];
   struct text text = {complaint ? complaint : scrap, complaint ? capacity : 1, 0};
   os_init();
@@ -24,7 +24,8 @@ patalloc_heap *patalloc_heap_create(const char *options, char *complaint, size_t
   return heap;
 }
 
-int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint, size_t capacity) {
+RARE int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint,
+                            size_t capacity) {
   char scrap[1];
   struct text text = {complaint ? complaint : scrap, complaint ? capacity : 1, 0};
   lock_take(&heap->lock);
@@ -38,7 +39,7 @@ size_t patalloc_release(patalloc_heap *heap) {
   return heap_release(heap);
 }
 
-void patalloc_heap_destroy(patalloc_heap *heap) {
+RARE void patalloc_heap_destroy(patalloc_heap *heap) {
   heap_write_stats(heap);
   fork_delist(heap);
   EACH_ARENA(heap, arena) run_release_all(arena);

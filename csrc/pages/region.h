@@ -44,7 +44,7 @@ struct granule {
   uint32_t next;   /* in a list of free blocks or ranges; 0 ends it */
   union {
     uint32_t prev;
-    uint32_t counted; /* of a block that is not in such a list: pages in usage.need */
+    uint32_t counted; /* of a block that is not in such a list: pages in usage.held */
   };
 };
 _Static_assert(sizeof(struct granule) == 32, "the table is 1/2048 of the region at 4 KiB pages");
@@ -117,7 +117,7 @@ extern _Atomic size_t region_limit;
 bool region_ask_limit(void); /* whether there is one */
 
 /* The nearest granules before and after these that are in use; 0 for none. */
-void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *after);
+RARE void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *after);
 
 /* Whether the record of this granule can be read: it has been handed out at some time.
  * Async-signal-safe. */

@@ -97,9 +97,13 @@ static void forget_block(uint32_t first, uint32_t count) {
   }
 }
 
-/* That of a solo run starts in the first granule that it maps. */
+/* That of a solo run starts where its pages do, or not far behind. */
 static void forget_blocks(const struct run *run) {
-  if (run_is_solo(run)) return forget_block(granule_of(run->start), 1);
+  enum { FRONT = RUN_FRONT_MOST / GRANULE_PAGES + 1 };
+  if (run_is_solo(run)) {
+    uint32_t from = granule_of(run->start), most = run->first + run->granules - from;
+    return forget_block(from, most < FRONT ? most : FRONT);
+  }
   for (uint32_t slot = 0; slot < run->used; slot++)
     forget_block(run->first + slot * run->slot, run->slot);
 }

@@ -39,6 +39,9 @@ struct run {
                 last span may be short */
 };
 
+/* How many pages of a solo run may lie before its block's. */
+enum { RUN_FRONT_MOST = 1024u };
+
 extern struct run *run_table;
 static inline struct run *run_at(uint32_t index) {
   return &run_table[index];
@@ -82,7 +85,7 @@ void run_shorten(struct run *run, uintptr_t end);
 
 /* Maps all of the run, which is solo, anew from another refpage; what was written is gone. False
  * where the kernel refuses: the run is fit for run_release only. */
-bool run_change_refpage(struct run *run, struct refpage *refpage);
+RARE bool run_change_refpage(struct run *run, struct refpage *refpage);
 
 /* Maps whole pages of a solo run's from another refpage; the run is for run_release then. False
  * where the kernel refuses: some may be mapped from it. */
@@ -95,7 +98,7 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
               bool *moved);
 
 /* The run of which this granule is the first or the last; NULL for none with tags. */
-const struct run *run_with_end(uint32_t granule);
+RARE const struct run *run_with_end(uint32_t granule);
 
 /* Counts the run's VMAs anew, after guards with page protection were set in it. */
 void run_count_vmas(struct run *run);

@@ -193,7 +193,7 @@ EXPORT int malloc_trim(size_t pad) {
 }
 
 /* Our blocks count as those that glibc maps one by one. */
-EXPORT struct mallinfo2 mallinfo2(void) {
+RARE EXPORT struct mallinfo2 mallinfo2(void) {
   struct mallinfo2 info = {0}, (*others)(void);
   *(void **)&others = next_symbol("mallinfo2");
   struct patalloc_heap *ours = heap();
