@@ -204,9 +204,9 @@ static void detach(struct arena *arena, uint32_t index) {
   }
 }
 
-/* Where address space has a limit, less of it is idle. */
+/* Where address space has a limit, little of it is idle: a heap has up to 24 arenas. */
 static bool is_idle_for_long(const struct arena *arena, const struct run *run, uint32_t now) {
-  enum { LIMIT_SHARE = 16 };
+  enum { LIMIT_SHARE = 128 };
   int64_t interval = arena->options->release_interval;
   return arena->idle_bytes > arena->options->cache_size ||
          arena->idle_bytes > region_limit / LIMIT_SHARE ||

@@ -49,10 +49,6 @@ static bool is_unwritten(const struct arena *arena, uintptr_t page) {
   return same == count;
 }
 
-bool retain_reaches_end(const struct arena *arena, uint32_t granule) {
-  return !is_unwritten(arena, block_end(granule) - os_page);
-}
-
 /* The last page of the prefix, or of three quarters of it, or of three quarters of that, ... that
  * was written. */
 static uint32_t written_part(const struct arena *arena, uintptr_t start, uint32_t prefix) {

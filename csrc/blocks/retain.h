@@ -52,7 +52,4 @@ static inline void retain_reused(struct density *density) {
   atomic_store_explicit(&density->reused, true, memory_order_relaxed);
 }
 
-/* Whether a live block's last page has been written. */
-bool retain_reaches_end(const struct arena *arena, uint32_t granule);
-
 #endif

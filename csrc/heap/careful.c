@@ -1,7 +1,7 @@
 /* Small requests with care (see careful.h). */
 #include "heap/careful.h"
 
-#include "heap/primary.h"
+#include "heap/small.h"
 #include "pages/fill.h"
 #include "watch/tail.h"
 
@@ -40,18 +40,18 @@ static bool add_tail(const struct patalloc_heap *heap, size_t size, size_t *room
 
 static void *careful_malloc(struct patalloc_heap *heap, size_t size) {
   size_t room;
-  return add_tail(heap, size, &room) ? finish(heap, primary.malloc(room), size, false) : NULL;
+  return add_tail(heap, size, &room) ? finish(heap, small_malloc(heap, room), size, false) : NULL;
 }
 
 static void *careful_calloc(struct patalloc_heap *heap, size_t size) {
   size_t room;
-  return add_tail(heap, size, &room) ? finish(heap, primary.calloc(1, room), size, true) : NULL;
+  return add_tail(heap, size, &room) ? finish(heap, small_calloc(heap, room), size, true) : NULL;
 }
 
 static void *careful_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
   size_t room;
   if (!add_tail(heap, size, &room)) return NULL;
-  return finish(heap, primary.aligned(alignment, room), size, false);
+  return finish(heap, small_aligned(heap, alignment, room), size, false);
 }
 
 static size_t careful_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {

@@ -64,7 +64,10 @@ static void after_fork(void) {
 }
 
 static void restart(struct patalloc_heap *heap) {
-  if (heap->refpage && !refpage_outlives_fork(heap->refpage)) heap->refpage = NULL;
+  if (heap->refpage && !refpage_outlives_fork(heap->refpage)) {
+    heap->refpage = NULL;
+    heap->orphaned = true;
+  }
   usage_restart(&heap->usage);
   stats_restart(&heap->stats);
   for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);

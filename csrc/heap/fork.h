@@ -24,6 +24,6 @@ static inline void fork_expect(void) {
 
 /* Counts a heap among those whose locks are taken; once only. And no longer. */
 void fork_enlist(struct patalloc_heap *heap);
-void fork_delist(struct patalloc_heap *heap);
+RARE void fork_delist(struct patalloc_heap *heap);
 
 #endif

@@ -60,7 +60,7 @@ struct arena *heap_next_arena(const struct patalloc_heap *heap, const struct are
 bool heap_wants_refpage(const struct patalloc_heap *heap) {
   const struct options *options = &heap->options;
   bool patterned = options->fill != FILL_MEMSET || !options->pattern.size;
-  return patterned && options->backend.kind != BACKEND_NONE;
+  return patterned && options->backend.kind != BACKEND_NONE && !heap->orphaned;
 }
 
 bool heap_choose_refpage(struct patalloc_heap *heap) {

@@ -86,6 +86,7 @@ struct patalloc_heap {
   _Atomic bool learns; /* whether blocks of sizes that are written throughout are filled */
   struct refpage *_Atomic refpage; /* NULL: blocks are filled with stores */
   _Atomic uint32_t refpage_asked;  /* milliseconds: when it was last tried for */
+  bool orphaned;                   /* whether it is the parent's, and not to be had any more */
   struct refpage *zeros;           /* of calloc */
   struct refpage *other;      /* of blocks that are chosen; NULL: they are filled with stores */
   size_t huge_page;           /* bytes; 0: none are used */

@@ -4,6 +4,8 @@
 #include "heap/primary.h"
 #include "pages/fill.h"
 
+#include <errno.h>
+
 __attribute__((always_inline)) static inline void *fill_small(const struct patalloc_heap *heap,
                                                               void *pointer, size_t from) {
   const struct options *options = &heap->options;
@@ -15,17 +17,23 @@ __attribute__((always_inline)) static inline void *fill_small(const struct patal
   return pointer;
 }
 
+bool small_again(struct patalloc_heap *heap) {
+  if (heap_release(heap)) return true;
+  errno = ENOMEM;
+  return false;
+}
+
 static void *plain_malloc(struct patalloc_heap *heap, size_t size) {
-  return fill_small(heap, primary.malloc(size), 0);
+  return fill_small(heap, small_malloc(heap, size), 0);
 }
 
 /* The slack is filled, as realloc may hand it out. */
 static void *plain_calloc(struct patalloc_heap *heap, size_t size) {
-  return fill_small(heap, primary.calloc(1, size), size);
+  return fill_small(heap, small_calloc(heap, size), size);
 }
 
 static void *plain_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
-  return fill_small(heap, primary.aligned(alignment, size), 0);
+  return fill_small(heap, small_aligned(heap, alignment, size), 0);
 }
 
 static void plain_free(struct patalloc_heap *heap, void *pointer) {
@@ -34,7 +42,10 @@ static void plain_free(struct patalloc_heap *heap, void *pointer) {
 }
 
 static void *plain_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
-  return fill_small(heap, primary.realloc(pointer, size), size < have ? size : have);
+  void *resized = primary.realloc(pointer, size);
+  if (__builtin_expect(!resized, false) && size && small_again(heap))
+    resized = primary.realloc(pointer, size);
+  return fill_small(heap, resized, size < have ? size : have);
 }
 
 static size_t plain_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {

@@ -6,6 +6,7 @@
 #include "os/call.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
@@ -60,6 +62,32 @@ bool os_is(int descriptor, const struct os_identity *identity) {
   return same;
 }
 
+/* Files that grow */
+
+/* What would grow a file past RLIMIT_FSIZE raises SIGXFSZ, which ends the process (setrlimit(2)):
+ * so that a file of ours does not, the signal is blocked meanwhile, and taken back. */
+struct quiet {
+  uint64_t mask, pending; /* of before */
+};
+enum { SIGNALS = sizeof(uint64_t) }; /* in bytes, as the kernel has them */
+static const uint64_t size_signal = UINT64_C(1) << (SIGXFSZ - 1);
+
+static struct quiet begin_growth(void) {
+  struct quiet quiet = {0};
+  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &size_signal, &quiet.mask, SIGNALS);
+  syscall(SYS_rt_sigpending, &quiet.pending, SIGNALS);
+  return quiet;
+}
+
+static void end_growth(struct quiet quiet) {
+  int error = errno;
+  struct timespec now = {0};
+  if (!(quiet.pending & size_signal))
+    syscall(SYS_rt_sigtimedwait, &size_signal, NULL, &now, SIGNALS);
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &quiet.mask, NULL, SIGNALS);
+  errno = error;
+}
+
 /* Files that refpages are made of */
 
 int os_memfd(const char *name) {
@@ -71,18 +99,22 @@ int os_memfd(const char *name) {
 }
 
 bool os_resize(int descriptor, size_t size) {
-  return syscall(SYS_ftruncate, descriptor, size) == 0;
+  struct quiet quiet = begin_growth();
+  bool resized = syscall(SYS_ftruncate, descriptor, size) == 0;
+  end_growth(quiet);
+  return resized;
 }
 
 bool os_write_at(int descriptor, const void *data, size_t size, size_t offset) {
   if (os_refuses("pwrite")) return false;
+  struct quiet quiet = begin_growth();
   ssize_t written = syscall(SYS_pwrite64, descriptor, data, size, offset);
+  end_growth(quiet);
   if (written >= 0 && (size_t)written != size) errno = ENOSPC;
   return written >= 0 && (size_t)written == size;
 }
 
-/* By writes and not through a mapping, so that the pages never count in this process's RSS. */
-bool os_fill(int descriptor, const void *page, size_t size) {
+static bool fill(int descriptor, const void *page, size_t size) {
   enum { BATCH = 64 };
   struct iovec pages[BATCH];
   for (int i = 0; i < BATCH; i++) pages[i] = (struct iovec){(void *)(uintptr_t)page, os_page};
@@ -96,6 +128,14 @@ bool os_fill(int descriptor, const void *page, size_t size) {
     if ((size_t)written < os_page) return errno = ENOSPC, false;
   }
   return true;
+}
+
+/* By writes and not through a mapping, so that the pages never count in this process's RSS. */
+bool os_fill(int descriptor, const void *page, size_t size) {
+  struct quiet quiet = begin_growth();
+  bool filled = fill(descriptor, page, size);
+  end_growth(quiet);
+  return filled;
 }
 
 bool os_seal(int descriptor) {
@@ -154,13 +194,15 @@ int os_open_file(const char *path) {
 }
 
 void os_write(int descriptor, const char *text, size_t length) {
+  struct quiet quiet = begin_growth();
   while (length) {
     ssize_t written = syscall(SYS_write, descriptor, text, length);
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;
+    if (written <= 0) break;
     text += written;
     length -= (size_t)written;
   }
+  end_growth(quiet);
 }
 
 bool os_is_terminal(int descriptor) {

@@ -30,7 +30,7 @@ RARE int os_append_file(const char *path);        /* made if need be */
 RARE int os_create_shared_file(const char *path); /* for os_map_shared */
 RARE int os_open_file(const char *path);          /* to read */
 
-void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
+RARE void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
 RARE bool os_is_terminal(int descriptor);
 size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended; 0 on failure */
 /* NUL-ended; empty on failure. */

@@ -142,10 +142,12 @@ bool os_duplicate(void *template_, uintptr_t address, size_t size) {
   return remap((uintptr_t)template_, address, size) && lock_as_told(address, size);
 }
 
-/* What is moved is moved, locked or not. */
+/* What is moved is moved, locked or not. The old place is locked no longer (mremap(2)). */
 bool os_move_pages(uintptr_t from, uintptr_t to, size_t size) {
+  if (os_refuses("mremap of half")) return remap(from, to, page_down(size / 2)), false;
   if (!remap(from, to, size)) return false;
   lock_as_told(to, size);
+  lock_as_told(from, size);
   return true;
 }
 

@@ -122,11 +122,16 @@ uintptr_t region_take_apart(size_t size) {
   enum { TRIES = 8 };
   size_t table = os_page_table(), room = (size + 2 * table - 1) / table * table;
   for (int i = 0; i < TRIES; i++) {
-    uintptr_t start = region.reserved ? (uintptr_t)os_reserve(room + table)
+    uintptr_t place = region.reserved ? (uintptr_t)os_reserve(room + table)
                                       : place_in_part(TEMPLATES, room + table);
-    if (!start) return errno = ENOMEM, 0;
-    start = (start + table - 1) & ~(table - 1);
-    if (region.reserved || os_reserve_at(start, size)) return start;
+    if (!place) return errno = ENOMEM, 0;
+    uintptr_t start = (place + table - 1) & ~(table - 1);
+    if (region.reserved) {
+      os_drop(place, start - place);
+      os_drop(start + room, place + table - start);
+      return start;
+    }
+    if (os_reserve_at(start, size)) return start;
     if (errno != EEXIST) return 0;
   }
   return errno = ENOMEM, 0;

@@ -2,6 +2,7 @@
 #include "pages/run.h"
 
 #include "os/features.h"
+#include "os/guards.h"
 #include "os/memory.h"
 #include "pages/fill.h"
 
@@ -164,6 +165,14 @@ static uint32_t map_new(uint32_t index) {
   return 0;
 }
 
+/* What lies there may be large: each time twice as much is given up, a tebibyte at most. */
+RARE static void lose_more(uint32_t granules, int times) {
+  enum { MOST = 1 << 24, TIMES_MOST = 24 };
+  uint64_t more = (uint64_t)granules << (times < TIMES_MOST ? times : TIMES_MOST);
+  uint32_t first = region_take(more < MOST ? (uint32_t)more : MOST, 0, 0);
+  if (first) region_lose(first);
+}
+
 /* Address space that is nobody's. Where somebody's mapping is found there, another one is tried. */
 static bool take_address_space(struct run *run, const struct solo *solo) {
   enum { TRIES = 64 };
@@ -178,6 +187,7 @@ static bool take_address_space(struct run *run, const struct solo *solo) {
     if (region_hold(run->start, run->end)) return true;
     if (errno != EEXIST) return region_give(run->first, run->granules), errno = ENOMEM, false;
     region_lose(run->first);
+    lose_more(run->granules, i);
   }
   return errno = ENOMEM, false;
 }
@@ -315,17 +325,33 @@ bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage
   if (vmas_used + pieces + 2 > vmas_allowed()) return false;
   for (uintptr_t at = start; at < end; at += span) {
     size_t size = end - at < span ? end - at : span;
-    if (!refpage_map(refpage, run->stage, at, size, 0)) return false;
+    if (!refpage_map(refpage, run->stage, at, size, 0)) return map_spans(run, start, end), false;
   }
   set_vmas(run, run->vmas + pieces + 2);
   return true;
 }
 
 /* Pages that hold the pattern are left alone, so that a sparse block stays sparse. */
-static void copy_pages(uintptr_t from, uintptr_t to, size_t size) {
+RARE static void copy_pages(uintptr_t from, uintptr_t to, size_t size) {
   for (size_t at = 0; at < size; at += os_page)
     if (memcmp((void *)(to + at), (void *)(from + at), os_page))
       memcpy((void *)(to + at), (void *)(from + at), os_page);
+}
+
+RARE static bool holds_pattern(const struct refpage *refpage, uintptr_t page) {
+  const uint64_t *words = (const uint64_t *)page;
+  size_t count = os_page / sizeof *words, same = 0;
+  while (same < count && words[same] == refpage->pattern.word) same++;
+  return same == count;
+}
+
+/* A piece that the program has made several VMAs of, by mprotect(2) or mlock(2), may have been
+ * moved in part when mremap(2) failed (Linux 6.17). A page that was leaves the pattern behind. */
+RARE static void fetch_back(const struct run *source, uintptr_t from, uintptr_t to, size_t size) {
+  for (size_t at = 0; at < size; at += os_page)
+    if (holds_pattern(source->refpage, from + at) && os_is_readable(to + at) &&
+        os_protect(from + at, os_page, true))
+      memcpy((void *)(from + at), (void *)(to + at), os_page);
 }
 
 /* A failed mremap(2) may have unmapped its target, which is mapped again before the copy. What was
@@ -339,6 +365,7 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
     if (!all) piece = run_span_end(target, to + done) - (to + done);
     if (piece > size - done) piece = size - done;
     if (all && !os_move_pages(from + done, to + done, piece)) {
+      fetch_back(source, from + done, to + done, piece);
       if (!map_spans(target, to + done, target->end)) {
         copy_pages(to, from, done);
         return false;

@@ -174,7 +174,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
   return next ? next(thread, attributes, routine, argument) : EAGAIN;
 }
 
-EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument) {
+RARE EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument) {
   int (*next)(thrd_t *, thrd_start_t, void *);
   *(void **)&next = next_symbol("thrd_create");
   fork_handle();
@@ -184,7 +184,7 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument) {
 
 /* What concerns the primary too is passed on to it. */
 
-EXPORT int malloc_trim(size_t pad) {
+RARE EXPORT int malloc_trim(size_t pad) {
   int (*trim)(size_t);
   *(void **)&trim = next_symbol("malloc_trim");
   struct patalloc_heap *ours = heap();

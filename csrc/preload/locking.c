@@ -13,7 +13,7 @@
 #define MCL_ONFAULT 4 /* Linux 4.4 */
 #endif
 
-PATALLOC_API int mlockall(int flags) {
+RARE PATALLOC_API int mlockall(int flags) {
   int (*next)(int);
   *(void **)&next = next_symbol("mlockall");
   int result = next ? next(flags) : (errno = ENOSYS, -1);
@@ -25,7 +25,7 @@ PATALLOC_API int mlockall(int flags) {
   return result;
 }
 
-PATALLOC_API int munlockall(void) {
+RARE PATALLOC_API int munlockall(void) {
   int (*next)(void);
   *(void **)&next = next_symbol("munlockall");
   int result = next ? next() : (errno = ENOSYS, -1);

@@ -35,7 +35,7 @@ static int set_parameter(int parameter, int value) {
   return next ? next(parameter, value) : 0;
 }
 
-PATALLOC_API int mallopt(int parameter, int value) {
+RARE PATALLOC_API int mallopt(int parameter, int value) {
   if (parameter == M_TRIM_THRESHOLD || parameter == M_TOP_PAD || parameter == M_MMAP_THRESHOLD ||
       parameter == M_MMAP_MAX)
     fixed = true;

@@ -5,6 +5,7 @@
 #include "os/destination.h"
 #include "os/files.h"
 #include "os/memory.h"
+#include "pages/region.h"
 #include "watch/recover.h"
 
 #include <dlfcn.h>
@@ -89,7 +90,7 @@ struct object {
   char path[PATH];
 };
 
-static struct table {
+static struct stack_table {
   char magic[8];
   uint64_t capacity;     /* bytes of it all */
   _Atomic uint64_t used; /* bytes after what is here */
@@ -102,10 +103,13 @@ static struct table {
 static const char magic[8] = "patstk1\n";
 enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28 };
 
-static struct table *make_table(void) {
+static struct stack_table *make_table(void) {
   static _Atomic bool hopeless;
-  struct table *made = NULL, *other = NULL;
+  struct stack_table *made = NULL, *other = NULL;
+  enum { LIMIT_SHARE = 64 };
   size_t size = TABLE_MOST;
+  if (region_ask_limit())
+    while (size > region_limit / LIMIT_SHARE && size > TABLE_LEAST) size /= 2;
   for (; !made && size >= TABLE_LEAST && !hopeless; size /= 2) made = os_map(size);
   hopeless = !made;
   if (!made) return NULL;
@@ -125,20 +129,20 @@ void stack_identify(void) {
 bool stack_trace_to(const char *destination) {
   int descriptor = destination_open(destination, OPEN_SHARED);
   if (descriptor < 0) return false;
-  struct table *made =
+  struct stack_table *made =
       os_map_shared(descriptor, TABLE_MOST, table, table ? sizeof *table + table->used : 0);
   destination_close(destination, descriptor);
   if (!made) return false;
   bool is_copy = made == table; /* over the parent's, whose content it has got */
   if (!is_copy) {
-    *made = (struct table){.capacity = TABLE_MOST};
+    *made = (struct stack_table){.capacity = TABLE_MOST};
     memcpy(made->magic, magic, sizeof magic);
     table = made;
   }
   return true;
 }
 
-static struct recorded *stack_at(struct table *stacks, uint32_t number) {
+static struct recorded *stack_at(struct stack_table *stacks, uint32_t number) {
   return (struct recorded *)((char *)stacks + (size_t)number * UNIT);
 }
 
@@ -168,7 +172,7 @@ static uint64_t mix_in(uint64_t hash, uint64_t value) {
 
 #ifdef DLFO_STRUCT_HAS_EH_DBASE
 
-static void note_object(struct table *stacks, const struct dl_find_object *found) {
+static void note_object(struct stack_table *stacks, const struct dl_find_object *found) {
   uint64_t start = (uintptr_t)found->dlfo_map_start;
   for (uint32_t i = 0; i < stacks->objects_used && i < MODULES; i++)
     if (stacks->objects[i].start == start) return;
@@ -186,7 +190,7 @@ static void note_object(struct table *stacks, const struct dl_find_object *found
   object->start = start;
 }
 
-static uint64_t place_of(struct table *stacks, uintptr_t pc) {
+static uint64_t place_of(struct stack_table *stacks, uintptr_t pc) {
   struct dl_find_object found;
   if (_dl_find_object((void *)pc, &found)) return pc;
   note_object(stacks, &found);
@@ -198,29 +202,29 @@ static uint64_t place_of(struct table *stacks, uintptr_t pc) {
 
 #else
 
-static uint64_t place_of(struct table *stacks, uintptr_t pc) {
+static uint64_t place_of(struct stack_table *stacks, uintptr_t pc) {
   (void)stacks;
   return pc;
 }
 
 #endif
 
-static uint64_t identity_of(struct table *stacks, const struct stack *stack) {
+static uint64_t identity_of(struct stack_table *stacks, const struct stack *stack) {
   uint64_t identity = 1;
   for (unsigned i = 0; i < stack->count; i++)
     identity = mix_in(identity, place_of(stacks, stack->frames[i]));
   return identity ? identity : 1;
 }
 
-static uint32_t number_of(struct table *stacks, uint32_t number, const struct stack *stack,
+static uint32_t number_of(struct stack_table *stacks, uint32_t number, const struct stack *stack,
                           uint32_t hash) {
   for (; number; number = stack_at(stacks, number)->next)
     if (equals(stack_at(stacks, number), stack, hash)) return number;
   return 0;
 }
 
-static uint32_t add_stack(struct table *stacks, _Atomic uint32_t *bucket, const struct stack *stack,
-                          uint32_t hash) {
+static uint32_t add_stack(struct stack_table *stacks, _Atomic uint32_t *bucket,
+                          const struct stack *stack, uint32_t hash) {
   size_t size = sizeof(struct recorded) + stack->count * sizeof(uint64_t);
   size_t at = sizeof *stacks + atomic_fetch_add(&stacks->used, size);
   if (at + size > stacks->capacity) {
@@ -243,7 +247,7 @@ static uint32_t add_stack(struct table *stacks, _Atomic uint32_t *bucket, const 
   return number;
 }
 
-static uint32_t record(struct table *stacks, const struct stack *stack) {
+static uint32_t record(struct stack_table *stacks, const struct stack *stack) {
   uint32_t hash = hash_of(stack);
   _Atomic uint32_t *bucket = &stacks->buckets[hash % BUCKETS];
   uint32_t number =
@@ -285,7 +289,7 @@ static void leave_trails(struct trails *trails) {
 }
 
 struct search {
-  struct table *stacks;
+  struct stack_table *stacks;
   const struct trails *trails;
   uintptr_t frame, caller;
   unsigned most;

@@ -151,9 +151,9 @@ static void check_call(const char *call) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const calls[] = {"mmap",         "mprotect", "mremap", "madvise",
-                                      "memfd_create", "pwrite",   "fcntl",  "open",
-                                      "fstat",        "ioctl",    "pread",  "process_madvise"};
+  static const char *const calls[] = {
+      "mmap", "mprotect", "mremap", "madvise", "memfd_create",    "pwrite",        "fcntl",
+      "open", "fstat",    "ioctl",  "pread",   "process_madvise", "mremap of half"};
   for (int i = 1; i < argc; i++) check_call(argv[i]);
   for (size_t i = 0; argc == 1 && i < sizeof calls / sizeof *calls; i++) check_call(calls[i]);
   return 0;

@@ -230,3 +230,27 @@ def test_what_a_heap_kept_is_forgotten_with_it() -> None:
             for block in blocks:
                 write(block, [0])
                 block.free()
+
+
+def churn(heap: Heap, rounds: int, sizes: Iterable[int]) -> None:
+    for _ in range(rounds):
+        for pages in sizes:
+            with heap.malloc(pages * PAGE) as block:
+                assert bytes(block) == b"\xab" * (pages * PAGE)
+                write(block, [0, pages // 2])
+
+
+def test_sparse_blocks_wait_for_requests_of_their_size() -> None:
+    with Heap() as heap:
+        churn(heap, 20, range(40, 60))
+        stats = heap.stats()
+        assert stats.blocks_kept > stats.blocks * 0.8
+        assert 0 < stats.bytes_retained <= 20 * 2 * PAGE
+
+
+def test_what_is_kept_whatever_the_peak_is_a_mebibyte() -> None:
+    with Heap() as heap:
+        churn(heap, 5, range(40, 400))
+        stats = heap.stats()
+        assert 1 << 18 < stats.bytes_retained <= 1 << 20
+        assert heap.release() <= 128 << 20  # 64 MiB of freed blocks wait, in runs

@@ -64,6 +64,13 @@ static void idle(void) {
   printf("%d of 7 sizes\n", had);
 }
 
+/* What was freed serves small ones, which are not ours. */
+static void small_ones(void) {
+  set_limit(RLIMIT_AS, limit);
+  int blocks = fill(3 * MIB, MOST);
+  printf("%d blocks, %d small ones\n", blocks, fill(100000, MOST));
+}
+
 static void *nothing(void *unused) {
   return unused;
 }
@@ -163,17 +170,10 @@ static const struct {
   const char *name;
   void (*function)(void);
 } cases[] = {
-    {"one_block", one_block},
-    {"many_blocks", many_blocks},
-    {"many_data", many_data},
-    {"idle", idle},
-    {"later", later},
-    {"file_size", file_size},
-    {"lock_current", lock_current},
-    {"lock_future", lock_future},
-    {"mappings", mappings},
-    {"descriptors", descriptors},
-    {"address_space", address_space},
+    {"one_block", one_block}, {"many_blocks", many_blocks},   {"many_data", many_data},
+    {"idle", idle},           {"small_ones", small_ones},     {"later", later},
+    {"file_size", file_size}, {"lock_current", lock_current}, {"lock_future", lock_future},
+    {"mappings", mappings},   {"descriptors", descriptors},   {"address_space", address_space},
 };
 
 int main(int argc, char **argv) {

@@ -24,6 +24,7 @@ CASES = {
     "many_data 1024": 0.01,
     "idle 4096": 0,
     "idle 256": 0,
+    "small_ones 256": 0.02,
     "later 2048": 0,
     "later 512": 0,
     "file_size": 0,
@@ -140,6 +141,35 @@ def test_short_files_serve_where_long_ones_may_not_be(limits: Path, tmp_path: Pa
     subprocess.run([limits, "idle", "4096"], env=env, preexec_fn=limit, check=True)
     found = Stats.from_json(stats.read_text())
     assert found.blocks_refpage == found.blocks > 0
+
+
+@pytest.mark.parametrize("option", ["stats", "trace"])
+def test_files_of_our_own_end_no_program(limits: Path, tmp_path: Path, option: str) -> None:
+    """Where they may not grow they stay short; SIGXFSZ is the program's."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    env = dict(os.environ) | {
+        "LD_PRELOAD": str(library()),
+        "PATALLOC_OPTIONS": f"{option}={tmp_path / 'file'}",
+    }
+    command = [limits, "idle", "4096"]
+    subprocess.run(command, env=env, preexec_fn=limit, check=True, stdout=subprocess.PIPE)
+
+
+def test_a_line_that_finds_no_room_ends_no_program(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    env = dict(os.environ) | {
+        "LD_PRELOAD": str(library()),
+        "PATALLOC_OPTIONS": "threshold=nonsense",
+    }
+    with (tmp_path / "stderr").open("w") as errors:
+        subprocess.run(
+            [sys.executable, "-c", ""], env=env, preexec_fn=limit, stderr=errors, check=True
+        )
 
 
 def test_tables_are_left_out_of_core_dumps() -> None:
