@@ -21,10 +21,14 @@ from patalloc.heap import (
 if TYPE_CHECKING:
     from patalloc.watch import events as events
     from patalloc.watch import symbols as symbols
+
+    __version__: str
 else:
 
-    def __getattr__(name: str) -> ModuleType:
-        """The modules `events` and `symbols`, which are loaded when they are asked for."""
+    def __getattr__(name: str) -> ModuleType | str:
+        """What is loaded when it is asked for: the modules `events` and `symbols`, the version."""
+        if name == "__version__":
+            return str(import_module("importlib.metadata").version("patalloc"))
         if name in ("events", "symbols"):
             return import_module(f"patalloc.watch.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,15 @@
 """Heap and Block."""
 
+import copy
 import doctest
 import gc
+import pickle
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import metadata
 
 import attrs
 import numpy as np
@@ -372,3 +375,39 @@ def test_options_that_cannot_be_changed(name: str, value: object, complaint: str
         assert Config.parse(heap.stats().options) == before
     with pytest.raises(ValueError, match="closed"):
         heap.configure(threshold=4096)
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_owns_memory_is_not_copied(again: Callable[[object], object]) -> None:
+    with Heap() as heap, heap.malloc(LARGE) as block:
+        for thing in (heap, block):
+            with pytest.raises(TypeError, match=r"neither copied nor pickled"):
+                again(thing)
+        assert bytes(block) == b"\xab" * LARGE
+
+
+def test_arguments_of_another_type_are_named() -> None:
+    with Heap() as heap, heap.malloc(LARGE) as block:
+        calls: dict[str, Callable[[], object]] = {
+            "config 42": lambda: Heap(42),  # type: ignore[arg-type]
+            "config {}": lambda: Heap({}),  # type: ignore[arg-type]
+            "config 'count=yes'": lambda: Heap("count=yes"),  # type: ignore[arg-type]
+            "options 5": lambda: Config.parse(5),  # type: ignore[arg-type]
+            "size '10'": lambda: heap.malloc("10"),  # type: ignore[arg-type]
+            "size True": lambda: heap.malloc(True),
+            "size 1.5": lambda: heap.calloc(1, 1.5),  # type: ignore[arg-type]
+            "count None": lambda: heap.calloc(None, 1),  # type: ignore[arg-type]
+            "alignment '64'": lambda: heap.aligned_alloc("64", 1),  # type: ignore[arg-type]
+            "size b'1'": lambda: heap.realloc(block, b"1"),  # type: ignore[arg-type]
+            "block 5": lambda: heap.free(5),  # type: ignore[arg-type]
+            "block None": lambda: heap.realloc(None, 5),  # type: ignore[arg-type]
+        }
+        for what, call in calls.items():
+            with pytest.raises(TypeError, match=rf"^{re.escape(what)}: must be an? \w+, not \w+$"):
+                call()
+        with heap.malloc(np.int64(LARGE)) as wide:
+            assert len(wide) == LARGE
+
+
+def test_the_version_is_the_packages() -> None:
+    assert patalloc.__version__ == metadata.version("patalloc")

@@ -15,6 +15,8 @@ _CAPACITY = 8192  # bytes of what the core says
 def _check(options: str) -> dict[str, str]:
     """All options in full, as the core reads this string."""
     text = ffi.new("char[]", _CAPACITY)
+    if not isinstance(options, str):
+        raise TypeError(f"options {options!r}: must be a str, not {type(options).__name__}")
     if "\0" in options:
         raise OptionError(f"{options!r}: options hold no NUL character")
     failed = lib.patalloc_options_check(options.encode(), text, _CAPACITY)

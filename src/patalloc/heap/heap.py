@@ -1,9 +1,10 @@
 """Heap and Block: memory that comes filled with a pattern, for Python programs and experiments."""
 
+import operator
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
 import attrs
@@ -47,7 +48,15 @@ class BlockInfo:
     tag: int | None
 
 
-class Block(Exporter):
+class _Unique:
+    """What owns memory of the core's, which a second object must not own as well."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse copy.copy, copy.deepcopy and pickle."""
+        raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
+
+
+class Block(_Unique, Exporter):
     """One allocation; an object with the buffer protocol: memoryview(block), numpy.asarray(block).
 
     It is freed by `free`, by its heap, at the end of a with statement, or when nothing refers to it
@@ -171,13 +180,20 @@ def _configure(
     return changed
 
 
+def _integer(value: int, what: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{what} {value!r}: must be an int, not {type(value).__name__}")
+    return operator.index(value)
+
+
 def _size(value: int, what: str) -> int:
-    if value < 0:
-        raise ValueError(f"{what} {value}: must not be negative")
-    return min(value, _SIZE_MAX)  # the core refuses what no address space holds
+    number = _integer(value, what)
+    if number < 0:
+        raise ValueError(f"{what} {number}: must not be negative")
+    return min(number, _SIZE_MAX)  # the core refuses what no address space holds
 
 
-class Heap:
+class Heap(_Unique):
     """A heap whose memory holds a pattern until the program writes it.
 
     Takes a Config, or the options of one by keyword.
@@ -193,6 +209,7 @@ class Heap:
     Raises:
         OptionError: (a ValueError) an option is bad; the message says what is allowed.
         MemoryError: there is no memory for the heap itself.
+        TypeError: what is given is no Config.
     """
 
     def __init__(self, config: Config | None = None, /, **options: Any) -> None:  # noqa: ANN401
@@ -200,6 +217,8 @@ class Heap:
         self._pointer: Any = None
         self._blocks: WeakSet[Block] = WeakSet()
         _check_names(options)
+        if config is not None and not isinstance(config, Config):
+            raise TypeError(f"config {config!r}: must be a Config, not {type(config).__name__}")
         if config is not None and options:
             raise OptionError("give a Config or options by keyword, not both")
         self.config = Config(**options) if config is None else config
@@ -225,13 +244,16 @@ class Heap:
 
         Raises:
             MemoryError: there is no address space or memory for it.
+            TypeError: the size is no int.
             ValueError: the size is negative, or the heap is closed.
         """
-        return self._block(lib.patalloc_malloc(self._handle(), _size(size, "size")), size)
+        size = _size(size, "size")
+        return self._block(lib.patalloc_malloc(self._handle(), size), size)
 
     def calloc(self, count: int, size: int) -> Block:
         """A block of `count` times `size` bytes of zeros. Raises as `malloc` does."""
-        pointer = lib.patalloc_calloc(self._handle(), _size(count, "count"), _size(size, "size"))
+        count, size = _size(count, "count"), _size(size, "size")
+        pointer = lib.patalloc_calloc(self._handle(), count, size)
         return self._block(pointer, count * size)
 
     def aligned_alloc(self, alignment: int, size: int) -> Block:
@@ -241,11 +263,10 @@ class Heap:
             MemoryError: as `malloc`.
             ValueError: as `malloc`, or the alignment is not a power of two.
         """
+        alignment, size = _integer(alignment, "alignment"), _size(size, "size")
         if alignment <= 0 or alignment & (alignment - 1):
             raise ValueError(f"alignment {alignment}: must be a power of two")
-        pointer = lib.patalloc_aligned_alloc(
-            self._handle(), _size(alignment, "alignment"), _size(size, "size")
-        )
+        pointer = lib.patalloc_aligned_alloc(self._handle(), min(alignment, _SIZE_MAX), size)
         return self._block(pointer, size)
 
     def realloc(self, block: Block, size: int) -> Block:
@@ -258,12 +279,14 @@ class Heap:
             MemoryError: there is no room; `block` is as it was.
             ValueError: `block` has been freed or is another heap's, or `size` is not positive.
         """
+        size = _integer(size, "size")
         if size <= 0:
             raise ValueError(f"size {size}: must be positive; use free for 0")
+        size = min(size, _SIZE_MAX)
         self._own(block)
         handle, before = self._handle(), block.size
         address = block._withdraw()
-        pointer = lib.patalloc_realloc(handle, ffi.cast("void *", address), _size(size, "size"))
+        pointer = lib.patalloc_realloc(handle, ffi.cast("void *", address), size)
         if pointer == ffi.NULL:
             block.__init__(self, address, before)  # type: ignore[misc]
         return self._block(pointer, size)
@@ -274,6 +297,8 @@ class Heap:
         block.free()
 
     def _own(self, block: Block) -> None:
+        if not isinstance(block, Block):
+            raise TypeError(f"block {block!r}: must be a Block, not {type(block).__name__}")
         if block._heap is not self:
             raise ValueError(f"{block!r} belongs to another heap")
 
