@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
-SOURCES = $(shell git ls-files csrc src 2>/dev/null) meson.build meson.options pyproject.toml
-C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+SOURCES = $(shell find csrc src -type f ! -name '*.pyc') meson.build meson.options pyproject.toml
+C_FILES = $(shell find bench csrc kernel src tests -name '*.[ch]')
 TEST_PACKAGES = binutils g++ git libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 xz-utils
 BENCH_PACKAGES = libclang-rt-dev valgrind # for Scudo, and for a PDF of 100 pages
 BENCHMARKS = proposal peers scaling overhead growing limits places programs pdfium backends reports

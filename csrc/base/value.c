@@ -343,13 +343,21 @@ RARE static void describe_stacks(const struct rule *rule, struct text *text) {
 
 const struct value_type value_stacks = {parse_stacks, format_stacks, copy_bits, describe_stacks};
 
-/* Destinations: words of their own may be among the choices */
+/* Destinations: words of their own may be among the choices. Another word (Yes, stderr) is more
+ * likely to be a mistake than a file's name. */
+
+static bool is_word(const char *string, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if (string[i] == '/' || string[i] == '.' || string[i] == '%' || string[i] == ':') return false;
+  return length;
+}
 
 static bool parse_destination(const struct rule *rule, const char *string, size_t length,
                               void *value) {
   uint64_t descriptor;
-  (void)rule;
   if (length >= DESTINATION_MOST) return false;
+  bool known = rule->choices && choice_of(rule->choices, string, length) >= 0;
+  if (is_word(string, length) && !known) return false;
   if (has_prefix(string, length, "fd:") && !is_number_after(string, length, "fd:", &descriptor))
     return false;
   memcpy(value, string, length);
@@ -371,7 +379,7 @@ RARE static void describe_destination(const struct rule *rule, struct text *text
     text_string(text, rule->choices[i]);
     text_string(text, ", ");
   }
-  text_string(text, "a path, in which %p is the process's number, or fd:N");
+  text_string(text, "a path with a / or a . in it, in which %p is the process's number, or fd:N");
 }
 
 const struct value_type value_destination = {parse_destination, format_destination,

@@ -185,3 +185,33 @@ def test_stripped_library_is_missed(tmp_path: Path) -> None:
     result = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
     assert "install patalloc again" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["doctor", "options", "run --summary -- true"])
+def test_any_locale_and_pipe_can_show_tables(command: str) -> None:
+    done = patalloc(*command.split(), PYTHONIOENCODING="ascii", COLUMNS="40")
+    assert done.returncode == 0
+    shown = done.stdout + done.stderr
+    assert "Traceback" not in shown
+    assert not set(shown) & set("│┃|…\x1b")
+
+
+def test_names_are_never_cut() -> None:
+    shown = patalloc("doctor", COLUMNS="40", FORCE_COLOR="1").stdout
+    assert "mremap_dontunmap" in shown
+
+
+def test_help_tells_the_defaults_of_run() -> None:
+    shown = " ".join(patalloc("run", "--help").stdout.split())
+    assert re.search(r"--report VALUE [^\[]*\[yes\]", shown)
+    assert re.search(r"--slack-check VALUE [^\[]*\[large\]", shown)
+    assert re.search(r"--threshold VALUE [^\[]*\[128K\]", shown)
+
+
+@pytest.mark.parametrize("option", ["report=Yes", "stats=stderr", "trace=yes"])
+def test_a_word_is_no_files_name(option: str, tmp_path: Path) -> None:
+    name, value = option.split("=")
+    done = patalloc("run", f"--{name}", value, "--", "true")
+    assert done.returncode == 2
+    assert f"{option}: bad value" in done.stderr
+    assert "a path with a / or a . in it" in done.stderr

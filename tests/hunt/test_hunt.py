@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,18 @@ def test_a_wrong_selection_is_one_line_and_a_run_without(
     assert line.startswith("patalloc: select: the file can't be read, or is none")
     result = preloaded([hunted, "status"], "pattern=0:trace=/nowhere/trace")
     assert result.stderr == "patalloc: trace: the file can't be made; allocations are not counted\n"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_hunt_that_is_ended_leaves_nothing_behind(tmp_path: Path, jobs: str) -> None:
+    command = [sys.executable, "-m", "patalloc", "hunt", "--jobs", jobs, "--", "sleep", "1234.5"]
+    env = dict(os.environ) | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=env) as process:
+        while not list(tmp_path.glob("*/*/stdout")):
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+    left = subprocess.run(["pgrep", "-f", "sleep 1234[.]5"], capture_output=True, text=True)
+    assert not left.stdout

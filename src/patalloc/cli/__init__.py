@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -32,6 +33,9 @@ def patalloc() -> None:
 
 def main() -> None:
     """The entry point: errors end with one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a locale lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         patalloc(prog_name="patalloc")
     except (OptionError, PreloadError) as error:

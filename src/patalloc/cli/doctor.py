@@ -1,6 +1,7 @@
 """`patalloc doctor`."""
 
 import json
+import sys
 
 import attrs
 import click
@@ -17,17 +18,15 @@ def doctor(as_json: bool) -> None:
         data = {"machine": attrs.asdict(limits), "features": [attrs.asdict(each) for each in found]}
         click.echo(json.dumps(data, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from patalloc.cli.tables import show, table
 
-    console = Console()
-    table = Table("feature", "here", "since", "gives", "without it")
+    features_here = table("feature", "here", "since", "gives", "without it")
     for feature in found:
         here = "[green]yes[/]" if feature.available else "[yellow]no[/]"
-        table.add_row(feature.name, here, feature.since, feature.purpose, feature.fallback)
-    console.print(table)
+        features_here.add_row(feature.name, here, feature.since, feature.purpose, feature.fallback)
+    show(features_here, sys.stdout)
     space = "unlimited" if limits.address_space is None else f"{limits.address_space:,} bytes"
-    facts = Table("limit", "here", "meaning")
+    facts = table("limit", "here", "meaning")
     facts.add_row("kernel", f"{limits.kernel} {limits.architecture}", "")
     facts.add_row("page size", f"{limits.page_size:,} bytes", "the unit of patterns and guards")
     facts.add_row(
@@ -40,4 +39,5 @@ def doctor(as_json: bool) -> None:
         "memory", f"{limits.available_memory:,} bytes", "available now; no larger memset is started"
     )
     facts.add_row("huge pages", limits.huge_pages or "absent", "transparent_hugepage/enabled")
-    console.print(facts)
+    click.echo()
+    show(facts, sys.stdout)

@@ -6,12 +6,13 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import click
@@ -35,6 +36,7 @@ from patalloc.watch.rendering import render, render_stack
 
 _SAME, _DIFFERENT, _REFUSED = 0, 1, 2
 _SHOWN = 20  # lines of a difference
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def _parse_part(text: str) -> Part:
@@ -263,6 +265,13 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
     os.execvpe([*fixed, *command][0], [*fixed, *command], env)  # noqa: S606
 
 
+def _leave(number: int, frame: object) -> NoReturn:
+    """What was started is stopped, and what was made is removed, on the way out."""
+    for each in _ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "--pattern",
@@ -371,6 +380,9 @@ def hunt(
         randomised=randomised,
         follow=follow,
     )
+    for number in _ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="patalloc-hunt-") as directory:
         places = [Path(directory) / f"{number:03}" for number in range(jobs)]
         for place in places:

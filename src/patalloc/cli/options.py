@@ -1,6 +1,7 @@
 """`patalloc options`."""
 
 import json
+import sys
 
 import attrs
 import click
@@ -16,10 +17,9 @@ def options(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([attrs.asdict(option) for option in found], indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from patalloc.cli.tables import show, table
 
-    table = Table("option", "default", "allowed", "meaning", highlight=False)
+    shown = table("option", "default", "allowed", "meaning")
     for option in found:
-        table.add_row(option.name, option.preset or '""', option.allowed, option.meaning)
-    Console().print(table)
+        shown.add_row(option.name, option.preset or '""', option.allowed, option.meaning)
+    show(shown, sys.stdout)

@@ -10,7 +10,7 @@ from typing import NoReturn
 import attrs
 import click
 
-from patalloc.cli.symbolize import show
+from patalloc.cli.symbolize import show as show_events
 from patalloc.heap import Config, Stats
 from patalloc.machine import options as all_options
 from patalloc.preload import Outcome, environment
@@ -22,9 +22,11 @@ _NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it
 
 def _with_heap_options(command: Callable[..., None]) -> Callable[..., None]:
     """One --option for each of the heap's; their values are the core's to check."""
+    presets = attrs.asdict(Config.parse(_PRESETS))
     for option in reversed(all_options()):
         flag = "--" + option.name.replace("_", "-")
-        text = f"{option.meaning} ({option.allowed}) [{option.preset}]"
+        preset = presets[option.name] if f"{option.name}=" in _PRESETS else option.preset
+        text = f"{option.meaning} ({option.allowed}) [{preset}]"
         command = click.option(flag, option.name, metavar="VALUE", help=text)(command)
     return command
 
@@ -59,7 +61,7 @@ def run(summary: bool, as_json: bool, command: tuple[str, ...], **options: str |
     elif summary:
         _print(outcome)
     if outcome.events:
-        show(outcome.events, sys.stderr)
+        show_events(outcome.events, sys.stderr)
     _end_as(outcome.status)
 
 
@@ -99,23 +101,23 @@ def _rows(processes: tuple[Stats, ...]) -> Iterator[tuple[str, int, int | None]]
 
 
 def _print(outcome: Outcome) -> None:
-    from rich.console import Console
     from rich.filesize import decimal
-    from rich.table import Table
 
-    console = Console(stderr=True, highlight=False)
+    from patalloc.cli.tables import show, table
+
     if not outcome.processes:
-        console.print("patalloc: no stats: the program was killed, ended by _exit, or is static")
+        text = "patalloc: no stats: the program was killed, ended by _exit, or is static"
+        click.echo(text, err=True)
         return
     first, others = outcome.processes[0], len(outcome.processes) - 1
-    table = Table(
-        title=f"patalloc: pattern {Config.parse(first.options).pattern}, backend {first.backend}, "
+    click.echo(
+        f"patalloc: pattern {Config.parse(first.options).pattern}, backend {first.backend}, "
         f"1 process and {others} of its children",
-        title_justify="left",
+        err=True,
     )
-    table.add_column("what")
-    table.add_column("count", justify="right")
-    table.add_column("bytes", justify="right")
+    summary = table("what", "count", "bytes")
+    for column in summary.columns[1:]:
+        column.justify = "right"
     for label, count, size in _rows(outcome.processes):
-        table.add_row(label, f"{count:,}", "" if size is None else decimal(size))
-    console.print(table)
+        summary.add_row(label, f"{count:,}", "" if size is None else decimal(size))
+    show(summary, sys.stderr)

@@ -191,6 +191,7 @@ class Hunt:
             try:
                 return list(pool.map(attempt, trials))
             except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
                 for runner in self.runners:
                     runner.stop()
                 raise

@@ -1,0 +1,26 @@
+"""Tables on terminals, and the same in columns for what reads a pipe."""
+
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+
+_WIDE = 10_000  # columns: no line of ours is as long, and none is broken
+
+
+def table(*columns: str) -> Table:
+    """An empty table, the first column of which holds names: one must be able to type them."""
+    made = Table(highlight=False)
+    for number, column in enumerate(columns):
+        made.add_column(column, no_wrap=number == 0, overflow="fold")
+    return made
+
+
+def show(shown: Table, stream: IO[str]) -> None:
+    """Print it: with lines around it on a terminal, one row a line elsewhere."""
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal:
+        console = Console(file=stream, highlight=False, width=_WIDE)
+        shown.box = None
+        shown.pad_edge = False
+    console.print(shown)
