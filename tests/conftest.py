@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from patalloc import Config
 from patalloc.machine import features
 from patalloc.preload import environment
+
+# In the background of a shell it is ignored, and would be in every program that a test starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "tests" / "c"

@@ -314,10 +314,12 @@ bool arena_drop_oldest(struct arena *arena) {
 }
 
 /* A smaller block in a solo run leaves its front to a guard made of markers, rather than have it
- * unmapped, and mapped again for the next; unless that is long, or the address space is wanted. */
+ * unmapped, and mapped again for the next; unless that is long, or the address space is wanted, or
+ * the run is mapped anew for another tag. */
 static bool keeps_front(const struct arena *arena, const struct run *run, uintptr_t start) {
   return start >= run->start && (start - run->start) >> os_page_shift <= RUN_FRONT_MOST &&
-         !run->lean && !os_locking() && os_uses(arena->options, OS_GUARD_REGIONS);
+         !run->lean && !run->refpage->tagged && !os_locking() &&
+         os_uses(arena->options, OS_GUARD_REGIONS);
 }
 
 static bool move_front(struct arena *arena, struct run *run, uint32_t granule, uintptr_t start) {
@@ -342,8 +344,9 @@ static uint32_t fit(struct arena *arena, uint32_t granule, size_t size, size_t a
   uintptr_t end = end_for_block(arena, run, granule);
   uintptr_t address = arena_address_before(end, size, alignment), start = page_down(address);
   if (!guard_remove(run, block_end(granule), end)) return 0;
-  if (start != block_pages(granule) && !move_front(arena, run, granule, start)) return 0;
+  /* Before the granule is given back, and another thread's block may begin there. */
   atomic_store_explicit(&region.table[granule].state, GRANULE_NONE, memory_order_relaxed);
+  if (start != block_pages(granule) && !move_front(arena, run, granule, start)) return 0;
   granule = block_place(index, address, size);
   region.table[granule].counted = counted;
   return granule;

@@ -37,8 +37,11 @@ uint32_t block_find(uintptr_t pointer) {
   return block && is_in_run_of(block, address) ? block : 0;
 }
 
+/* What a run does not map others may have: its guards, and room to grow. */
 bool block_is_foreign(const void *pointer) {
   uintptr_t address = mte_untag((uintptr_t)pointer);
   uint32_t block = start_up_to(granule_of(address));
-  return !(block && is_in_run_of(block, address)) && os_is_readable(address);
+  const struct run *run = block ? block_run(block) : NULL;
+  bool ours = run && address >= run->start && address < run->end;
+  return !ours && os_is_readable(address);
 }

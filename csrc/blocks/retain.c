@@ -2,6 +2,7 @@
 #include "blocks/retain.h"
 
 #include "blocks/reset.h"
+#include "os/apart.h"
 #include "os/features.h"
 #include "os/pagemap.h"
 #include "pages/fill.h"
@@ -86,11 +87,24 @@ static void note_dirty(void *context, uintptr_t from, uintptr_t to) {
 }
 
 static bool can_scan(const struct arena *arena) {
-  return refpage_scans(arena->refpage) && os_uses(arena->options, OS_PAGEMAP_SCAN);
+  return os_is_alone() && refpage_scans(arena->refpage) && os_uses(arena->options, OS_PAGEMAP_SCAN);
+}
+
+/* By reading, one page more than was written: for as long as it takes there is no descriptor that
+ * another thread could be troubled by (os/apart.h), and no file is needed. */
+static uint32_t grow_by_reading(const struct arena *arena, struct density *density, uintptr_t start,
+                                uint32_t prefix, uint32_t pages) {
+  while (prefix < pages && !is_unwritten(arena, start + ((uintptr_t)prefix << os_page_shift)))
+    prefix++;
+  store_relaxed(&density->prefix, prefix);
+  store_relaxed(&density->scattered, 0);
+  return prefix;
 }
 
 static uint32_t grow(const struct arena *arena, struct density *density, uintptr_t start,
                      uint32_t prefix, uint32_t pages) {
+  if (!os_is_alone() || !os_uses(arena->options, OS_PROC))
+    return grow_by_reading(arena, density, start, prefix, pages);
   struct look look = {.next = start + ((uintptr_t)prefix << os_page_shift)};
   size_t rest = (size_t)(pages - prefix) << os_page_shift;
   if (!os_dirty_ranges(look.next, rest, can_scan(arena), note_dirty, &look)) return prefix;
@@ -106,7 +120,7 @@ static uint32_t learn(const struct arena *arena, struct density *density, uintpt
   uint32_t frees = load_relaxed(&density->frees), prefix = load_relaxed(&density->prefix);
   store_relaxed(&density->frees, frees + 1);
   if (prefix > pages) prefix = pages;
-  if (prefix == pages || !is_looked_at(frees) || !os_uses(arena->options, OS_PROC)) return prefix;
+  if (prefix == pages || !is_looked_at(frees)) return prefix;
   return grow(arena, density, start, prefix, pages);
 }
 

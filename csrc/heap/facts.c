@@ -85,18 +85,18 @@ size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   return text.length;
 }
 
+static bool write_stats(int descriptor, void *json) {
+  os_write(descriptor, json, text_length(json));
+  return true;
+}
+
 void heap_write_stats(struct patalloc_heap *heap) {
-  const char *destination = heap->options.stats;
-  if (!*destination) return;
+  const char *name = heap->options.stats;
   char json[6144];
-  size_t length = patalloc_stats(heap, json, sizeof json);
-  int descriptor = destination_open(destination, OPEN_NEW);
-  if (descriptor < 0) {
-    report_line("the stats could not be written: the path can't be opened");
-    return;
-  }
-  os_write(descriptor, json, length < sizeof json ? length : sizeof json - 1);
-  destination_close(destination, descriptor);
+  if (!*name) return;
+  patalloc_stats(heap, json, sizeof json);
+  if (!destination_visit(name, &heap->stats_file, OPEN_NEW, write_stats, json))
+    report_line("the stats could not be written: they can't be opened, or are another file by now");
 }
 
 size_t patalloc_heap_options(patalloc_heap *heap, char *text, size_t capacity) {

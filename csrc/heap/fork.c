@@ -67,6 +67,7 @@ static void restart(struct patalloc_heap *heap) {
   if (heap->refpage && !refpage_outlives_fork(heap->refpage)) {
     heap->refpage = NULL;
     heap->orphaned = true;
+    heap->learns = false;
   }
   usage_restart(&heap->usage);
   stats_restart(&heap->stats);

@@ -9,6 +9,7 @@
 #include "blocks/arena.h"
 #include "blocks/quarantine.h"
 #include "blocks/retain.h"
+#include "os/files.h"
 #include "watch/watch.h"
 
 struct patalloc_heap;
@@ -98,6 +99,7 @@ struct patalloc_heap {
   struct shard *shards;       /* once it is ready */
   struct stats stats;         /* what was counted before that, and errors */
   struct quarantine quarantine;
+  struct os_identity stats_file; /* of stats=fd:N */
   struct usage usage __attribute__((aligned(64)));
 };
 

@@ -55,8 +55,9 @@ static uint32_t take(struct patalloc_heap *heap, struct arena *arena, size_t siz
   if (granule && *kept) stats_add(arena->stats, STAT_BLOCKS_KEPT, 1);
   if (granule) retain_reused(density);
   if (!granule || !*kept) heap_make_room(heap, retain_known(density, size));
-  if (granule) return granule;
-  return place_new(arena, size, alignment);
+  if (!granule) granule = place_new(arena, size, alignment);
+  if (granule || taking == TAKE_ANY) return granule;
+  return arena_take_freed(arena, size, alignment, TAKE_ANY, kept);
 }
 
 /* The same where pages that are not kept hold what they are to hold. Those that the program will

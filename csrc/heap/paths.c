@@ -9,6 +9,7 @@
 #include "heap/realloc.h"
 #include "heap/small.h"
 #include "heap/tagged.h"
+#include "os/destination.h"
 #include "os/features.h"
 #include "os/limits.h"
 #include "os/memory.h"
@@ -71,6 +72,7 @@ void paths_start(struct patalloc_heap *heap) {
       .hunts = hunts,
   };
   if (reports) report_start(options);
+  destination_identify(options->stats, &heap->stats_file);
   if (hunts) hunt_start(options);
   heap->blocks = hunts ? &blocks_hunted : &blocks_plain;
   heap->large = &large_unready;

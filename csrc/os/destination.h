@@ -3,18 +3,20 @@
 #ifndef PATALLOC_DESTINATION_H
 #define PATALLOC_DESTINATION_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "os/files.h"
 
-/* Opens it, to replace what is there, to append to it, to read it, or to map a new file; -1 with
- * errno. */
+/* Which file fd:N is for when it is chosen, as the program may put another one there; of a path
+ * nothing. */
+void destination_identify(const char *destination, struct os_identity *identity);
+bool destination_is_path(const char *destination);
+
+/* Opens it, to replace what is there, to append to it, to read it, or to map a new file, and calls
+ * `function`, apart from the program's descriptors (os/apart.h); of fd:N it gets that, if it is
+ * still the file that it was. False with errno where it can't be opened, or as `function` has it.
+ */
 enum destination_use { OPEN_NEW, OPEN_APPEND, OPEN_READ, OPEN_SHARED };
-int destination_open(const char *destination, enum destination_use use);
-
-/* After destination_open; leaves a descriptor alone that was given by number. */
-void destination_close(const char *destination, int descriptor);
-
-/* The number in fd:N; -1 for a path. */
-int destination_descriptor(const char *destination);
+typedef bool destination_function(int descriptor, void *context);
+bool destination_visit(const char *destination, const struct os_identity *identity,
+                       enum destination_use use, destination_function *function, void *context);
 
 #endif

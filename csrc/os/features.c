@@ -1,6 +1,7 @@
 /* Kernel features (see features.h): each probe tries what it asks about, on pages of its own. */
 #include "os/features.h"
 
+#include "os/apart.h"
 #include "os/call.h"
 #include "os/files.h"
 #include "os/guards.h"
@@ -161,7 +162,7 @@ static uint32_t probe_one(bool (*probe)(char *), char *pages, int feature) {
 }
 
 /* Where there is no file to try on, what is found may not hold for files: all is unsure. */
-static uint32_t probe_all(void) {
+static uint32_t probe_apart(void) {
   static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
                                                       [OS_GUARD_REGIONS] = probe_guard,
                                                       [OS_DONTNEED_LOCKED] = probe_dontneed_locked,
@@ -183,6 +184,16 @@ static uint32_t probe_all(void) {
   for (int i = 0; i < OS_FEATURES; i++)
     if (probes[i]) found |= probe_one(probes[i], pages, i);
   os_unmap(pages, PROBE_PAGES * os_page);
+  return found;
+}
+
+static void probe(void *found) {
+  *(uint32_t *)found = probe_apart();
+}
+
+static uint32_t probe_all(void) {
+  uint32_t found = 0;
+  os_apart(probe, &found);
   return found;
 }
 

@@ -3,6 +3,7 @@
 
 #include "../kernel/refpage_ioctl.h"
 #include "base/text.h"
+#include "os/apart.h"
 #include "os/call.h"
 
 #include <fcntl.h>
@@ -31,7 +32,7 @@ void os_close(int descriptor) {
 
 int os_open_with(const char *path, int flags) {
   return os_refuses("open") ? -1
-                            : (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0666);
+                            : (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0600);
 }
 
 int os_hide_descriptor(int descriptor) {
@@ -175,22 +176,24 @@ int os_refpage_device(const void *content, unsigned size, unsigned long flags) {
   return (int)descriptor;
 }
 
-/* Files by path */
+/* Files by path: not by way of a link that another user may have put there; nor is a FIFO without a
+ * reader waited for. */
+enum { OURS = O_NOFOLLOW | O_NONBLOCK };
 
 int os_create_file(const char *path) {
-  return os_open_with(path, O_WRONLY | O_CREAT | O_TRUNC);
+  return os_open_with(path, O_WRONLY | O_CREAT | O_TRUNC | OURS);
 }
 
 int os_append_file(const char *path) {
-  return os_open_with(path, O_WRONLY | O_CREAT | O_APPEND);
+  return os_open_with(path, O_WRONLY | O_CREAT | O_APPEND | OURS);
 }
 
 int os_create_shared_file(const char *path) {
-  return os_open_with(path, O_RDWR | O_CREAT | O_TRUNC);
+  return os_open_with(path, O_RDWR | O_CREAT | O_TRUNC | OURS);
 }
 
 int os_open_file(const char *path) {
-  return os_open_with(path, O_RDONLY);
+  return os_open_with(path, O_RDONLY | O_NONBLOCK);
 }
 
 void os_write(int descriptor, const char *text, size_t length) {
@@ -235,11 +238,21 @@ void os_read_link(const char *path, char *text, size_t capacity) {
   text[length < 0 ? 0 : length] = 0;
 }
 
-bool os_each_line(const char *path, char *buffer, size_t capacity,
-                  void (*each)(void *context, const char *line), void *context) {
-  int descriptor = os_open_with(path, O_RDONLY);
-  if (descriptor < 0) return false;
-  size_t length = 0;
+struct lines {
+  const char *path;
+  char *buffer;
+  size_t capacity;
+  void (*each)(void *context, const char *line);
+  void *context;
+  bool read;
+};
+
+RARE static void read_lines(void *context) {
+  struct lines *lines = context;
+  char *buffer = lines->buffer;
+  int descriptor = os_open_with(lines->path, O_RDONLY);
+  if (descriptor < 0) return;
+  size_t length = 0, capacity = lines->capacity;
   bool ended = false, cut = false; /* whether what is left of a long line is still to come */
   for (;;) {
     size_t end = text_until(buffer, length, '\n'), next = end < length ? end + 1 : length;
@@ -251,11 +264,18 @@ bool os_each_line(const char *path, char *buffer, size_t capacity,
     }
     if (!length) break;
     buffer[end] = 0;
-    if (!cut) each(context, buffer);
+    if (!cut) lines->each(lines->context, buffer);
     cut = end == length && !ended;
     memmove(buffer, buffer + next, length - next);
     length -= next;
   }
   os_close(descriptor);
-  return true;
+  lines->read = true;
+}
+
+bool os_each_line(const char *path, char *buffer, size_t capacity,
+                  void (*each)(void *context, const char *line), void *context) {
+  struct lines lines = {path, buffer, capacity, each, context, false};
+  os_apart(read_lines, &lines);
+  return lines.read;
 }

@@ -9,19 +9,20 @@ struct os_identity {
   uint64_t device, inode;
 };
 bool os_identify(int descriptor, struct os_identity *identity, size_t *size);
-bool os_is(int descriptor, const struct os_identity *identity); /* EBADF where it is another file */
-int os_hide_descriptor(int descriptor); /* moves it above those that programs use */
+RARE bool os_is(int descriptor,
+                const struct os_identity *identity); /* EBADF where it is another file */
+RARE int os_hide_descriptor(int descriptor);         /* moves it above those that programs use */
 void os_close(int descriptor);
 
 /* Files that refpages are made of. */
 int os_memfd(const char *name);
 bool os_resize(int descriptor, size_t size);
 bool os_fill(int descriptor, const void *page, size_t size); /* writes `page` over and over */
-bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);
+RARE bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);
 bool os_seal(int descriptor);
-int os_read_only(int descriptor); /* a read-only twin where /proc allows, else `descriptor` */
-int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
-int os_refpage_device(const void *content, unsigned size, unsigned long flags);
+RARE int os_read_only(int descriptor); /* a read-only twin where /proc allows, else `descriptor` */
+RARE int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
+RARE int os_refpage_device(const void *content, unsigned size, unsigned long flags);
 int os_open_refpage_device(void);
 
 /* Files by path. */

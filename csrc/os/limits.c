@@ -1,6 +1,7 @@
 /* Limits of the machine and the user (see limits.h). */
 #include "os/limits.h"
 
+#include "os/apart.h"
 #include "os/figures.h"
 #include "os/files.h"
 
@@ -13,18 +14,32 @@ static void read_figure(const char *path, char *text, size_t capacity) {
   os_read_file(path, text, capacity);
 }
 
-size_t os_max_map_count(void) {
+static size_t told_by_files(void (*read)(void *figure)) {
+  size_t figure = 0;
+  os_apart(read, &figure);
+  return figure;
+}
+
+static void read_max_map_count(void *found) {
   char figure[32];
   os_read_file("/proc/sys/vm/max_map_count", figure, sizeof figure);
-  return figure_after(figure, "", 65530);
+  *(size_t *)found = figure_after(figure, "", 65530);
+}
+
+size_t os_max_map_count(void) {
+  return told_by_files(read_max_map_count);
+}
+
+static void read_huge_page(void *found) {
+  char enabled[64], size[32];
+  os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof enabled);
+  if (!figure_huge_pages(enabled)) return;
+  os_read_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", size, sizeof size);
+  *(size_t *)found = figure_after(size, "", 0);
 }
 
 size_t os_huge_page(void) {
-  char enabled[64], size[32];
-  os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof enabled);
-  if (!figure_huge_pages(enabled)) return 0;
-  os_read_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", size, sizeof size);
-  return figure_after(size, "", 0);
+  return told_by_files(read_huge_page);
 }
 
 size_t os_physical_memory(void) {
@@ -48,7 +63,7 @@ size_t os_file_size_limit(void) {
   return limit_of(RLIMIT_FSIZE);
 }
 
-size_t os_available_memory(void) {
+static void read_available_memory(void *found) {
   char text[2048];
   struct sysinfo info;
   size_t available = SIZE_MAX;
@@ -59,5 +74,9 @@ size_t os_available_memory(void) {
   if (told) available = told;
   os_read_file("/proc/self/cgroup", text, sizeof text);
   size_t allowance = figure_allowance(text, read_figure);
-  return allowance < available ? allowance : available;
+  *(size_t *)found = allowance < available ? allowance : available;
+}
+
+size_t os_available_memory(void) {
+  return told_by_files(read_available_memory);
 }

@@ -161,11 +161,18 @@ void *os_map_shared(int descriptor, size_t size, const void *before, size_t used
   return mapped == MAP_FAILED ? NULL : mapped;
 }
 
-const void *os_map_file(int descriptor, size_t *size) {
+void *os_copy_file(int descriptor, size_t *size) {
   struct os_identity identity;
-  if (os_refuses("mmap") || !os_identify(descriptor, &identity, size) || !*size) return NULL;
-  void *mapped = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  return mapped == MAP_FAILED ? NULL : mapped;
+  if (!os_identify(descriptor, &identity, size) || !*size) return NULL;
+  char *copy = os_map(page_up(*size));
+  size_t done = 0;
+  while (copy && done < *size) {
+    ssize_t got = syscall(SYS_pread64, descriptor, copy + done, *size - done, done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return os_unmap(copy, page_up(*size)), NULL;
+    done += (size_t)got;
+  }
+  return copy;
 }
 
 /* sigprocmask(2) reads the set, eight bytes, before it finds that it is not told how. */

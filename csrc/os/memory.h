@@ -34,7 +34,8 @@ bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays m
 /* Maps a file, made so long. Over `before`, if that is not NULL: the file gets its first `used`
  * bytes. */
 RARE void *os_map_shared(int descriptor, size_t size, const void *before, size_t used);
-RARE const void *os_map_file(int descriptor, size_t *size); /* to read; NULL for an empty one too */
+/* In memory, so that nobody changes it; NULL for an empty one too. */
+RARE void *os_copy_file(int descriptor, size_t *size);
 
 bool os_reset(uintptr_t address, size_t size);        /* drop private copies; not of locked pages */
 bool os_reset_locked(uintptr_t address, size_t size); /* of locked ones too */

@@ -1,6 +1,7 @@
 /* Which pages were written (see pagemap.h). */
 #include "os/pagemap.h"
 
+#include "os/apart.h"
 #include "os/call.h"
 #include "os/files.h"
 
@@ -74,14 +75,27 @@ RARE static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end,
   return true;
 }
 
+struct search {
+  uintptr_t address, end;
+  bool scan, told;
+  os_range_function *each;
+  void *context;
+};
+
 /* Opened for each use: a kept descriptor could be closed by the program, and would describe the
  * parent's memory after fork. */
+static void search_pages(void *context) {
+  struct search *search = context;
+  int pagemap = os_open_with("/proc/self/pagemap", O_RDONLY);
+  if (pagemap < 0) return;
+  search->told = (search->scan ? dirty_by_scan : dirty_by_entries)(
+      pagemap, search->address, search->end, search->each, search->context);
+  os_close(pagemap);
+}
+
 bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
                      void *context) {
-  int pagemap = os_open_with("/proc/self/pagemap", O_RDONLY);
-  if (pagemap < 0) return false;
-  bool told =
-      (scan ? dirty_by_scan : dirty_by_entries)(pagemap, address, address + size, each, context);
-  os_close(pagemap);
-  return told;
+  struct search search = {address, address + size, scan, false, each, context};
+  os_apart(search_pages, &search);
+  return search.told;
 }

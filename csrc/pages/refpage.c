@@ -2,6 +2,7 @@
 #include "pages/refpage.h"
 
 #include "base/text.h"
+#include "os/apart.h"
 #include "os/features.h"
 #include "os/limits.h"
 #include "os/memory.h"
@@ -103,7 +104,7 @@ static int make_memfd(const struct refpage *refpage, const void *page, size_t si
   return -1;
 }
 
-static int make_descriptor(const struct refpage *refpage) {
+RARE static int make_descriptor(const struct refpage *refpage) {
   const void *content = &refpage->pattern.word;
   if (refpage->backend.kind == BACKEND_SYSCALL)
     return os_refpage_syscall(refpage->backend.number, content, refpage->pattern.size, 0);
@@ -134,7 +135,7 @@ static bool make_template(struct refpage *refpage, struct stage *stage, size_t s
   return true;
 }
 
-static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size) {
+static bool make_here(struct refpage *refpage, struct stage *stage, size_t size) {
   char page[os_page];
   if (refpage->kind == REFPAGE_MEMFD && size > os_file_size_limit()) return errno = EFBIG, false;
   pattern_page(refpage, page);
@@ -154,16 +155,36 @@ static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size
   return made;
 }
 
+struct stage_to_make {
+  struct refpage *refpage;
+  struct stage *stage;
+  size_t size;
+  bool made;
+};
+
+static void make_apart(void *context) {
+  struct stage_to_make *wanted = context;
+  wanted->made = make_here(wanted->refpage, wanted->stage, wanted->size);
+}
+
+/* Where spans are mapped from the descriptor it stays the process's. */
+static bool make_stage(struct refpage *refpage, struct stage *stage, size_t size) {
+  if (!refpage->duplicates) return make_here(refpage, stage, size);
+  struct stage_to_make wanted = {refpage, stage, size, false};
+  os_apart(make_apart, &wanted);
+  return wanted.made;
+}
+
 /* Mapping */
 
-static bool is_ours(const struct stage *stage) {
+RARE static bool is_ours(const struct stage *stage) {
   return stage->descriptor >= 0 && os_is(stage->descriptor, &stage->identity);
 }
 
 /* The program may have closed the descriptor, and another file may have its number now: whatever
  * number remains is never mapped. Checked after too, for a close in between by another thread. */
-static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t span,
-                           uintptr_t address, size_t size) {
+RARE static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t span,
+                                uintptr_t address, size_t size) {
   if (!is_ours(stage)) {
     os_drop(stage->template_, os_page);
     stage->template_ = 0;

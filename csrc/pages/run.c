@@ -165,12 +165,11 @@ static uint32_t map_new(uint32_t index) {
   return 0;
 }
 
-/* What lies there may be large: each time twice as much is given up, a tebibyte at most. */
-RARE static void lose_more(uint32_t granules, int times) {
-  enum { MOST = 1 << 24, TIMES_MOST = 24 };
+/* What lies there may be large: each time twice as much behind it is given up, 64 GiB at most. */
+RARE static void lose_more(uint32_t first, uint32_t granules, int times) {
+  enum { MOST = 1 << 20, TIMES_MOST = 20 };
   uint64_t more = (uint64_t)granules << (times < TIMES_MOST ? times : TIMES_MOST);
-  uint32_t first = region_take(more < MOST ? (uint32_t)more : MOST, 0, 0);
-  if (first) region_lose(first);
+  if (region_take_at(first, more < MOST ? (uint32_t)more : MOST)) region_lose(first);
 }
 
 /* Address space that is nobody's. Where somebody's mapping is found there, another one is tried. */
@@ -187,7 +186,7 @@ static bool take_address_space(struct run *run, const struct solo *solo) {
     if (region_hold(run->start, run->end)) return true;
     if (errno != EEXIST) return region_give(run->first, run->granules), errno = ENOMEM, false;
     region_lose(run->first);
-    lose_more(run->granules, i);
+    lose_more(run->first + run->granules, run->granules, i);
   }
   return errno = ENOMEM, false;
 }
@@ -350,7 +349,7 @@ RARE static bool holds_pattern(const struct refpage *refpage, uintptr_t page) {
 RARE static void fetch_back(const struct run *source, uintptr_t from, uintptr_t to, size_t size) {
   for (size_t at = 0; at < size; at += os_page)
     if (holds_pattern(source->refpage, from + at) && os_is_readable(to + at) &&
-        os_protect(from + at, os_page, true))
+        !holds_pattern(source->refpage, to + at) && os_protect(from + at, os_page, true))
       memcpy((void *)(from + at), (void *)(to + at), os_page);
 }
 
@@ -366,7 +365,7 @@ bool run_move(const struct run *source, uintptr_t from, struct run *target, size
     if (piece > size - done) piece = size - done;
     if (all && !os_move_pages(from + done, to + done, piece)) {
       fetch_back(source, from + done, to + done, piece);
-      if (!map_spans(target, to + done, target->end)) {
+      if (!map_spans(target, to + done, to + done + piece)) {
         copy_pages(to, from, done);
         return false;
       }

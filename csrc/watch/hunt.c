@@ -39,16 +39,20 @@ static bool is_sound(const struct selection *read, size_t size) {
 }
 
 /* None is no error where the process's number is in the name: it is for another process then. */
-static bool read_selection(const char *path) {
-  int descriptor = destination_open(path, OPEN_READ);
-  if (descriptor < 0) return errno == ENOENT && text_after(path, "%p");
+static bool copy_selection(int descriptor, void *unused) {
   size_t size = 0;
-  const struct selection *read = os_map_file(descriptor, &size);
-  destination_close(path, descriptor);
-  if (!read) return false;
-  if (is_sound(read, size)) return selection = read, true;
-  os_unmap((void *)(uintptr_t)read, page_up(size));
-  return false;
+  struct selection *read = os_copy_file(descriptor, &size);
+  (void)unused;
+  if (read && is_sound(read, size)) return selection = read, true;
+  if (read) os_unmap(read, page_up(size));
+  return errno = EINVAL, false;
+}
+
+static bool read_selection(const char *path) {
+  struct os_identity identity;
+  destination_identify(path, &identity);
+  return destination_visit(path, &identity, OPEN_READ, copy_selection, NULL) ||
+         (errno == ENOENT && text_after(path, "%p"));
 }
 
 /* Kept, as the heap may be gone when the process forks. */
@@ -57,7 +61,7 @@ static char trace_name[DESTINATION_MOST], select_name[DESTINATION_MOST];
 /* A selection with a process's number in its name is for that process alone. */
 static void restart_in_child(void) {
   if (text_after(select_name, "%p")) selection = NULL;
-  if (*trace_name && !stack_trace_to(trace_name))
+  if (*trace_name && destination_is_path(trace_name) && !stack_trace_to(trace_name))
     report_line("trace: the file of a forked child can't be made; it counts in its parent's");
 }
 

@@ -34,8 +34,7 @@ void report_start(const struct options *options) {
   if (atomic_exchange(&sink.given, true)) return;
   memcpy(sink.name, options->report, sizeof sink.name);
   sink.modules = os_uses(options, OS_PROC);
-  int descriptor = destination_descriptor(sink.name);
-  if (descriptor >= 0 && !os_identify(descriptor, &sink.identity, NULL)) *sink.name = 0;
+  destination_identify(sink.name, &sink.identity);
 }
 
 void report_line(const char *line) {
@@ -298,15 +297,15 @@ static void write_json(struct text *text, const struct event *event) {
 }
 
 /* One write, so that those of several processes don't mix. */
-static bool send_json(const struct text *json) {
-  if (!*sink.name || text_is("yes", sink.name, text_length(sink.name))) return false;
-  int given = destination_descriptor(sink.name);
-  if (given >= 0 && !os_is(given, &sink.identity)) return false;
-  int descriptor = destination_open(sink.name, OPEN_APPEND);
-  if (descriptor < 0) return false;
+static bool put_json(int descriptor, void *context) {
+  const struct text *json = context;
   os_write(descriptor, json->data, json->length < json->capacity ? json->length : json->capacity);
-  destination_close(sink.name, descriptor);
   return true;
+}
+
+static bool send_json(struct text *json) {
+  if (text_is("yes", sink.name, text_length(sink.name))) return false;
+  return destination_visit(sink.name, &sink.identity, OPEN_APPEND, put_json, json);
 }
 
 /* Both */

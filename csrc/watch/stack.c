@@ -103,13 +103,19 @@ static struct stack_table {
 static const char magic[8] = "patstk1\n";
 enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28 };
 
-static struct stack_table *make_table(void) {
-  static _Atomic bool hopeless;
-  struct stack_table *made = NULL, *other = NULL;
+/* Less where address space has a limit. */
+static size_t table_size(void) {
   enum { LIMIT_SHARE = 64 };
   size_t size = TABLE_MOST;
   if (region_ask_limit())
     while (size > region_limit / LIMIT_SHARE && size > TABLE_LEAST) size /= 2;
+  return size;
+}
+
+static struct stack_table *make_table(void) {
+  static _Atomic bool hopeless;
+  struct stack_table *made = NULL, *other = NULL;
+  size_t size = table_size();
   for (; !made && size >= TABLE_LEAST && !hopeless; size /= 2) made = os_map(size);
   hopeless = !made;
   if (!made) return NULL;
@@ -126,18 +132,30 @@ void stack_identify(void) {
   identifies = true;
 }
 
+struct mapped {
+  struct stack_table *table;
+  size_t size;
+};
+
+/* As long as the one that it takes the place of. */
+static bool map_table(int descriptor, void *context) {
+  struct mapped *made = context;
+  size_t used = table ? sizeof *table + table->used : 0;
+  made->size = table ? table->capacity : table_size();
+  made->table = os_map_shared(descriptor, made->size, table, used);
+  return made->table;
+}
+
 bool stack_trace_to(const char *destination) {
-  int descriptor = destination_open(destination, OPEN_SHARED);
-  if (descriptor < 0) return false;
-  struct stack_table *made =
-      os_map_shared(descriptor, TABLE_MOST, table, table ? sizeof *table + table->used : 0);
-  destination_close(destination, descriptor);
-  if (!made) return false;
-  bool is_copy = made == table; /* over the parent's, whose content it has got */
+  struct os_identity identity;
+  struct mapped made = {0};
+  destination_identify(destination, &identity);
+  if (!destination_visit(destination, &identity, OPEN_SHARED, map_table, &made)) return false;
+  bool is_copy = made.table == table; /* over the parent's, whose content it has got */
   if (!is_copy) {
-    *made = (struct stack_table){.capacity = TABLE_MOST};
-    memcpy(made->magic, magic, sizeof magic);
-    table = made;
+    *made.table = (struct stack_table){.capacity = made.size};
+    memcpy(made.table->magic, magic, sizeof magic);
+    table = made.table;
   }
   return true;
 }

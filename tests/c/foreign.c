@@ -30,6 +30,22 @@ static int map_some(char *from) {
   return made;
 }
 
+/* What a program maps where a block could grow is its own, too: the malloc underneath may have. */
+static void map_in_room(void) {
+  unsigned char *block = NULL, *blocks[20];
+  for (int i = 0; i < 20; i++) CHECK((blocks[i] = malloc(50 * GRANULE)));
+  CHECK((block = realloc(blocks[5], 100 * GRANULE)));
+  uintptr_t room = ((uintptr_t)block + 104 * GRANULE) & ~(uintptr_t)(GRANULE - 1);
+  char *own = mmap((char *)room, 4096, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (own != MAP_FAILED) {
+    own[8] = 0x11; /* as the size of a chunk of the C library's */
+    CHECK(malloc_usable_size(own + 16) < 100);
+    CHECK((block = realloc(block, 150 * GRANULE)) && own[8] == 0x11);
+  }
+  free(block);
+}
+
 int main(int argc, char **argv) {
   (void)argv;
 #ifdef HEAP
@@ -54,6 +70,7 @@ int main(int argc, char **argv) {
     }
     malloc_trim(0);
   }
+  if (getenv("LD_PRELOAD")) map_in_room();
   for (int i = 0; i < made; i++) CHECK(holds((unsigned char *)mappings[i], 4096, 0x3c));
   if (argc > 1) free(mappings[made / 2] + 64);
   return 0;

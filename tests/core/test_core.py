@@ -77,11 +77,15 @@ def test_stacks_that_are_kept_are_those_that_are_there(
 
 
 @pytest.mark.parametrize(
-    ("race", "flags"), [("fit", ()), ("publish", THREAD)], ids=["fit", "publish"]
+    ("race", "flags", "options"),
+    [("fit", (), ""), ("fit", (), ":without=guard_regions"), ("publish", THREAD, "")],
+    ids=["fit", "fit without guard regions", "publish"],
 )
-def test_races_that_have_time_to_happen(build: Build, race: str, flags: tuple[str, ...]) -> None:
+def test_races_that_have_time_to_happen(
+    build: Build, race: str, flags: tuple[str, ...], options: str
+) -> None:
     program = build("races", "-DPATALLOC_FAULTS", *flags, core=True)
-    run(program, race, HEAP_OPTIONS="threshold=32K:reserve=16G")
+    run(program, race, HEAP_OPTIONS=f"threshold=32K:reserve=16G{options}")
 
 
 def test_figures_in_the_kernels_texts(build: Build) -> None:

@@ -143,6 +143,22 @@ def test_short_files_serve_where_long_ones_may_not_be(limits: Path, tmp_path: Pa
     assert found.blocks_refpage == found.blocks > 0
 
 
+def test_the_table_of_stacks_takes_a_part_of_a_limit(build: Build, tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
+
+    late = tmp_path / "late"
+    env = dict(os.environ) | {
+        "LD_PRELOAD": str(library()),
+        "PATALLOC_OPTIONS": f"report={tmp_path}/report:stacks=8:trace={late}/%p",
+    }
+    done = subprocess.run(
+        [build("late"), late], env=env, preexec_fn=limit, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(late.iterdir())) == 1
+
+
 @pytest.mark.parametrize("option", ["stats", "trace"])
 def test_files_of_our_own_end_no_program(limits: Path, tmp_path: Path, option: str) -> None:
     """Where they may not grow they stay short; SIGXFSZ is the program's."""

@@ -36,6 +36,15 @@ def test_a_forked_child_reads_the_pattern_but_with_uffd(build: Build, options: s
     assert_passes(preloaded([build("inherit"), untouched], options))
 
 
+@pytest.mark.parametrize("options", ["", "report=yes:stacks=8:count=yes", "fill=memset"])
+def test_descriptors_are_the_programs(build: Build, options: str) -> None:
+    assert_passes(preloaded([build("stolen")], options))
+
+
+def test_an_orphan_of_uffd_goes_on(build: Build) -> None:
+    assert_passes(preloaded([build("orphan")], "backend=uffd"))
+
+
 def test_uffd_without_the_privilege(build: Build) -> None:
     result = preloaded([build("workload"), "1", "300", "5"], "backend=uffd:without=userfaultfd")
     assert result.returncode == 0
