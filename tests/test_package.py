@@ -89,7 +89,7 @@ def test_the_interposers_symbols_and_no_others() -> None:
         "mallopt",
         "pthread_create",
         "thrd_create",
-        "mlockall",
+        "mlockall", "prctl",
         "munlockall",
         "sigaction",
         "__sigaction",

@@ -79,6 +79,9 @@ static const struct rule rules[] = {
      .meaning = "a file of patalloc hunt's that tells which allocations hold another pattern"},
     {AT(on_error), .name = "on_error", .preset = "abort", .type = &value_choice, .choices = errors,
      .changes = true, .meaning = "what follows the report of a misuse"},
+    {AT(sandbox), .name = "sandbox", .preset = "no", .type = &value_choice, .choices = flags,
+     .meaning = "make at once all system calls that malloc does not make, and none later: for "
+                "programs with a seccomp filter that is not installed by way of prctl(2)"},
     {AT(count), .name = "count", .preset = "no", .type = &value_choice, .choices = flags,
      .changes = true, .meaning = "count small requests and dirtied pages in the stats too"},
     {AT(stats), .name = "stats", .preset = "", .type = &value_destination,

@@ -33,6 +33,7 @@ struct options {
   _Atomic int tag;          /* of every block, 0 to 15; or TAG_OFF, TAG_AUTO */
   _Atomic int fill, tag_check, slack_check, small_fill, on_free, on_error; /* the enums above */
   _Atomic uint32_t stacks; /* frames of a call stack, and above them: of one block in so many */
+  _Atomic int sandbox;     /* whether the program is about to sandbox itself */
   _Atomic int count;       /* whether to count small requests and dirty pages too */
   char stats[DESTINATION_MOST];  /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
   char report[DESTINATION_MOST]; /* no, yes, or where JSON goes */

@@ -2,6 +2,7 @@
 #include "heap/facts.h"
 #include "heap/fork.h"
 #include "heap/paths.h"
+#include "heap/sandbox.h"
 #include "os/init.h"
 #include "os/memory.h"
 #include "patalloc.h"
@@ -21,6 +22,7 @@ RARE patalloc_heap *patalloc_heap_create(const char *options, char *complaint, s
   }
   paths_start(heap);
   fork_handle();
+  if (heap->options.sandbox) heap_enter_sandbox(heap);
   return heap;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "os/call.h"
+#include "os/sandbox.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -94,7 +95,7 @@ void os_apart(void (*function)(void *context), void *context) {
   struct errand errand = {.function = function, .context = context};
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof all);
   apart = true;
-  if (!os_is_alone()) run_apart(&errand);
+  if (!os_is_alone() && !os_is_sandboxed()) run_apart(&errand);
   if (!errand.done) {
     function(context);
     errand.error = errno;

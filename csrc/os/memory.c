@@ -3,6 +3,7 @@
 
 #include "os/call.h"
 #include "os/files.h"
+#include "os/sandbox.h"
 
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -124,7 +125,7 @@ enum os_locking os_locking(void) {
 static bool lock_as_told(uintptr_t address, size_t size) {
   enum { ON_FAULT = 1 }; /* MLOCK_ONFAULT */
   int told = locking;
-  return told == OS_LOCKS_NOTHING ||
+  return told == OS_LOCKS_NOTHING || os_is_sandboxed() ||
          syscall(SYS_mlock2, address, size, told == OS_LOCKS_ALL ? 0 : ON_FAULT) == 0;
 }
 
@@ -199,6 +200,7 @@ bool os_advise_all(const struct os_range *ranges, unsigned count, int advice) {
     vector[i] = (struct iovec){(void *)ranges[i].start, ranges[i].size};
     sum += ranges[i].size;
   }
+  if (os_is_sandboxed()) return errno = EPERM, false;
   if (os_refuses("process_madvise")) return false;
   return syscall(SYS_process_madvise, PIDFD_SELF, vector, count, advice, 0) == (ssize_t)sum;
 }

@@ -1,5 +1,6 @@
 /* This process and its threads (see process.h). */
 #include "os/process.h"
+#include "os/sandbox.h"
 
 #include <string.h>
 #include <sys/auxv.h>
@@ -13,15 +14,15 @@ int os_process_id(void) {
 }
 
 uint32_t os_thread_id(void) {
-  return (uint32_t)syscall(SYS_gettid);
+  return (uint32_t)syscall(os_is_sandboxed() ? SYS_getpid : SYS_gettid);
 }
 
 void os_thread_name(char name[OS_NAME]) {
-  if (syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0)) *name = 0;
+  if (os_is_sandboxed() || syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0)) *name = 0;
 }
 
 void os_yield(void) {
-  syscall(SYS_sched_yield);
+  if (!os_is_sandboxed()) syscall(SYS_sched_yield);
 }
 
 uint32_t os_milliseconds(void) {

@@ -6,6 +6,7 @@
 #include "os/features.h"
 #include "os/limits.h"
 #include "os/memory.h"
+#include "os/sandbox.h"
 #include "os/tags.h"
 #include "pages/region.h"
 
@@ -54,6 +55,7 @@ static bool is_too_long(const struct refpage *refpage, unsigned stage) {
   static _Atomic size_t most;
   if (stage == STAGES) return true;
   if (refpage->kind != REFPAGE_MEMFD || refpage->stages[stage].template_) return false;
+  if (os_is_sandboxed()) return true;
   size_t span = refpage_span(refpage, stage);
   if (!most) most = os_physical_memory() / MEMORY_SHARE;
   return span > most || (stage && span > region_limit / LIMIT_SHARE) || span > os_file_size_limit();
@@ -362,6 +364,12 @@ struct refpage *refpage_with_tag(const struct refpage *refpage, unsigned tag) {
       .duplicates = refpage->duplicates,
   };
   return find_or_add(&wanted);
+}
+
+void refpage_prepare(struct refpage *refpage) {
+  enum { PREPARED = 3 };
+  for (unsigned stage = 0; stage < PREPARED && !is_too_long(refpage, stage); stage++)
+    pay(refpage, stage);
 }
 
 bool refpage_outlives_fork(const struct refpage *refpage) {

@@ -91,6 +91,9 @@ bool refpage_map(struct refpage *refpage, unsigned stage, uintptr_t address, siz
 extern _Atomic size_t vmas_used;
 size_t vmas_allowed(void);
 
+/* Makes its first stages, of 128 KiB to 2 MiB, before they are needed. */
+RARE void refpage_prepare(struct refpage *refpage);
+
 /* Whether a forked child can go on with it. */
 bool refpage_outlives_fork(const struct refpage *refpage);
 

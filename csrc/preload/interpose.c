@@ -4,6 +4,7 @@
 #include "heap/facts.h"
 #include "heap/fork.h"
 #include "heap/paths.h"
+#include "heap/sandbox.h"
 #include "os/features.h"
 #include "os/init.h"
 #include "os/process.h"
@@ -69,7 +70,7 @@ static inline struct patalloc_heap *heap(void) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-  heap();
+  if (heap() && process_heap.options.sandbox) heap_enter_sandbox(&process_heap);
 }
 
 __attribute__((destructor)) static void end(void) {

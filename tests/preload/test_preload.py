@@ -36,6 +36,17 @@ def test_a_forked_child_reads_the_pattern_but_with_uffd(build: Build, options: s
     assert_passes(preloaded([build("inherit"), untouched], options))
 
 
+@pytest.mark.parametrize("options", ["", "fill=memset", "without=memfd", "backend=none"])
+@pytest.mark.parametrize("when", ["before", "after", "threads"])
+def test_what_suffices_for_malloc_suffices(build: Build, when: str, options: str) -> None:
+    assert_passes(preloaded([build("sandbox"), when], options))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a filter takes privileges")
+def test_a_sandbox_that_is_not_seen_is_told_of(build: Build) -> None:
+    assert_passes(preloaded([build("sandbox"), "raw"], "sandbox=yes"))
+
+
 @pytest.mark.parametrize("options", ["", "report=yes:stacks=8:count=yes", "fill=memset"])
 def test_descriptors_are_the_programs(build: Build, options: str) -> None:
     assert_passes(preloaded([build("stolen")], options))
