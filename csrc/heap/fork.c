@@ -15,6 +15,13 @@ static sigset_t mask; /* of the thread that forks; guarded by the same */
 
 _Atomic bool fork_handled;
 
+/* The C library's list of streams, which it locks in fork(2) before malloc's locks, and after these
+ * handlers: a thread that has it in fflush(NULL) waits for one that has a stream, and that for
+ * malloc. A recursive lock of glibc's (GLIBC_2.2.5). */
+void _IO_list_lock(void) __attribute__((weak));
+void _IO_list_unlock(void) __attribute__((weak));
+void _IO_list_resetlock(void) __attribute__((weak));
+
 /* Locks are taken in this order. No handler of the program's may run before all are: it may do what
  * is async-signal-safe, and sigaction(2) takes one. But of faults, which would end the process
  * while they are blocked, and report nothing. */
@@ -23,6 +30,7 @@ static void before_fork(void) {
   sigfillset(&all);
   for (int i = 0; i < DISPOSITIONS; i++) sigdelset(&all, disposition_signals[i]);
   pthread_sigmask(SIG_BLOCK, &all, &before);
+  if (_IO_list_lock) _IO_list_lock();
   lock_take(&heaps_lock);
   mask = before;
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {
@@ -60,6 +68,7 @@ static void end_fork(void) {
 
 static void after_fork(void) {
   drop_all();
+  if (_IO_list_unlock) _IO_list_unlock();
   end_fork();
 }
 
@@ -76,6 +85,7 @@ static void restart(struct patalloc_heap *heap) {
 
 static void after_fork_in_child(void) {
   drop_all();
+  if (_IO_list_resetlock) _IO_list_resetlock();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) restart(heap);
   reset_restart();
   disposition_restart();
