@@ -32,6 +32,12 @@ int main(void) {
 
 
 @pytest.mark.parametrize("language", ["c", "c++"])
+def test_every_module_is_installed() -> None:
+    listed = set(re.findall(r"'(src/patalloc/[^']+\.py)'", (ROOT / "meson.build").read_text()))
+    made = {str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.py")}
+    assert made == listed
+
+
 def test_c_programs_build_by_pkg_config(tmp_path: Path, language: str) -> None:
     (tmp_path / "main.c").write_text(
         PROGRAM.replace("= patalloc_m", "= (unsigned char *)patalloc_m").replace(
@@ -89,7 +95,8 @@ def test_the_interposers_symbols_and_no_others() -> None:
         "mallopt",
         "pthread_create",
         "thrd_create",
-        "mlockall", "prctl",
+        "mlockall",
+        "prctl",
         "munlockall",
         "sigaction",
         "__sigaction",

@@ -136,11 +136,13 @@ static uint32_t take_solo(struct arena *arena, struct refpage *refpage, unsigned
 }
 
 /* Where pages come tagged each block has a run of its own, as its neighbours have other tags; and
- * where address space has a limit, as a shared run takes more of it than there are blocks. */
+ * where address space has a limit, as a shared run takes more of it than there are blocks: while
+ * there are mappings to spare. */
 static uint32_t take_from_new_run(struct arena *arena, uint32_t granules, size_t size,
                                   size_t alignment) {
   size_t bytes = (size_t)granules << region.shift;
-  bool tagged = refpage_comes_tagged(arena->refpage), alone = region_ask_limit() || tagged;
+  bool tagged = refpage_comes_tagged(arena->refpage), limited = region_ask_limit();
+  bool alone = tagged || (limited && vmas_used < vmas_allowed() / 2);
   if (bytes > region_limit) return errno = ENOMEM, 0;
   struct refpage *refpage =
       tagged ? refpage_with_tag(arena->refpage, tag_choose(0)) : arena->refpage;

@@ -51,7 +51,7 @@ static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
 /* A file past the limit of files' sizes would end the process by SIGXFSZ (setrlimit(2)); where
  * address space has a limit, templates take little of it. */
 static bool is_too_long(const struct refpage *refpage, unsigned stage) {
-  enum { LIMIT_SHARE = 512, MEMORY_SHARE = 32 };
+  enum { LIMIT_SHARE = 2048, MEMORY_SHARE = 32 };
   static _Atomic size_t most;
   if (stage == STAGES) return true;
   if (refpage->kind != REFPAGE_MEMFD || refpage->stages[stage].template_) return false;

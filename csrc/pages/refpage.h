@@ -51,8 +51,8 @@ struct refpage {
 struct refpage *refpage_get(const struct options *options, struct pattern pattern);
 
 /* The same with tags; its siblings, which differ in the tag only, come from refpage_with_tag. */
-struct refpage *refpage_get_tagged(const struct options *options, struct pattern pattern);
-struct refpage *refpage_with_tag(const struct refpage *refpage, unsigned tag);
+RARE struct refpage *refpage_get_tagged(const struct options *options, struct pattern pattern);
+RARE struct refpage *refpage_with_tag(const struct refpage *refpage, unsigned tag);
 
 /* Anonymous zero pages: of calloc, and of blocks that are then memset. The tagged ones have tag 0
  * until other tags are stored. */

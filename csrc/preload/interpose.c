@@ -100,7 +100,7 @@ EXPORT void *realloc(void *pointer, size_t size) {
   return ours ? patalloc_realloc(ours, pointer, size) : next_primary.realloc(pointer, size);
 }
 
-EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
+RARE EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
   size_t total;
   if (__builtin_mul_overflow(count, size, &total)) return errno = ENOMEM, NULL;
   return realloc(pointer, total);
@@ -115,12 +115,12 @@ EXPORT void free(void *pointer) {
 }
 
 /* C23: the size is the caller's promise, which nothing here relies on. */
-EXPORT void free_sized(void *pointer, size_t size) {
+RARE EXPORT void free_sized(void *pointer, size_t size) {
   (void)size;
   free(pointer);
 }
 
-EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size) {
+RARE EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size) {
   (void)alignment, (void)size;
   free(pointer);
 }
@@ -148,11 +148,11 @@ EXPORT int posix_memalign(void **pointer, size_t alignment, size_t size) {
   return error;
 }
 
-EXPORT void *valloc(size_t size) {
+RARE EXPORT void *valloc(size_t size) {
   return aligned_alloc(os_page ? os_page : (size_t)getpagesize(), size);
 }
 
-EXPORT void *pvalloc(size_t size) {
+RARE EXPORT void *pvalloc(size_t size) {
   size_t page = (size_t)getpagesize();
   if (size > PTRDIFF_MAX) return errno = ENOMEM, NULL;
   return aligned_alloc(page, (size + page - 1) & ~(page - 1));

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import FrameType
@@ -103,7 +103,14 @@ def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Out
         OSError: the program can't be started.
         PreloadError: libpatalloc.so is missing.
     """
-    with tempfile.TemporaryDirectory(prefix="patalloc-") as directory:
+    with ExitStack() as stack:
+        try:
+            made = tempfile.TemporaryDirectory(prefix="patalloc-")
+            directory = stack.enter_context(made)
+        except FileNotFoundError:  # no place for files, or none may be written: nothing is gathered
+            process = subprocess.Popen(command, env=environment(config))
+            with _signals_for(process):
+                return Outcome(process.wait(), (), ())
         report = Path(directory) / "report"
         if config.report == "yes":
             config = attrs.evolve(config, report=str(report))
@@ -112,7 +119,10 @@ def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Out
         process = subprocess.Popen(command, env=environment(config))
         with _signals_for(process):
             status = process.wait()
-        found = [Stats.from_json(path.read_bytes()) for path in Path(directory).glob("stats.*")]
+        found = []
+        for path in Path(directory).glob("stats.*"):
+            with suppress(ValueError):  # cut short by a full disk, or a limit
+                found.append(Stats.from_json(path.read_bytes()))
         found.sort(key=lambda stats: (stats.pid != process.pid, stats.pid))
         written = report.read_text(errors="surrogateescape") if report.exists() else ""
         return Outcome(status, tuple(found), tuple(read_events(written)))

@@ -51,6 +51,23 @@ static void many_blocks(void) {
   printf("%d blocks of 10 MiB\n", fill(10 * MIB, MOST));
 }
 
+static void *nothing(void *unused) {
+  return unused;
+}
+
+/* More than there may be mappings; a mapping and a thread beside them. */
+static void many_small_blocks(void) {
+  enum { SIZE = 140000, COUNT = 100000 };
+  static char *blocks[COUNT];
+  pthread_t thread;
+  int made = 0;
+  set_limit(RLIMIT_AS, limit);
+  while (made < COUNT && (blocks[made] = malloc(SIZE))) made++;
+  bool has_thread = !pthread_create(&thread, NULL, nothing, NULL) && !pthread_join(thread, NULL);
+  while (made && !blocks[made - 1]) made--;
+  printf("%d blocks, %d thread\n", made, has_thread);
+}
+
 static void many_data(void) {
   set_limit(RLIMIT_DATA, limit);
   printf("%d blocks of 1 MiB\n", fill(MIB, MOST));
@@ -69,10 +86,6 @@ static void small_ones(void) {
   set_limit(RLIMIT_AS, limit);
   int blocks = fill(3 * MIB, MOST);
   printf("%d blocks, %d small ones\n", blocks, fill(100000, MOST));
-}
-
-static void *nothing(void *unused) {
-  return unused;
 }
 
 static void later(void) {
@@ -183,12 +196,19 @@ static const struct {
   const char *name;
   void (*function)(void);
 } cases[] = {
-    {"one_block", one_block},         {"many_blocks", many_blocks},
-    {"many_data", many_data},         {"idle", idle},
-    {"small_ones", small_ones},       {"later", later},
-    {"file_size", file_size},         {"committed", committed},
-    {"lock_current", lock_current},   {"lock_future", lock_future},
-    {"mappings", mappings},           {"descriptors", descriptors},
+    {"one_block", one_block},
+    {"many_blocks", many_blocks},
+    {"many_small_blocks", many_small_blocks},
+    {"many_data", many_data},
+    {"idle", idle},
+    {"small_ones", small_ones},
+    {"later", later},
+    {"file_size", file_size},
+    {"committed", committed},
+    {"lock_current", lock_current},
+    {"lock_future", lock_future},
+    {"mappings", mappings},
+    {"descriptors", descriptors},
     {"address_space", address_space},
 };
 

@@ -21,6 +21,7 @@ CASES = {
     "one_block 256": 0,
     "many_blocks 4096": 0.01,
     "many_blocks 512": 0.02,
+    "many_small_blocks 20000": 0,
     "many_data 1024": 0.01,
     "idle 4096": 0,
     "idle 256": 0,

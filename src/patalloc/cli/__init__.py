@@ -40,6 +40,8 @@ def main() -> None:
         patalloc(prog_name="patalloc")
     except (OptionError, PreloadError) as error:
         sys.exit(_complain(str(error)))
+    except OSError as error:  # of what is printed: a full disk
+        sys.exit(_complain(str(error)) - 1)
 
 
 def _complain(message: str) -> int:

@@ -1,5 +1,6 @@
 """Tables on terminals, and the same in columns for what reads a pipe."""
 
+from io import StringIO
 from typing import IO
 
 from rich.console import Console
@@ -19,8 +20,11 @@ def table(*columns: str) -> Table:
 def show(shown: Table, stream: IO[str]) -> None:
     """Print it: with lines around it on a terminal, one row a line elsewhere."""
     console = Console(file=stream, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=stream, highlight=False, width=_WIDE)
-        shown.box = None
-        shown.pad_edge = False
-    console.print(shown)
+    if console.is_terminal:
+        console.print(shown)
+        return
+    shown.box = None
+    shown.pad_edge = False
+    lines = StringIO()
+    Console(file=lines, highlight=False, width=_WIDE).print(shown)
+    stream.writelines(f"{line.rstrip()}\n" for line in lines.getvalue().splitlines())
