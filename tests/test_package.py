@@ -32,12 +32,6 @@ int main(void) {
 
 
 @pytest.mark.parametrize("language", ["c", "c++"])
-def test_every_module_is_installed() -> None:
-    listed = set(re.findall(r"'(src/patalloc/[^']+\.py)'", (ROOT / "meson.build").read_text()))
-    made = {str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.py")}
-    assert made == listed
-
-
 def test_c_programs_build_by_pkg_config(tmp_path: Path, language: str) -> None:
     (tmp_path / "main.c").write_text(
         PROGRAM.replace("= patalloc_m", "= (unsigned char *)patalloc_m").replace(
@@ -160,3 +154,9 @@ def test_what_every_process_runs_lies_in_the_first_64_kib() -> None:
     found = re.findall(r"\] (\.text|\.rodata) +\w+ +(\w+) \w+ (\w+)", sections)
     assert len(found) == 2
     assert max(int(start, 16) + int(size, 16) for _, start, size in found) <= 64 * 1024
+
+
+def test_every_module_is_installed() -> None:
+    listed = set(re.findall(r"'(src/patalloc/[^']+\.py)'", (ROOT / "meson.build").read_text()))
+    made = {str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.py")}
+    assert made == listed

@@ -3,6 +3,7 @@
 
 #include "blocks/reset.h"
 #include "os/memory.h"
+#include "os/sandbox.h"
 #include "watch/disposition.h"
 #include "watch/history.h"
 
@@ -88,6 +89,7 @@ static void after_fork_in_child(void) {
   if (_IO_list_resetlock) _IO_list_resetlock();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) restart(heap);
   reset_restart();
+  os_forget_calls();
   disposition_restart();
   os_set_locking(OS_LOCKS_NOTHING); /* fork(2): locks are not inherited */
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)

@@ -95,11 +95,13 @@ void os_apart(void (*function)(void *context), void *context) {
   struct errand errand = {.function = function, .context = context};
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof all);
   apart = true;
-  if (!os_is_alone() && !os_is_sandboxed()) run_apart(&errand);
+  bool calls = os_may_call();
+  if (calls && !os_is_alone()) run_apart(&errand);
   if (!errand.done) {
     function(context);
     errand.error = errno;
   }
+  if (calls) os_called();
   apart = false;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
   errno = errand.error;

@@ -125,8 +125,10 @@ enum os_locking os_locking(void) {
 static bool lock_as_told(uintptr_t address, size_t size) {
   enum { ON_FAULT = 1 }; /* MLOCK_ONFAULT */
   int told = locking;
-  return told == OS_LOCKS_NOTHING || os_is_sandboxed() ||
-         syscall(SYS_mlock2, address, size, told == OS_LOCKS_ALL ? 0 : ON_FAULT) == 0;
+  if (told == OS_LOCKS_NOTHING || !os_may_call()) return true;
+  bool locked = !syscall(SYS_mlock2, address, size, told == OS_LOCKS_ALL ? 0 : ON_FAULT);
+  os_called();
+  return locked;
 }
 
 /* Linux 5.13: of a private file mapping, the old place keeps its mapping and loses only the pages
@@ -200,9 +202,11 @@ bool os_advise_all(const struct os_range *ranges, unsigned count, int advice) {
     vector[i] = (struct iovec){(void *)ranges[i].start, ranges[i].size};
     sum += ranges[i].size;
   }
-  if (os_is_sandboxed()) return errno = EPERM, false;
   if (os_refuses("process_madvise")) return false;
-  return syscall(SYS_process_madvise, PIDFD_SELF, vector, count, advice, 0) == (ssize_t)sum;
+  if (!os_may_call()) return errno = EPERM, false;
+  ssize_t done = syscall(SYS_process_madvise, PIDFD_SELF, vector, count, advice, 0);
+  os_called();
+  return done == (ssize_t)sum;
 }
 
 bool os_reset(uintptr_t address, size_t size) {

@@ -22,7 +22,9 @@ void os_thread_name(char name[OS_NAME]) {
 }
 
 void os_yield(void) {
-  if (!os_is_sandboxed()) syscall(SYS_sched_yield);
+  if (!os_may_call()) return;
+  syscall(SYS_sched_yield);
+  os_called();
 }
 
 uint32_t os_milliseconds(void) {

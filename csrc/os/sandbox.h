@@ -7,7 +7,16 @@
 
 #include "os/os.h"
 
+/* Waits for the calls of other threads that have begun. */
 RARE void os_enter_sandbox(void);
 bool os_is_sandboxed(void);
+
+/* Before such a call, or many, and after it; false where it must not be made: then nothing follows.
+ */
+bool os_may_call(void);
+void os_called(void);
+
+/* For the child of a fork, whose other threads are gone. */
+RARE void os_forget_calls(void);
 
 #endif

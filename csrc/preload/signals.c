@@ -47,25 +47,25 @@ EXPORT handler_function *signal(int number, handler_function *handler) {
   return set_handler(number, handler, SA_RESTART, "signal");
 }
 
-EXPORT handler_function *bsd_signal(int number, handler_function *handler) {
+RARE EXPORT handler_function *bsd_signal(int number, handler_function *handler) {
   return signal(number, handler);
 }
 
-EXPORT handler_function *ssignal(int number, handler_function *handler) {
+RARE EXPORT handler_function *ssignal(int number, handler_function *handler) {
   return signal(number, handler);
 }
 
-EXPORT handler_function *__sysv_signal(int number, handler_function *handler) {
+RARE EXPORT handler_function *__sysv_signal(int number, handler_function *handler) {
   return set_handler(number, handler, SA_RESETHAND | SA_NODEFER, "__sysv_signal");
 }
 
-EXPORT handler_function *sysv_signal(int number, handler_function *handler) {
+RARE EXPORT handler_function *sysv_signal(int number, handler_function *handler) {
   return __sysv_signal(number, handler);
 }
 
 /* Also takes the signal out of the thread's mask or, for SIG_HOLD, only puts it there (sigset(3)).
  */
-EXPORT handler_function *sigset(int number, handler_function *handler) {
+RARE EXPORT handler_function *sigset(int number, handler_function *handler) {
   struct sigaction before;
   handler_function *(*next)(int, handler_function *);
   *(void **)&next = next_symbol("sigset");

@@ -22,8 +22,8 @@ def main() -> int:
     for (case, bare, under), is_good in zip(rows, good, strict=True):
         table.add_row(case, bare.strip(), under.strip(), "yes" if is_good else "NO")
     table.caption = (
-        "A number behind a name is a limit in MiB: RLIMIT_DATA of many_data, else RLIMIT_AS. As good "
-        "is what is within 2 %, for the library's own 2 MiB and its tables."
+        "A number behind a name is a limit in MiB: RLIMIT_DATA of many_data, else RLIMIT_AS. "
+        "As good is what is within 2 %, for the library's own 2 MiB and its tables."
     )
     Console().print(table)
     return not all(good)
