@@ -1,5 +1,6 @@
 /* sigaction(2) and its kin, in front of the C library's: for signals whose handler is ours
  * (watch/disposition.h) the program's is noted, and called by ours. */
+#include "base/rare.h"
 #include "patalloc.h"
 #include "preload/next.h"
 #include "watch/disposition.h"
