@@ -70,16 +70,35 @@ unsigned arena_bin(const struct arena *arena, size_t size) {
   return capacity_bin(arena_granules_for(arena, page_up(size)));
 }
 
+/* Where the guard behind a block begins that lies where this one does. */
+static uintptr_t end_for_block(const struct arena *arena, const struct run *run, uint32_t granule) {
+  if (run_is_solo(run)) return run->end;
+  uint32_t slots = (granule - run->first) / run->slot + 1;
+  return granule_address(run->first + slots * run->slot) - arena_guard_bytes(arena);
+}
+
+/* Whether a block of that alignment, if it is more than a page, can lie there with a guard at its
+ * end. */
+static bool can_be_aligned(const struct arena *arena, uint32_t granule, size_t size,
+                           size_t alignment) {
+  if (alignment <= os_page) return true;
+  const struct run *run = block_run(granule);
+  uintptr_t start = end_for_block(arena, run, granule) - page_up(size);
+  return !(start & (alignment - 1)) && (!run_is_solo(run) || start >= run->start);
+}
+
 /* A freed block with the capacity wanted or, rather than none, up to an eighth more: one of the
  * first few of each bin. */
-static uint32_t find_near(const struct arena *arena, uint32_t granules, bool kept_only) {
+static uint32_t find_near(const struct arena *arena, uint32_t granules, size_t size,
+                          size_t alignment, bool kept_only) {
   enum { PROBES = 4 };
   uint32_t most = granules + granules / 8;
   for (unsigned bin = capacity_bin(granules); bin <= capacity_bin(most); bin++) {
     int probes = PROBES;
     for (uint32_t at = arena->bins[bin]; at && probes--; at = region.table[at].next) {
       uint32_t capacity = capacity_of(arena, block_run(at));
-      if (capacity >= granules && capacity <= most && (!kept_only || region.table[at].kept))
+      if (capacity >= granules && capacity <= most && (!kept_only || region.table[at].kept) &&
+          can_be_aligned(arena, at, size, alignment))
         return at;
     }
   }
@@ -87,24 +106,28 @@ static uint32_t find_near(const struct arena *arena, uint32_t granules, bool kep
 }
 
 /* One of as many pages, the guards of which are where they are to be. */
-static uint32_t find_same(const struct arena *arena, uint32_t granules, size_t size) {
+static uint32_t find_same(const struct arena *arena, uint32_t granules, size_t size,
+                          size_t alignment) {
   int probes = SAME_PROBES;
   for (uint32_t at = arena->bins[capacity_bin(granules)]; at && probes--;
        at = region.table[at].next)
-    if (block_end(at) - block_pages(at) == page_up(size)) return at;
+    if (block_end(at) - block_pages(at) == page_up(size) &&
+        can_be_aligned(arena, at, size, alignment))
+      return at;
   return 0;
 }
 
 /* Where few pages of blocks are written, a fault more for each that lies elsewhere in the next
  * block and the guards' moving would cost more than all else does. So blocks of other sizes are
  * left for requests of theirs: as long as what lies waiting takes little of page tables. */
-static uint32_t find_freed(const struct arena *arena, size_t size, enum taking taking) {
+static uint32_t find_freed(const struct arena *arena, size_t size, size_t alignment,
+                           enum taking taking) {
   enum { WAITING_MOST = 1024 };
   uint32_t granules = arena_granules_for(arena, page_up(size));
-  uint32_t same = taking == TAKE_SAME ? find_same(arena, granules, size) : 0;
+  uint32_t same = taking == TAKE_SAME ? find_same(arena, granules, size, alignment) : 0;
   bool waits = arena->freed < WAITING_MOST && region_limit == SIZE_MAX;
   if (same || (taking == TAKE_SAME && waits)) return same;
-  return find_near(arena, granules, taking == TAKE_KEPT);
+  return find_near(arena, granules, size, alignment, taking == TAKE_KEPT);
 }
 
 /* Kept pages */
@@ -330,12 +353,6 @@ static bool move_front(struct arena *arena, struct run *run, uint32_t granule, u
   return start >= before || guard_remove(run, start, before);
 }
 
-static uintptr_t end_for_block(const struct arena *arena, const struct run *run, uint32_t granule) {
-  if (run_is_solo(run)) return run->end;
-  uint32_t slots = (granule - run->first) / run->slot + 1;
-  return granule_address(run->first + slots * run->slot) - arena_guard_bytes(arena);
-}
-
 /* Moves the guards of a freed block so that they fit another in its place; those that it left are
  * where they are to be where this one has as many pages. */
 static uint32_t fit(struct arena *arena, uint32_t granule, size_t size, size_t alignment) {
@@ -367,10 +384,9 @@ static uint32_t fit_or_give_up(struct arena *arena, uint32_t granule, size_t siz
 uint32_t arena_take_freed(struct arena *arena, size_t size, size_t alignment, enum taking taking,
                           uint32_t *kept) {
   *kept = 0;
-  if (alignment > os_page) return 0;
   arena->frees_in_a_row = 0;
   lock_take(&arena->lock);
-  uint32_t granule = find_freed(arena, size, taking);
+  uint32_t granule = find_freed(arena, size, alignment, taking);
   if (granule) take_off(arena, granule, kept);
   lock_drop(&arena->lock);
   if (!granule) return 0;

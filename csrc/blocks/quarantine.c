@@ -38,7 +38,9 @@ bool quarantine_take(struct quarantine *quarantine, uint32_t granule,
   return true;
 }
 
+/* With one block, where there is to be no quarantine any more. */
 static bool is_full(const struct quarantine *quarantine, const struct options *options) {
+  if (options->on_free != ON_FREE_QUARANTINE) return quarantine->blocks;
   size_t most = options->quarantine_size;
   if (most > region_size() / 4) most = region_size() / 4;
   return quarantine->blocks > options->quarantine_blocks || quarantine->bytes > most;

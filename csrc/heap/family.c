@@ -27,8 +27,10 @@ void *patalloc_calloc(patalloc_heap *heap, size_t count, size_t size) {
 
 void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size) {
   if (!alignment || alignment & (alignment - 1)) return errno = EINVAL, NULL;
-  if (heap_is_large(heap, size))
-    return allocate_large(heap, (struct request){.size = size, .alignment = alignment});
+  /* A small one at a large alignment, too: the primary's would be filled to where the next could
+   * be. */
+  if (heap_is_large(heap, size) || heap_is_large(heap, alignment))
+    return allocate_large(heap, (struct request){.size = size + !size, .alignment = alignment});
   return heap->small->aligned(heap, alignment, size);
 }
 

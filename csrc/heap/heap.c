@@ -115,8 +115,10 @@ void heap_tick(struct patalloc_heap *heap) {
 /* Blocks */
 
 size_t heap_usable_size(const struct patalloc_heap *heap, uint32_t granule) {
-  bool checked = slack_checks(&heap->options, SLACK_LARGE);
-  return checked ? region.table[granule].size : tag_usable_size(granule);
+  const struct granule *block = &region.table[granule];
+  /* What is behind zeros gets the pattern when they grow, so that it is not to be used before. */
+  bool exact = block->fill == BLOCK_ZERO || slack_checks(&heap->options, SLACK_LARGE);
+  return exact ? block->size : tag_usable_size(granule);
 }
 
 static void count_range(void *count, uintptr_t from, uintptr_t to) {

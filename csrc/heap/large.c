@@ -152,11 +152,17 @@ static void give_from_quarantine(uint32_t granule) {
   (run_is_solo(block_run(granule)) ? arena_retire : arena_give)(arena, granule, 0);
 }
 
+void large_drain(struct patalloc_heap *heap) {
+  uint32_t granule;
+  while ((granule = quarantine_release(&heap->quarantine, &heap->options)))
+    give_from_quarantine(granule);
+}
+
 bool large_quarantine(struct patalloc_heap *heap, uint32_t granule) {
   const struct options *options = &heap->options;
   if (options->on_free != ON_FREE_QUARANTINE) return false;
   if (!quarantine_take(&heap->quarantine, granule, options)) return false;
-  while ((granule = quarantine_release(&heap->quarantine, options))) give_from_quarantine(granule);
+  large_drain(heap);
   return true;
 }
 

@@ -44,6 +44,9 @@ void large_give_up(struct patalloc_heap *heap, uint32_t granule);
 /* Puts a block in quarantine, where free does; false: it is as it was. */
 RARE bool large_quarantine(struct patalloc_heap *heap, uint32_t granule);
 
+/* Gives back what the quarantine need not hold, by the options. */
+RARE void large_drain(struct patalloc_heap *heap);
+
 /* Whether a block's pages come tagged, and gives such a one back: stale pointers fault from here
  * on.
  */

@@ -1,6 +1,7 @@
 /* Heaps: start, end, and changes in between (see patalloc.h). */
 #include "heap/facts.h"
 #include "heap/fork.h"
+#include "heap/large.h"
 #include "heap/paths.h"
 #include "heap/sandbox.h"
 #include "os/init.h"
@@ -34,6 +35,7 @@ RARE int patalloc_configure(patalloc_heap *heap, const char *options, char *comp
   bool good = options_change(&heap->options, options, &text);
   if (good) paths_choose_small(heap);
   lock_drop(&heap->lock);
+  if (good) large_drain(heap);
   return good ? 0 : (errno = EINVAL, -1);
 }
 

@@ -140,12 +140,10 @@ EXPORT void *memalign(size_t alignment, size_t size) {
 
 EXPORT int posix_memalign(void **pointer, size_t alignment, size_t size) {
   if (alignment % sizeof(void *) || !alignment || alignment & (alignment - 1)) return EINVAL;
-  int before = errno;
   void *allocated = aligned_alloc(alignment, size);
-  int error = allocated ? 0 : errno;
-  errno = before;
-  if (allocated) *pointer = allocated;
-  return error;
+  if (!allocated) return errno; /* which glibc sets as well */
+  *pointer = allocated;
+  return 0;
 }
 
 RARE EXPORT void *valloc(size_t size) {

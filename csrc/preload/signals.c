@@ -37,6 +37,7 @@ typedef void handler_function(int);
 static handler_function *set_handler(int number, handler_function *handler, int flags,
                                      const char *name) {
   struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, before;
+  if (handler == SIG_ERR) return errno = EINVAL, SIG_ERR; /* as the C library has it */
   if (!(flags & SA_NODEFER)) sigaddset(&action.sa_mask, number);
   if (disposition_action(number, &action, &before)) return before.sa_handler;
   handler_function *(*next)(int, handler_function *);

@@ -126,3 +126,12 @@ def test_reset_keeps_no_pages() -> None:
             assert block.info
             assert block.info.dirty_pages == 0
         assert (heap.stats().frees_kept, heap.stats().bytes_retained) == (0, 0)
+
+
+def test_a_quarantine_that_is_not_wanted_any_more_drains() -> None:
+    with Heap(on_free="quarantine") as heap:
+        for _ in range(20):
+            heap.malloc(1 << 20).free()
+        assert heap.stats().bytes_quarantined >= 20 << 20
+        heap.configure(on_free="retain")
+        assert heap.stats().bytes_quarantined == 0

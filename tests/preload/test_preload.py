@@ -52,6 +52,11 @@ def test_descriptors_are_the_programs(build: Build, options: str) -> None:
     assert_passes(preloaded([build("stolen")], options))
 
 
+@pytest.mark.parametrize("options", ["", "report=yes", "fill=memset", "without=guard_regions"])
+def test_promises_are_kept(build: Build, options: str) -> None:
+    assert_passes(preloaded([build("promises")], options))
+
+
 @pytest.mark.parametrize("options", ["", "threshold=4K", "report=yes:stacks=8"])
 def test_fork_waits_for_streams_first(build: Build, tmp_path: Path, options: str) -> None:
     assert_passes(preloaded([build("streams"), tmp_path / "lines"], options))
