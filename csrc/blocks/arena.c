@@ -79,9 +79,8 @@ static uintptr_t end_for_block(const struct arena *arena, const struct run *run,
 
 /* Whether a block of that alignment, if it is more than a page, can lie there with a guard at its
  * end. */
-static bool can_be_aligned(const struct arena *arena, uint32_t granule, size_t size,
-                           size_t alignment) {
-  if (alignment <= os_page) return true;
+RARE static bool can_be_aligned(const struct arena *arena, uint32_t granule, size_t size,
+                                size_t alignment) {
   const struct run *run = block_run(granule);
   uintptr_t start = end_for_block(arena, run, granule) - page_up(size);
   return !(start & (alignment - 1)) && (!run_is_solo(run) || start >= run->start);
@@ -98,7 +97,7 @@ static uint32_t find_near(const struct arena *arena, uint32_t granules, size_t s
     for (uint32_t at = arena->bins[bin]; at && probes--; at = region.table[at].next) {
       uint32_t capacity = capacity_of(arena, block_run(at));
       if (capacity >= granules && capacity <= most && (!kept_only || region.table[at].kept) &&
-          can_be_aligned(arena, at, size, alignment))
+          (alignment <= os_page || can_be_aligned(arena, at, size, alignment)))
         return at;
     }
   }
@@ -112,7 +111,7 @@ static uint32_t find_same(const struct arena *arena, uint32_t granules, size_t s
   for (uint32_t at = arena->bins[capacity_bin(granules)]; at && probes--;
        at = region.table[at].next)
     if (block_end(at) - block_pages(at) == page_up(size) &&
-        can_be_aligned(arena, at, size, alignment))
+        (alignment <= os_page || can_be_aligned(arena, at, size, alignment)))
       return at;
   return 0;
 }
@@ -345,7 +344,8 @@ static bool keeps_front(const struct arena *arena, const struct run *run, uintpt
          os_uses(arena->options, OS_GUARD_REGIONS);
 }
 
-static bool move_front(struct arena *arena, struct run *run, uint32_t granule, uintptr_t start) {
+RARE static bool move_front(struct arena *arena, struct run *run, uint32_t granule,
+                            uintptr_t start) {
   uintptr_t before = block_pages(granule);
   if (run_is_solo(run) && !keeps_front(arena, run, start))
     return guard_remove(run, run->start, before) && run_fit(run, start, arena_guard_bytes(arena));

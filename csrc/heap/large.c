@@ -3,6 +3,7 @@
 
 #include "blocks/place.h"
 #include "blocks/tag.h"
+#include "heap/altered.h"
 #include "heap/fork.h"
 #include "heap/primary.h"
 #include "os/features.h"
@@ -176,13 +177,17 @@ static void count_dirty(struct patalloc_heap *heap, uint32_t granule) {
 
 void large_give_up(struct patalloc_heap *heap, uint32_t granule) {
   size_t size = region.table[granule].size;
+  bool sound = !altered_is(granule) || altered_restore(granule);
   fork_expect();
   history_freed(&heap->watch, granule);
   count_dirty(heap, granule);
   usage_subtract(&heap->usage, 1, size);
   stats_add(heap_stats(heap), STAT_FREES, 1);
   primary.large_freed(size);
-  if (!large_quarantine(heap, granule)) heap->blocks->give(heap, granule);
+  if (!sound)
+    arena_retire(block_arena(granule), granule, 0);
+  else if (!large_quarantine(heap, granule))
+    heap->blocks->give(heap, granule);
 }
 
 /* The family */
@@ -245,7 +250,7 @@ void large_free(struct patalloc_heap *heap, void *pointer) {
   int error = errno;
   uint32_t granule = large_claim(heap, "free", pointer);
   if (granule) {
-    slack_check(&heap->watch, "free", granule);
+    if (!altered_is(granule)) slack_check(&heap->watch, "free", granule);
     large_give_up(heap, granule);
   } else if (block_is_foreign(pointer)) {
     heap->small->free(heap, pointer);

@@ -3,6 +3,7 @@
 
 #include "blocks/resize.h"
 #include "blocks/tag.h"
+#include "heap/altered.h"
 #include "heap/fork.h"
 #include "heap/large.h"
 #include "pages/fill.h"
@@ -111,7 +112,10 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
   retain_count_all(target);
   history_allocated(&heap->watch, target);
   history_freed(&heap->watch, granule);
+  bool altered = altered_is(granule), sound = !altered || altered_restore(granule);
+  if (altered && moved) region.table[target].kept = GRANULE_ALTERED;
   void *pointer = block_hand_out(target);
+  if (!sound && run_is_solo(run)) return arena_retire(run->arena, granule, 0), pointer;
   if (large_quarantine(heap, granule)) return pointer;
   if (large_comes_tagged(granule)) return large_give_retagged(granule), pointer;
   run_reset(run, start, end - start, &heap->options);
@@ -121,7 +125,8 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
 
 void *realloc_resize(struct patalloc_heap *heap, uint32_t granule, size_t size) {
   size_t have = block_end(granule) - block_address(granule);
-  if (size <= have) return heap_is_large(heap, size) ? resize_within(heap, granule, size) : NULL;
+  if (!heap_is_large(heap, size)) return NULL; /* one at a large alignment may grow, and be small */
+  if (size <= have) return resize_within(heap, granule, size);
   if (size > region_size()) return NULL;
   struct arena *arena = arena_for_growth(heap, granule);
   void *grown = arena == block_arena(granule) ? grow_in_place(heap, granule, size) : NULL;
@@ -160,7 +165,7 @@ void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t size) {
   uint32_t granule = large_claim(heap, "realloc", pointer);
   if (!granule && block_is_foreign(pointer)) return realloc_small(heap, pointer, size);
   if (!granule) return errno = EINVAL, NULL;
-  slack_check(&heap->watch, "realloc", granule);
+  if (!altered_is(granule)) slack_check(&heap->watch, "realloc", granule);
   if (!size) return large_give_up(heap, granule), NULL;
   void *resized = heap->blocks->resize(heap, granule, size);
   return resized ? resized : copy(heap, granule, pointer, size);

@@ -4,6 +4,8 @@
 #include "os/call.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 bool os_guard_install(uintptr_t address, size_t size) {
   return os_advise(address, size, MADV_GUARD_INSTALL);
@@ -19,5 +21,5 @@ bool os_guard_install_all(const struct os_range *ranges, unsigned count) {
 
 bool os_protect(uintptr_t address, size_t size, bool accessible) {
   if (os_refuses("mprotect")) return false;
-  return mprotect((void *)address, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+  return syscall(SYS_mprotect, address, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
 }

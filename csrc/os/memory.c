@@ -76,7 +76,7 @@ void os_unmap(void *address, size_t size) {
 
 bool os_commit(uintptr_t address, size_t size) {
   if (os_refuses("mprotect")) return false;
-  return mprotect((void *)address, size, PROT_READ | PROT_WRITE) == 0;
+  return syscall(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
 static int accessible(bool tagged) {
@@ -192,7 +192,7 @@ bool os_is_readable(uintptr_t address) {
 
 bool os_advise(uintptr_t address, size_t size, int advice) {
   if (os_refuses("madvise")) return false;
-  return madvise((void *)address, size, advice) == 0;
+  return syscall(SYS_madvise, address, size, advice) == 0;
 }
 
 bool os_advise_all(const struct os_range *ranges, unsigned count, int advice) {

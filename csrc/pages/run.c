@@ -73,7 +73,7 @@ void run_count_vmas(struct run *run) {
   set_vmas(run, (uint32_t)spans);
 }
 
-static bool map_spans(struct run *run, uintptr_t from, uintptr_t to) {
+static bool map_spans(const struct run *run, uintptr_t from, uintptr_t to) {
   if (run->refpage->kind == REFPAGE_ZERO || run->refpage->kind == REFPAGE_UFFD)
     return refpage_map(run->refpage, run->stage, from, to - from, 0);
   size_t span = refpage_span(run->refpage, run->stage);
@@ -309,6 +309,10 @@ void run_shorten(struct run *run, uintptr_t end) {
   if (boundary >= run->end || !region_drop(boundary, run->end)) return;
   run->end = boundary;
   run_count_vmas(run);
+}
+
+bool run_map_again(const struct run *run, uintptr_t from, uintptr_t to) {
+  return map_spans(run, from, to);
 }
 
 bool run_change_refpage(struct run *run, struct refpage *refpage) {

@@ -91,6 +91,9 @@ RARE bool run_change_refpage(struct run *run, struct refpage *refpage);
  * where the kernel refuses: some may be mapped from it. */
 RARE bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage);
 
+/* Maps whole pages of the run anew, as they were made. False where the kernel refuses. */
+RARE bool run_map_again(const struct run *run, uintptr_t from, uintptr_t to);
+
 /* Moves the pages of [from, from + size) to the start of what `target` maps, span by span: by
  * mremap(2) if *moved, else, or where that fails (*moved is false then), by copying those that
  * differ from the pattern. False where neither can be done: all content is where it was. */

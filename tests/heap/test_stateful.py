@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 from conftest import FALLBACKS
 from patalloc import Block, Config, Heap
 
+THRESHOLD = 131072
 SIZES = st.one_of(
     st.integers(0, 4000),
     st.integers(131072 - 50, 131072 + 50),
@@ -34,6 +35,7 @@ class HeapMachine(RuleBasedStateMachine):
         super().__init__()
         self.heap = Heap(self.config)
         self.live: dict[Block, bytearray] = {}
+        self.aligned: set[Block] = set()  # at alignments that make blocks of small requests, too
 
     def hold(self, block: Block, content: bytearray) -> Block:
         assert bytes(block) == content
@@ -54,6 +56,8 @@ class HeapMachine(RuleBasedStateMachine):
     def aligned_alloc(self, size: int, exponent: int) -> Block:
         block = self.heap.aligned_alloc(1 << exponent, size)
         assert block.address % (1 << exponent) == 0
+        if 1 << exponent >= THRESHOLD:
+            self.aligned.add(block)
         return self.hold(block, bytearray(b"\xab") * size)
 
     @rule(block=blocks, seed=st.integers(0, 2**32))
@@ -85,7 +89,11 @@ class HeapMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts(self) -> None:
-        large = [len(content) for content in self.live.values() if len(content) >= 131072]
+        large = [
+            max(len(content), 1)
+            for block, content in self.live.items()
+            if len(content) >= THRESHOLD or block in self.aligned
+        ]
         stats = self.heap.stats()
         assert (stats.blocks_live, stats.bytes_live) == (len(large), sum(large))
 

@@ -52,6 +52,21 @@ def test_descriptors_are_the_programs(build: Build, options: str) -> None:
     assert_passes(preloaded([build("stolen")], options))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "report=yes:slack_check=large",
+        "fill=memset",
+        "without=guard_regions",
+        "on_free=quarantine:quarantine_blocks=3",
+        "without=mremap_dontunmap",
+    ],
+)
+def test_what_is_done_to_a_block_ends_with_it(build: Build, options: str) -> None:
+    assert_passes(preloaded([build("altered")], options))
+
+
 @pytest.mark.parametrize("options", ["", "report=yes", "fill=memset", "without=guard_regions"])
 def test_promises_are_kept(build: Build, options: str) -> None:
     assert_passes(preloaded([build("promises")], options))
