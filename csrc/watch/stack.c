@@ -395,9 +395,19 @@ uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity) {
   return 1 + atomic_fetch_add_explicit(&recorded->allocations, 1, memory_order_relaxed);
 }
 
+/* A number may come from memory that the program overwrites: one that no stack was recorded by is
+ * none. */
+static bool is_recorded(uint32_t number) {
+  size_t at = (size_t)number * UNIT;
+  if (!table || at < sizeof *table || at >= sizeof *table + table->used) return false;
+  uint32_t found = table->buckets[stack_at(table, number)->hash % BUCKETS];
+  while (found && found != number) found = stack_at(table, found)->next;
+  return found;
+}
+
 void stack_find(uint32_t number, struct stack *stack) {
   stack->count = 0;
-  if (!number) return;
+  if (!number || !is_recorded(number)) return;
   const struct recorded *recorded = stack_at(table, number);
   for (; stack->count < recorded->count; stack->count++)
     stack->frames[stack->count] = recorded->frames[stack->count];

@@ -1,19 +1,25 @@
 /* Tails (see tail.h). */
 #include "watch/tail.h"
 
+#include "os/process.h"
 #include "watch/event.h"
 #include "watch/fault.h"
 #include "watch/recover.h"
 #include "watch/report.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static struct tail *tail_of(const struct watch *watch, void *pointer) {
   return (struct tail *)((char *)pointer + watch->usable_size(pointer) - sizeof(struct tail));
 }
 
+/* With a number that the program does not know. */
 static uint32_t mix(uint64_t value) {
-  return (uint32_t)(value * 0x9e3779b97f4a7c15 >> 32);
+  static _Atomic uint64_t key;
+  uint64_t none = 0;
+  if (!key) atomic_compare_exchange_strong(&key, &none, os_random() | 1);
+  return (uint32_t)((value ^ key) * 0x9e3779b97f4a7c15 >> 32);
 }
 
 static uint32_t check_of(const void *pointer, const struct tail *tail) {
@@ -47,7 +53,7 @@ struct tail_look {
   struct slack_part part; /* that was overwritten, if it is not */
 };
 
-/* Where the tail itself is overwritten the block's size is lost. */
+/* Where the tail itself is overwritten the block's size is lost, and who allocated it. */
 static void read_tail(void *context) {
   struct tail_look *look = context;
   struct tail *tail = &look->tail;
@@ -57,6 +63,7 @@ static void read_tail(void *context) {
   if (tail->check != check_of(look->pointer, tail)) {
     look->part = (struct slack_part){look->tail_start, look->tail_start + sizeof *tail};
     tail->size = UINT64_MAX;
+    if (!look->freed) tail->stack = 0;
     return;
   }
   uintptr_t end = (uintptr_t)look->pointer + tail->size;

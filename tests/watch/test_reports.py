@@ -342,3 +342,11 @@ ctypes.memset(block.address + (1 << 20), 1, 1)
     assert event.block
     assert event.block.allocated
     assert event.block.allocated.stack
+
+
+@pytest.mark.parametrize("value", ["0x41", "0xff", "0", "1", "0x7f"])
+@pytest.mark.parametrize("count", ["1", "8", "12", "16", "24"])
+def test_nothing_that_is_overwritten_is_believed(build: Build, value: str, count: str) -> None:
+    options = "report=yes:slack_check=all:stacks=8:on_error=continue"
+    said = preloaded([build("overwrite"), value, count], options).stderr
+    assert said.startswith("patalloc: heap-buffer-overflow: found by free: write ")
