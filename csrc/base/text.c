@@ -31,11 +31,41 @@ void text_hex(struct text *text, uint64_t value, unsigned digits) {
   text_number(text, value, 16, digits);
 }
 
-/* Bytes from 0x80 on are what they are: UTF-8, if the system's names are. */
+/* Bytes of the character that begins there, if it is one (RFC 3629): 1 to 4; 0 for none. */
+RARE static size_t character_length(const unsigned char *bytes, size_t length) {
+  static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  unsigned char first = bytes[0];
+  size_t count = first < 0x80       ? 1
+                 : first >> 5 == 6  ? 2
+                 : first >> 4 == 14 ? 3
+                 : first >> 3 == 30 ? 4
+                                    : 0;
+  if (count < 2 || count > length) return count == 1;
+  uint32_t code = first & (0x7fu >> count);
+  for (size_t i = 1; i < count; i++) {
+    if (bytes[i] >> 6 != 2) return 0;
+    code = code << 6 | (bytes[i] & 0x3f);
+  }
+  return code >= least[count] && code < 0x110000 && code >> 11 != 27 ? count : 0;
+}
+
+/* A byte that is in no character of UTF-8 is escaped as a lone surrogate, which is how Python has
+ * such names (PEP 383). */
 void text_quoted(struct text *text, const char *string, size_t length) {
   text_string(text, "\"");
   for (size_t i = 0; i < length; i++) {
     unsigned char c = (unsigned char)string[i];
+    size_t count = character_length((const unsigned char *)string + i, length - i);
+    if (count > 1) {
+      text_span(text, &string[i], count);
+      i += count - 1;
+      continue;
+    }
+    if (!count) {
+      text_string(text, "\\udc");
+      text_number(text, c, 16, 2);
+      continue;
+    }
     if (c < 0x20) {
       text_string(text, "\\u00");
       text_span(text, c < 0x10 ? "0" : "1", 1);

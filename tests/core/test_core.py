@@ -1,6 +1,8 @@
 """The core alone: under sanitizers, and with every system call failing."""
 
+import json
 import os
+import random
 import subprocess
 
 import pytest
@@ -90,3 +92,17 @@ def test_races_that_have_time_to_happen(
 
 def test_figures_in_the_kernels_texts(build: Build) -> None:
     run(build("figures", *ADDRESS, core=True))
+
+
+def test_names_of_any_bytes_are_json(build: Build) -> None:
+    """What is no UTF-8 comes back as os.fsdecode has it."""
+    chance = random.Random(1)  # noqa: S311 (no cryptography)
+    some = "é€😀\ud800".encode("utf-8", "surrogatepass") + b'\xc0\x80\xf4\x90\x80\x80\xff"\\\n\x7fa'
+    names = [
+        bytes(chance.choice(some) for _ in range(chance.randrange(20))) for _ in range(2000)
+    ] + ["naïve/文件".encode(), bytes(range(256))]
+    program = build("quoted", core=True)
+    lines = "\n".join(name.hex() for name in names) + "\n"
+    said = subprocess.run([program], input=lines.encode(), capture_output=True, check=True).stdout
+    found = [json.loads(line.decode()) for line in said.splitlines()]
+    assert [os.fsencode(name) for name in found] == names
