@@ -12,7 +12,7 @@ bool os_is_alone(void);
 /* Calls `function`, which may open files and is to close them. Where there are other threads it is
  * called in a process of its own that shares this one's memory, and has no descriptor of it; what
  * it maps stays mapped, and errno is as it leaves it. Signals wait meanwhile. Where there can be no
- * such process (before Linux 5.9, or past RLIMIT_NPROC) it is called here. Some 50 µs. */
+ * such process (before Linux 5.9, or past RLIMIT_NPROC) it is called here. Some 35 µs. */
 void os_apart(void (*function)(void *context), void *context);
 
 #endif
