@@ -87,6 +87,13 @@ def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _run(command: Sequence[str], config: Config) -> tuple[int, int]:
+    """Its exit status, as Popen has it, and its number."""
+    process = subprocess.Popen(command, env=environment(config))
+    with _signals_for(process):
+        return process.wait(), process.pid
+
+
 def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Outcome:
     """Run a program under the heap, wait for it, and gather stats and events of all its processes.
 
@@ -108,21 +115,17 @@ def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Out
             made = tempfile.TemporaryDirectory(prefix="patalloc-")
             directory = stack.enter_context(made)
         except FileNotFoundError:  # no place for files, or none may be written: nothing is gathered
-            process = subprocess.Popen(command, env=environment(config))
-            with _signals_for(process):
-                return Outcome(process.wait(), (), ())
+            return Outcome(_run(command, config)[0], (), ())
         report = Path(directory) / "report"
         if config.report == "yes":
             config = attrs.evolve(config, report=str(report))
         if counting:
             config = attrs.evolve(config, count=True, stats=f"{directory}/stats.%p")
-        process = subprocess.Popen(command, env=environment(config))
-        with _signals_for(process):
-            status = process.wait()
+        status, pid = _run(command, config)
         found = []
         for path in Path(directory).glob("stats.*"):
             with suppress(ValueError):  # cut short by a full disk, or a limit
                 found.append(Stats.from_json(path.read_bytes()))
-        found.sort(key=lambda stats: (stats.pid != process.pid, stats.pid))
+        found.sort(key=lambda stats: (stats.pid != pid, stats.pid))
         written = report.read_text(errors="surrogateescape") if report.exists() else ""
         return Outcome(status, tuple(found), tuple(read_events(written)))

@@ -41,7 +41,8 @@ def main() -> None:
     except (OptionError, PreloadError) as error:
         sys.exit(_complain(str(error)))
     except OSError as error:  # of what is printed: a full disk
-        sys.exit(_complain(str(error)) - 1)
+        _complain(str(error))
+        sys.exit(1)
 
 
 def _complain(message: str) -> int:
