@@ -175,9 +175,9 @@ static void rewrite(void *context, uintptr_t from, uintptr_t to) {
 }
 
 /* Pages that are written here and there, behind the prefix: a scan costs less than a reset and a
- * fault for one of them. From time to
- * time they are dropped, so that those that are no longer written go. Only where a reset brings the
- * same content back as a rewrite does: what is kept then need not be known page by page. */
+ * fault for one of them. From time to time they are dropped, so that those that are no longer
+ * written go. Only where a reset brings the same content back as a rewrite does: what is kept then
+ * need not be known page by page. */
 static uint32_t scattered_pages(const struct arena *arena, const struct density *density) {
   uint32_t pages = load_relaxed(&density->scattered);
   bool due = load_relaxed(&density->frees) % RELEARN_EVERY == 0;

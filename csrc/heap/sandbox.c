@@ -14,7 +14,7 @@ void heap_enter_sandbox(struct patalloc_heap *heap) {
   patalloc_free(heap, patalloc_malloc(heap, large));
   patalloc_free(heap, patalloc_calloc(heap, 1, large));
   if (heap->refpage) refpage_prepare(heap->refpage);
-  os_file_size_limit();
+  os_file_size_limit(); /* and remember it */
   os_enter_sandbox();
   errno = error;
 }

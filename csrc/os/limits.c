@@ -43,12 +43,16 @@ size_t os_huge_page(void) {
   return told_by_files(read_huge_page);
 }
 
+static bool ask_sysinfo(struct sysinfo *info) {
+  if (!os_may_call()) return false;
+  bool told = !syscall(SYS_sysinfo, info);
+  os_called();
+  return told;
+}
+
 size_t os_physical_memory(void) {
   struct sysinfo info;
-  if (!os_may_call()) return 0;
-  bool told = !syscall(SYS_sysinfo, &info);
-  os_called();
-  return !told ? 0 : (size_t)info.totalram * info.mem_unit;
+  return ask_sysinfo(&info) ? (size_t)info.totalram * info.mem_unit : 0;
 }
 
 static size_t limit_of(int resource) {
@@ -76,8 +80,7 @@ static void read_available_memory(void *found) {
   char text[2048];
   struct sysinfo info;
   size_t available = SIZE_MAX;
-  if (!syscall(SYS_sysinfo, &info))
-    available = (size_t)(info.freeram + info.bufferram) * info.mem_unit;
+  if (ask_sysinfo(&info)) available = (size_t)(info.freeram + info.bufferram) * info.mem_unit;
   os_read_file("/proc/meminfo", text, sizeof text);
   size_t told = figure_available(text);
   if (told) available = told;

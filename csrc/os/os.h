@@ -13,6 +13,8 @@
  *   uffd.h      missing pages, as userfaultfd(2) tells of them
  *   process.h   this process and its threads
  *   destination.h  where an option says that data goes
+ *   apart.h     files, out of the program's sight
+ *   sandbox.h   whether the program may be ended for a system call
  *   init.h      what is to be called before all others
  *
  * Functions return false (or NULL, -1) with errno set where the kernel refuses. What concerns a

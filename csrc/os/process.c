@@ -14,7 +14,10 @@ int os_process_id(void) {
 }
 
 uint32_t os_thread_id(void) {
-  return (uint32_t)syscall(os_is_sandboxed() ? SYS_getpid : SYS_gettid);
+  if (!os_may_call()) return (uint32_t)syscall(SYS_getpid);
+  uint32_t id = (uint32_t)syscall(SYS_gettid);
+  os_called();
+  return id;
 }
 
 void os_thread_name(char name[OS_NAME]) {

@@ -14,19 +14,10 @@ static void small_at_large_alignments(void) {
   }
 }
 
-static int mappings(void) {
-  int lines = 0;
-  FILE *maps = fopen("/proc/self/maps", "r");
-  CHECK(maps);
-  for (int c; (c = getc(maps)) != EOF;) lines += c == '\n';
-  fclose(maps);
-  return lines;
-}
-
 /* One block at a time takes the place of the last. */
 static void aligned_reuse(void) {
   enum { ROUNDS = 500, MORE = 50 };
-  int before = mappings();
+  int before = count_mappings();
   for (size_t alignment = 1 << 12; alignment <= 2 << 20; alignment *= 8)
     for (int i = 0; i < ROUNDS; i++) {
       unsigned char *block = aligned_alloc(alignment, 1 << 20);
@@ -35,7 +26,7 @@ static void aligned_reuse(void) {
       block[i] = 1;
       free(block);
     }
-  CHECK(mappings() - before < MORE);
+  CHECK(count_mappings() - before < MORE);
 }
 
 /* Bytes that malloc_usable_size has promised are kept. */
