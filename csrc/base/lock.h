@@ -18,6 +18,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Whether the C library knows of no other thread, as far as it tells. */
+#if __has_include(<sys/single_threaded.h>) /* glibc 2.32 */
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED __libc_single_threaded
+#else
+#define SINGLE_THREADED false
+#endif
+
 enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
 
 struct lock {

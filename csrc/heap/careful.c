@@ -1,12 +1,29 @@
-/* Small requests with care (see careful.h). */
+/* Small requests with care (see careful.h). Blocks that are known (watch/ledger.h) are looked at;
+ * others go to the primary as they are. */
 #include "heap/careful.h"
 
+#include "heap/fork.h"
+#include "heap/held.h"
 #include "heap/small.h"
 #include "pages/fill.h"
-#include "watch/tail.h"
+#include "watch/event.h"
+#include "watch/fault.h"
+#include "watch/report.h"
 
 #include <errno.h>
 #include <string.h>
+
+static bool fills_freed(const struct options *options) {
+  return options->small_fill == SMALL_FILL_BOTH && options->pattern.size;
+}
+
+static bool checks(const struct options *options) {
+  return slack_checks(options, SLACK_ALL);
+}
+
+bool careful_is_due(const struct options *options) {
+  return fills_freed(options) || checks(options) || hunt_is_asked_for(options);
+}
 
 static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size) {
   struct choice choice = hunt_count(&heap->options, size);
@@ -18,78 +35,93 @@ static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size)
   }
 }
 
+static void enter(const struct watch *watch, void *pointer, size_t size, size_t room) {
+  bool told = checks(watch->options) && watch->reports;
+  if (!checks(watch->options) && !fills_freed(watch->options)) return;
+  if (told) fault_watch(watch, false);
+  if (room > UINT32_MAX) return; /* of a threshold as large */
+  ledger_enter(&(struct small_block){.address = (uintptr_t)pointer,
+                                     .size = (uint32_t)size,
+                                     .room = (uint32_t)room,
+                                     .stack = told ? stack_record(watch->options) : 0});
+}
+
 /* With the pattern in all of it, or behind zeros. */
 static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool zero) {
   const struct options *options = &heap->options;
-  bool tails = tail_is_due(&heap->watch);
   if (!pointer) return NULL;
-  if (options->small_fill || tails) {
+  fork_expect();
+  size_t room = primary.usable_size(pointer);
+  if (options->small_fill || checks(options)) {
     size_t from = options->small_fill && !zero ? 0 : size;
-    fill_pattern(options->pattern, (char *)pointer + from, primary.usable_size(pointer) - from);
+    fill_pattern(options->pattern, (char *)pointer + from, room - from);
   }
   if (heap->watch.hunts && !zero) choose_small(heap, pointer, size);
-  if (tails) tail_put(&heap->watch, pointer, size);
+  enter(&heap->watch, pointer, size, room);
   return pointer;
 }
 
-static bool add_tail(const struct patalloc_heap *heap, size_t size, size_t *room) {
-  bool fits = !__builtin_add_overflow(size, tail_is_due(&heap->watch) ? TAIL_BYTES : 0, room);
+static bool add_slack(const struct patalloc_heap *heap, size_t size, size_t *room) {
+  size_t slack = checks(&heap->options) ? SMALL_SLACK : 0;
+  bool fits = !__builtin_add_overflow(size, slack, room);
   if (!fits) errno = ENOMEM;
   return fits;
 }
 
 static void *careful_malloc(struct patalloc_heap *heap, size_t size) {
   size_t room;
-  return add_tail(heap, size, &room) ? finish(heap, small_malloc(heap, room), size, false) : NULL;
+  return add_slack(heap, size, &room) ? finish(heap, small_malloc(heap, room), size, false) : NULL;
 }
 
 static void *careful_calloc(struct patalloc_heap *heap, size_t size) {
   size_t room;
-  return add_tail(heap, size, &room) ? finish(heap, small_calloc(heap, room), size, true) : NULL;
+  return add_slack(heap, size, &room) ? finish(heap, small_calloc(heap, room), size, true) : NULL;
 }
 
 static void *careful_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
   size_t room;
-  if (!add_tail(heap, size, &room)) return NULL;
+  if (!add_slack(heap, size, &room)) return NULL;
   return finish(heap, small_aligned(heap, alignment, room), size, false);
 }
 
+static void report_freed(const struct watch *watch, const char *call,
+                         const struct small_block *block) {
+  struct event event;
+  event_of_freed_small(&event, call, block);
+  report_error(watch, &event);
+}
+
 static size_t careful_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
-  struct tail tail;
-  if (!tail_is_due(&heap->watch)) return primary.usable_size(pointer);
-  enum tail_state state = tail_check(&heap->watch, call, pointer, &tail);
-  return state == TAIL_UNREADABLE ? primary.usable_size(pointer)
-         : state == TAIL_LIVE     ? tail.size
-                                  : 0;
+  struct small_block block;
+  if (!ledger_find(pointer, &block)) return primary.usable_size(pointer);
+  if (!checks(&heap->options)) return block.room;
+  if (block.held) return report_freed(&heap->watch, call, &block), USABLE_NONE;
+  slack_check_small(&heap->watch, call, &block);
+  return block.size;
 }
 
-/* Not of what is so large that it can't be one of these blocks, but is a wrong address. */
-static void fill_freed(const struct options *options, void *pointer) {
-  size_t usable = primary.usable_size(pointer);
-  struct pattern complement = {~options->pattern.word, options->pattern.size};
-  if (usable / 2 < options->threshold) fill_pattern(complement, pointer, usable);
-}
-
-/* What can't be read is left to the primary. */
 static void careful_free(struct patalloc_heap *heap, void *pointer) {
-  const struct watch *watch = &heap->watch;
-  bool tails = tail_is_due(watch);
-  struct tail tail;
+  const struct options *options = &heap->options;
+  bool checked = checks(options);
+  struct small_block block;
   if (!pointer) return;
-  enum tail_state state = tails ? tail_check(watch, "free", pointer, &tail) : TAIL_LIVE;
-  if (state == TAIL_FREED) return;
-  if (state == TAIL_LIVE && heap->options.small_fill == SMALL_FILL_BOTH)
-    fill_freed(&heap->options, pointer);
-  if (state == TAIL_LIVE && tails) tail_end(watch, pointer, &tail);
+  bool known = checked ? ledger_hold(pointer, &block) : ledger_strike(pointer, &block);
+  if (!known) return primary.free(pointer);
+  if (block.held) return report_freed(&heap->watch, "free", &block);
+  if (checked) slack_check_small(&heap->watch, "free", &block);
+  struct pattern complement = {~options->pattern.word, options->pattern.size};
+  if (fills_freed(options)) fill_pattern(complement, pointer, block.room);
+  if (checked) return held_add(&block);
   primary.free(pointer);
 }
 
 /* Always to another place, so that what is given up is filled. Size 0 frees, as with glibc. */
 static void *careful_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
-  if (!size) return careful_free(heap, pointer), NULL;
-  void *moved = careful_malloc(heap, size);
-  if (!moved) return NULL;
-  memcpy(moved, pointer, have < size ? have : size);
+  struct small_block block;
+  if (!ledger_find(pointer, &block)) return small_plain.realloc(heap, pointer, have, size);
+  void *moved = size ? careful_malloc(heap, size) : NULL;
+  if (size && !moved) return NULL;
+  if (moved) memcpy(moved, pointer, have < size ? have : size);
   careful_free(heap, pointer);
   return moved;
 }

@@ -8,10 +8,7 @@
 #include "watch/slack.h"
 
 /* Whether a heap with these options handles small requests so. */
-static inline bool careful_is_due(const struct options *options) {
-  bool fills = options->small_fill == SMALL_FILL_BOTH && options->pattern.size;
-  return fills || slack_checks(options, SLACK_ALL) || hunt_is_asked_for(options);
-}
+bool careful_is_due(const struct options *options);
 
 extern const struct small_path small_careful;
 

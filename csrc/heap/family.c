@@ -63,6 +63,8 @@ void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size) {
 
 size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
   if (!pointer) return 0;
-  if (region_holds(pointer)) return large_usable_size(heap, pointer);
-  return heap->small->usable_size(heap, "malloc_usable_size", pointer);
+  size_t usable = region_holds(pointer)
+                      ? large_usable_size(heap, pointer)
+                      : heap->small->usable_size(heap, "malloc_usable_size", pointer);
+  return usable == USABLE_NONE ? 0 : usable;
 }

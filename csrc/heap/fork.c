@@ -6,6 +6,7 @@
 #include "os/sandbox.h"
 #include "watch/disposition.h"
 #include "watch/history.h"
+#include "watch/ledger.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -41,6 +42,7 @@ static void before_fork(void) {
   }
   disposition_lock();
   history_lock();
+  ledger_lock();
   refpage_lock_all();
   run_lock();
   region_lock();
@@ -52,6 +54,7 @@ static void drop_all(void) {
   region_unlock();
   run_unlock();
   refpage_unlock_all();
+  ledger_unlock();
   history_unlock();
   disposition_unlock();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {

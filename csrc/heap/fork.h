@@ -6,13 +6,6 @@
 
 #include "heap/heap.h"
 
-#if __has_include(<sys/single_threaded.h>) /* glibc 2.32 */
-#include <sys/single_threaded.h>
-#define SINGLE_THREADED __libc_single_threaded
-#else
-#define SINGLE_THREADED false
-#endif
-
 /* Has it so from here on. Not before there are threads, or a need to count: the C library's part of
  * it lies in pages that a process may never read otherwise. Of threads that the preloaded library
  * did not see made, fork_expect learns when they allocate. */

@@ -3,6 +3,7 @@
 
 #include "blocks/reset.h"
 #include "blocks/tag.h"
+#include "heap/held.h"
 #include "os/features.h"
 #include "os/pagemap.h"
 #include "os/process.h"
@@ -93,6 +94,7 @@ void heap_make_room(struct patalloc_heap *heap, size_t size) {
 
 size_t heap_release(struct patalloc_heap *heap) {
   size_t bytes = 0;
+  held_drain();
   EACH_ARENA(heap, arena) {
     reset_settle(arena);
     arena_drop_kept(arena, 0);

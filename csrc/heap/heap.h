@@ -23,9 +23,11 @@ struct small_path {
   void (*free)(struct patalloc_heap *heap, void *pointer);
   /* Of a block of which `have` bytes may be used. */
   void *(*realloc)(struct patalloc_heap *heap, void *pointer, size_t have, size_t size);
-  /* `call` is who asks, for what is found overwritten. */
+  /* `call` is who asks, for what is found overwritten. USABLE_NONE of what was freed already, as
+   * was reported then. */
   size_t (*usable_size)(struct patalloc_heap *heap, const char *call, void *pointer);
 };
+static const size_t USABLE_NONE = SIZE_MAX;
 
 /* A large one: bytes, a multiple of which the address is to be (0: as malloc(3) has it), and what
  * the block is to hold. */

@@ -66,7 +66,6 @@ void paths_start(struct patalloc_heap *heap) {
   heap->watch = (struct watch){
       .options = options,
       .stats = &heap->stats,
-      .usable_size = primary.usable_size,
       .sigaction = primary.sigaction,
       .reports = reports,
       .hunts = hunts,

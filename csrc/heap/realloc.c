@@ -152,6 +152,7 @@ static void *copy(struct patalloc_heap *heap, uint32_t granule, const void *poin
 void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {
   const struct small_path *small = heap->small;
   size_t have = small->usable_size(heap, "realloc", pointer);
+  if (have == USABLE_NONE) return errno = EINVAL, NULL;
   if (!heap_is_large(heap, size)) return small->realloc(heap, pointer, have, size);
   void *moved = grow_to(heap, size);
   if (!moved) return NULL;

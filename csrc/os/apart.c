@@ -1,6 +1,7 @@
 /* Files apart from the program's (see apart.h). */
 #include "os/apart.h"
 
+#include "base/lock.h"
 #include "base/text.h"
 #include "os/call.h"
 #include "os/sandbox.h"
@@ -16,10 +17,8 @@
 #define SYS_close_range 436 /* Linux 5.9 */
 #endif
 
-extern char __libc_single_threaded __attribute__((weak));
-
 bool os_is_alone(void) {
-  return &__libc_single_threaded && __libc_single_threaded;
+  return SINGLE_THREADED;
 }
 
 struct errand {

@@ -3,6 +3,7 @@
 #include "blocks/tag.h"
 #include "heap/facts.h"
 #include "heap/fork.h"
+#include "heap/held.h"
 #include "heap/paths.h"
 #include "heap/sandbox.h"
 #include "os/features.h"
@@ -74,6 +75,7 @@ __attribute__((constructor)) static void begin(void) {
 }
 
 __attribute__((destructor)) static void end(void) {
+  held_drain();
   if (started) heap_write_stats(&process_heap);
 }
 

@@ -149,29 +149,29 @@ void event_of_overwrite(struct event *event, const char *call, uint32_t granule,
   event->kind = kind_of_access(event);
 }
 
-static void set_small(struct event *event, const void *pointer, uint64_t size, uint32_t stack) {
-  event->block = (uintptr_t)pointer;
-  event->size = size;
-  if (stack) event->history = (struct history){.size = size, .allocated = {.stack = stack}};
+static void set_small(struct event *event, const struct small_block *block) {
+  event->block = block->address;
+  event->size = block->size;
+  if (block->stack)
+    event->history = (struct history){.size = block->size, .allocated = {.stack = block->stack}};
 }
 
-void event_of_small_overwrite(struct event *event, const char *call, const void *pointer,
-                              uint64_t size, uint32_t stack, uintptr_t from, uintptr_t end) {
+void event_of_small_overwrite(struct event *event, const char *call,
+                              const struct small_block *block, uintptr_t from, uintptr_t end) {
   clear_event(event);
   set_overwritten(event, call, from, end);
-  set_small(event, pointer, size, stack);
+  set_small(event, block);
   event->kind = EVENT_OVERFLOW;
   event->live = true;
   event->place = PLACE_AFTER;
-  event->distance = size == UINT64_MAX ? 0 : from - (event->block + size) + 1;
+  event->distance = from - (event->block + event->size) + 1;
 }
 
-void event_of_freed_small(struct event *event, const char *call, const void *pointer,
-                          uint32_t stack) {
+void event_of_freed_small(struct event *event, const char *call, const struct small_block *block) {
   clear_event(event);
   event->call = call;
-  event->address = (uintptr_t)pointer;
-  set_small(event, pointer, UINT64_MAX, stack);
+  event->address = block->address;
+  set_small(event, block);
   event->kind = kind_of_freed(call);
   event->place = PLACE_INSIDE;
 }

@@ -3,6 +3,7 @@
 #define PATALLOC_EVENT_H
 
 #include "watch/history.h"
+#include "watch/ledger.h"
 #include "watch/stack.h"
 
 enum event_kind {
@@ -52,11 +53,9 @@ void event_of_misuse(struct event *event, const struct options *options, const c
 void event_of_overwrite(struct event *event, const char *call, uint32_t granule, uintptr_t from,
                         uintptr_t end);
 
-/* The same of a block of the primary's, allocated with the stack of this number; or such a block
- * was freed already. */
-void event_of_small_overwrite(struct event *event, const char *call, const void *pointer,
-                              uint64_t size, uint32_t stack, uintptr_t from, uintptr_t end);
-void event_of_freed_small(struct event *event, const char *call, const void *pointer,
-                          uint32_t stack);
+/* The same of a small block; or such a block was freed already. */
+void event_of_small_overwrite(struct event *event, const char *call,
+                              const struct small_block *block, uintptr_t from, uintptr_t end);
+void event_of_freed_small(struct event *event, const char *call, const struct small_block *block);
 
 #endif

@@ -4,7 +4,11 @@
 #ifndef PATALLOC_SLACK_H
 #define PATALLOC_SLACK_H
 
+#include "watch/ledger.h"
 #include "watch/watch.h"
+
+/* What is asked of the primary besides, where small blocks are checked. */
+enum { SMALL_SLACK = 16 };
 
 /* Whether it is checked around blocks, and around small ones too. */
 static inline bool slack_checks(const struct options *options, enum slack_check which) {
@@ -17,6 +21,10 @@ void slack_check_block(const struct watch *watch, const char *call, uint32_t gra
 static inline void slack_check(const struct watch *watch, const char *call, uint32_t granule) {
   if (slack_checks(watch->options, SLACK_LARGE)) slack_check_block(watch, call, granule);
 }
+
+/* The same of a small block, whose slack is made good then. */
+void slack_check_small(const struct watch *watch, const char *call,
+                       const struct small_block *block);
 
 /* Of [from, end) the part from the first byte to the last that is not the pattern's. False for
  * none.

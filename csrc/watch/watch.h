@@ -11,7 +11,6 @@
 struct watch {
   const struct options *options; /* and so which heap it is */
   struct stats *stats;           /* where errors are counted */
-  size_t (*usable_size)(void *); /* of small blocks: the primary's */
   int (*sigaction)(int, const struct sigaction *, struct sigaction *); /* as it is underneath */
   bool reports; /* whether faults and misuse are reported in full */
   bool hunts;   /* whether allocations are counted, or chosen */

@@ -78,6 +78,11 @@ def test_stacks_that_are_kept_are_those_that_are_there(
     run(build("stacks", *sanitizer, core=True))
 
 
+@pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])
+def test_the_ledger_has_what_was_entered(build: Build, sanitizer: tuple[str, ...]) -> None:
+    run(build("ledger", *sanitizer, core=True))
+
+
 @pytest.mark.parametrize(
     ("race", "flags", "options"),
     [("fit", (), ""), ("fit", (), ":without=guard_regions"), ("publish", THREAD, "")],

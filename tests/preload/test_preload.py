@@ -77,6 +77,33 @@ def test_fork_waits_for_streams_first(build: Build, tmp_path: Path, options: str
     assert_passes(preloaded([build("streams"), tmp_path / "lines"], options))
 
 
+CAREFUL = [
+    "",
+    "small_fill=both",
+    "slack_check=all",
+    "report=yes:stacks=8:slack_check=all:small_fill=both",
+]
+
+
+@pytest.mark.parametrize("options", CAREFUL)
+@pytest.mark.parametrize("way", ["give", "take"])
+def test_blocks_of_another_malloc_are_left_to_it(build: Build, way: str, options: str) -> None:
+    library = build("deepbind", "-DLIBRARY", "-shared", "-fPIC")
+    assert_passes(preloaded([build("deepbind"), library, way], options))
+
+
+@pytest.mark.parametrize(
+    "kind", ["unaligned", "stack", "variable", "wild", "overwritten", "zeroed"]
+)
+def test_what_the_malloc_underneath_says_is_kept(build: Build, kind: str) -> None:
+    command = [build("astray"), kind]
+    bare = subprocess.run(command, capture_output=True, text=True)
+    assert bare.returncode < 0
+    for options in CAREFUL:
+        result = preloaded(command, options)
+        assert (result.returncode, result.stderr) == (bare.returncode, bare.stderr), options
+
+
 def test_an_orphan_of_uffd_goes_on(build: Build) -> None:
     assert_passes(preloaded([build("orphan")], "backend=uffd"))
 

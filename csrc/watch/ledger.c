@@ -1,0 +1,141 @@
+/* The ledger (see ledger.h): hash tables with linear probing (Knuth, The Art of Computer
+ * Programming 6.4, algorithms L and R), several, so that threads seldom meet. */
+#include "watch/ledger.h"
+
+#include "base/lock.h"
+#include "os/memory.h"
+
+#include <stddef.h>
+
+enum { PARTS_LOG = 6, PARTS = 1 << PARTS_LOG, FIRST_LOG = 7 };
+
+struct part {
+  struct lock lock;
+  unsigned log; /* of how many blocks there is room for; 0 until it is used */
+  size_t used;
+  struct small_block *blocks; /* an address of 0: none */
+} __attribute__((aligned(64)));
+static struct part parts[PARTS];
+
+/* Fibonacci hashing (the same, 6.4): the first bits choose the part, those after them the place. */
+static uint64_t hash(uintptr_t address) {
+  return (uint64_t)address / 16 * 0x9e3779b97f4a7c15;
+}
+
+static struct part *part_of(const void *pointer) {
+  return &parts[hash((uintptr_t)pointer) >> (64 - PARTS_LOG)];
+}
+
+static size_t place_of(const struct part *part, uintptr_t address) {
+  return (hash(address) << PARTS_LOG) >> (64 - part->log);
+}
+
+static size_t next_of(const struct part *part, size_t place) {
+  return (place + 1) & (((size_t)1 << part->log) - 1);
+}
+
+static size_t bytes_of(const struct part *part) {
+  return page_up(sizeof(struct small_block) << part->log);
+}
+
+/* Where it is, or would come to be. */
+static struct small_block *search(const struct part *part, uintptr_t address) {
+  size_t place = place_of(part, address);
+  while (part->blocks[place].address && part->blocks[place].address != address)
+    place = next_of(part, place);
+  return &part->blocks[place];
+}
+
+/* Half of it stays empty, so that a search ends soon. */
+static bool make_room(struct part *part) {
+  if (part->log && part->used < (size_t)1 << part->log >> 1) return true;
+  struct part larger = {.log = part->log ? part->log + 1 : FIRST_LOG};
+  larger.blocks = os_map(bytes_of(&larger));
+  if (!larger.blocks) return false;
+  for (size_t i = 0; part->log && i < (size_t)1 << part->log; i++)
+    if (part->blocks[i].address) *search(&larger, part->blocks[i].address) = part->blocks[i];
+  if (part->log) os_unmap(part->blocks, bytes_of(part));
+  part->log = larger.log;
+  part->blocks = larger.blocks;
+  return true;
+}
+
+/* Where there is one thread it need not lock, as with the C library's malloc: half of the time that
+ * the ledger takes. After a fork it may have the only thread's lock to drop all the same. */
+static void take_lock(struct part *part) {
+  if (!SINGLE_THREADED) lock_take(&part->lock);
+}
+
+static void drop_lock(struct part *part) {
+  if (part->lock.state != LOCK_FREE) lock_drop(&part->lock);
+}
+
+void ledger_enter(const struct small_block *block) {
+  struct part *part = part_of((void *)block->address);
+  take_lock(part);
+  if (make_room(part)) {
+    struct small_block *entry = search(part, block->address);
+    part->used += !entry->address;
+    *entry = *block;
+  }
+  drop_lock(part);
+}
+
+/* The entry, with its part's lock taken; NULL, without it, where there is none. */
+static struct small_block *take(struct part *part, const void *pointer) {
+  take_lock(part);
+  struct small_block *entry = part->log ? search(part, (uintptr_t)pointer) : NULL;
+  if (entry && entry->address) return entry;
+  drop_lock(part);
+  return NULL;
+}
+
+bool ledger_find(const void *pointer, struct small_block *block) {
+  struct part *part = part_of(pointer);
+  const struct small_block *entry = take(part, pointer);
+  if (!entry) return false;
+  *block = *entry;
+  drop_lock(part);
+  return true;
+}
+
+bool ledger_hold(const void *pointer, struct small_block *before) {
+  struct part *part = part_of(pointer);
+  struct small_block *entry = take(part, pointer);
+  if (!entry) return false;
+  *before = *entry;
+  entry->held = true;
+  drop_lock(part);
+  return true;
+}
+
+/* What is behind it and would not be found across the gap moves up (algorithm R). */
+static void close_gap(struct part *part, size_t gap) {
+  size_t most = ((size_t)1 << part->log) - 1;
+  for (size_t at = next_of(part, gap); part->blocks[at].address; at = next_of(part, at)) {
+    size_t wanted = place_of(part, part->blocks[at].address);
+    if (((at - wanted) & most) < ((at - gap) & most)) continue;
+    part->blocks[gap] = part->blocks[at];
+    gap = at;
+  }
+  part->blocks[gap].address = 0;
+}
+
+bool ledger_strike(const void *pointer, struct small_block *before) {
+  struct part *part = part_of(pointer);
+  struct small_block *entry = take(part, pointer);
+  if (!entry) return false;
+  *before = *entry;
+  close_gap(part, (size_t)(entry - part->blocks));
+  part->used--;
+  drop_lock(part);
+  return true;
+}
+
+void ledger_lock(void) {
+  for (int i = 0; i < PARTS; i++) lock_take(&parts[i].lock);
+}
+
+void ledger_unlock(void) {
+  for (int i = 0; i < PARTS; i++) lock_drop(&parts[i].lock);
+}

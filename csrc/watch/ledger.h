@@ -1,0 +1,37 @@
+/* The ledger: the small blocks that the primary gave, where the heap must know them, out of line
+ * and so out of the program's reach. An address that is not in it is not the heap's: it may be a
+ * block of the C library's own malloc, which a library that was loaded with RTLD_DEEPBIND
+ * (dlopen(3)) has called past the heap; or no block at all. Both are for the primary to judge.
+ *
+ * (What the heap gave and such a library frees stays in it, until the primary gives the address to
+ * the heap again.)
+ *
+ * Not safe in a signal handler. */
+#ifndef PATALLOC_LEDGER_H
+#define PATALLOC_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct small_block {
+  uintptr_t address;
+  uint32_t size, room; /* bytes: that were requested, and that the primary gave */
+  uint32_t stack;      /* of the allocation */
+  bool held;           /* it was freed, and the primary hasn't got it back yet */
+};
+
+/* In place of one with this address. Where there is no memory it is not entered. */
+void ledger_enter(const struct small_block *block);
+
+/* False for an address that is not in it. */
+bool ledger_find(const void *pointer, struct small_block *block);
+
+/* Marks it held, and tells what it was before; or strikes it out. Of several threads that do so one
+ * finds it as it was. */
+bool ledger_hold(const void *pointer, struct small_block *before);
+bool ledger_strike(const void *pointer, struct small_block *before);
+
+void ledger_lock(void); /* around fork */
+void ledger_unlock(void);
+
+#endif
