@@ -38,7 +38,7 @@ static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size)
 static void enter(const struct watch *watch, void *pointer, size_t size, size_t room) {
   bool told = checks(watch->options) && watch->reports;
   if (!checks(watch->options) && !fills_freed(watch->options)) return;
-  if (told) fault_watch(watch, false);
+  if (told) fault_watch(false);
   if (room > UINT32_MAX) return; /* of a threshold as large */
   ledger_enter(&(struct small_block){.address = (uintptr_t)pointer,
                                      .size = (uint32_t)size,

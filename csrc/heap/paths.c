@@ -13,6 +13,7 @@
 #include "os/features.h"
 #include "os/limits.h"
 #include "os/memory.h"
+#include "watch/disposition.h"
 #include "watch/fault.h"
 #include "watch/hunt.h"
 #include "watch/report.h"
@@ -38,7 +39,7 @@ static void prepare(struct patalloc_heap *heap) {
       options->backend.kind == BACKEND_UFFD)
     report_line("backend=uffd: this process may not use userfaultfd(2); blocks are memset");
   if (heap->watch.hunts && heap->refpage) heap->other = refpage_get(options, hunt_pattern(options));
-  if (heap->tagged || heap->watch.reports) fault_watch(&heap->watch, heap->tagged);
+  if (heap->tagged || heap->watch.reports) fault_watch(heap->tagged);
   if (able) heap->shards = os_map(shards_size());
   heap->ready = heap->shards;
   heap->large = !heap->ready ? &large_hopeless : heap->tagged ? &large_tagged : &large_plain;
@@ -52,8 +53,7 @@ static void *allocate_first(struct patalloc_heap *heap, const struct request *re
   const struct options *options = &heap->options;
   fork_expect();
   fork_enlist(heap);
-  if (*options->stats || heap->watch.reports || options->backend.kind == BACKEND_UFFD)
-    fork_handle();
+  if (*options->stats || options->backend.kind == BACKEND_UFFD) fork_handle();
   lock_take(&heap->lock);
   if (heap->large == &large_unready) prepare(heap);
   lock_drop(&heap->lock);
@@ -66,11 +66,14 @@ void paths_start(struct patalloc_heap *heap) {
   heap->watch = (struct watch){
       .options = options,
       .stats = &heap->stats,
-      .sigaction = primary.sigaction,
       .reports = reports,
       .hunts = hunts,
   };
   if (reports) report_start(options);
+  if (reports || (options->tag != TAG_OFF && os_uses(options, OS_MTE))) {
+    disposition_expect(primary.sigaction);
+    fork_handle();
+  }
   destination_identify(options->stats, &heap->stats_file);
   if (hunts) hunt_start(options);
   heap->blocks = hunts ? &blocks_hunted : &blocks_plain;

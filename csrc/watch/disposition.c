@@ -21,7 +21,7 @@ static struct lock lock;          /* guards all changes; taken with all signals 
 static _Atomic int watching;      /* the process that has the handler; 0: none yet */
 static _Atomic bool exposes_tags; /* whether the handler is given the tags of pointers */
 static disposition_handler *handler;
-static sigaction_function *underneath;
+static sigaction_function *_Atomic underneath; /* NULL: no handler is expected */
 
 static int index_of(int signal) {
   for (int i = 0; i < DISPOSITIONS; i++)
@@ -73,14 +73,23 @@ static void unlock_with(const sigset_t *mask) {
   pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
-/* A child of vfork(2) has the parent's memory, but actions of its own. */
+/* A child of vfork(2) has the parent's memory, but actions of its own. With the lock held also
+ * where the handler is not installed: it might be just then, over what the program sets. */
 bool disposition_action(int signal, const struct sigaction *action, struct sigaction *before) {
-  if (index_of(signal) < 0 || watching != os_process_id()) return false;
+  if (index_of(signal) < 0 || !underneath) return false;
   sigset_t mask = lock_with_signals_blocked();
-  if (before) *before = disposition_of(signal);
-  if (action && install(signal, action) == 0) set_disposition(signal, action);
+  if (watching != os_process_id()) {
+    underneath(signal, action, before);
+  } else {
+    if (before) *before = disposition_of(signal);
+    if (action && install(signal, action) == 0) set_disposition(signal, action);
+  }
   unlock_with(&mask);
   return true;
+}
+
+void disposition_expect(sigaction_function *next) {
+  underneath = next;
 }
 
 static void note_program(int signal) {
@@ -95,11 +104,10 @@ static void install_all(void) {
   }
 }
 
-void disposition_install(disposition_handler *called, sigaction_function *next, bool tags) {
+void disposition_install(disposition_handler *called, bool tags) {
   if (watching && (exposes_tags || !tags)) return;
   sigset_t mask = lock_with_signals_blocked();
   handler = called;
-  underneath = next;
   if (tags) exposes_tags = true;
   for (int i = 0; !watching && i < DISPOSITIONS; i++) note_program(disposition_signals[i]);
   install_all();
@@ -110,15 +118,6 @@ void disposition_install(disposition_handler *called, sigaction_function *next, 
 void disposition_end(int signal) {
   struct sigaction action = {.sa_handler = SIG_DFL};
   underneath(signal, &action, NULL);
-}
-
-void disposition_nest(void) {
-  struct sigaction nested = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
-  for (int i = 0; i < DISPOSITIONS; i++) underneath(disposition_signals[i], &nested, NULL);
-}
-
-void disposition_unnest(void) {
-  install_all();
 }
 
 void disposition_lock(void) {

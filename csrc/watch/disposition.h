@@ -9,15 +9,20 @@
 enum { DISPOSITIONS = 2 };
 extern const int disposition_signals[DISPOSITIONS]; /* SIGSEGV, SIGBUS */
 
-/* Installs the handler, once, by sigaction(2) as it is underneath; with `tags` it is given the tags
- * of pointers, too. Any threads may do so at the same time; not a signal handler. */
-typedef void disposition_handler(int signal, siginfo_t *info, void *context);
+/* sigaction(2) as it is underneath. */
 typedef int sigaction_function(int, const struct sigaction *, struct sigaction *);
-void disposition_install(disposition_handler *handler, sigaction_function *underneath, bool tags);
 
-/* What sigaction(2) does for one of these signals, as the program sees it. False where the handler
- * is not installed in this process, and the signal is the program's alone. Async-signal-safe, as
- * all below. */
+/* From here on a handler may be installed: fork(2) must be handled. */
+void disposition_expect(sigaction_function *underneath);
+
+/* Installs the handler, once; with `tags` it is given the tags of pointers, too. Any threads may do
+ * so at the same time; not a signal handler. */
+typedef void disposition_handler(int signal, siginfo_t *info, void *context);
+void disposition_install(disposition_handler *handler, bool tags);
+
+/* What sigaction(2) does for one of these signals, as the program sees it, whether the handler is
+ * installed already or not. False where none is expected, and the signal is the program's alone.
+ * Async-signal-safe, as all below. */
 bool disposition_action(int signal, const struct sigaction *action, struct sigaction *before);
 
 /* The program's, for one of these signals; whether it is a handler. */
@@ -28,10 +33,6 @@ static inline bool disposition_is_handler(const struct sigaction *action) {
 
 /* Gives a signal its default for good. */
 void disposition_end(int signal);
-
-/* Has the handler called on the stack that it runs on already, while it reports; and as before. */
-void disposition_nest(void);
-void disposition_unnest(void);
 
 /* Around fork, with all signals blocked: a handler may set dispositions, and would wait for its own
  * thread. In the child the last one, too. */

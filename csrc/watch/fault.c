@@ -222,15 +222,20 @@ static void report_it(void *faulted) {
 
 /* What the report itself makes fault is noticed here, on this stack, and not on the alternate one,
  * which the handler below this may be using. */
+/* A fault of our own is to be handled on the stack that this runs on, not on the alternate one,
+ * where the program's frames may be and the kernel does not see that any more. (It stays as it is
+ * where this could not leave it.) */
 static void report_with_care(struct fault *fault) {
+  const stack_t none = {.ss_flags = SS_DISABLE};
+  stack_t alternate;
+  bool left = sigaltstack(&none, &alternate) == 0;
   sigset_t faults, mask;
   sigemptyset(&faults);
   for (int i = 0; i < DISPOSITIONS; i++) sigaddset(&faults, disposition_signals[i]);
-  disposition_nest();
   pthread_sigmask(SIG_UNBLOCK, &faults, &mask);
   if (!recover_try(report_it, fault)) report_line("a fault in the heap could not be reported");
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
-  disposition_unnest();
+  if (left && !(alternate.ss_flags & SS_DISABLE)) sigaltstack(&alternate, NULL);
 }
 
 static void report_at(struct fault *fault, uintptr_t trampoline) {
@@ -260,7 +265,7 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
   pass_on(signal, info, context);
 }
 
-void fault_watch(const struct watch *watch, bool tags) {
+void fault_watch(bool tags) {
   if (tags) tagged = true;
-  disposition_install(on_fault, watch->sigaction, tags);
+  disposition_install(on_fault, tags);
 }

@@ -8,6 +8,6 @@
 
 /* Has faults handled from here on; with `tags` those of memory tags too. Any threads may do so at
  * the same time; not a signal handler. */
-void fault_watch(const struct watch *watch, bool tags);
+void fault_watch(bool tags);
 
 #endif

@@ -6,14 +6,11 @@
 #include "base/option.h"
 #include "base/stats.h"
 
-#include <signal.h>
-
 struct watch {
   const struct options *options; /* and so which heap it is */
   struct stats *stats;           /* where errors are counted */
-  int (*sigaction)(int, const struct sigaction *, struct sigaction *); /* as it is underneath */
-  bool reports; /* whether faults and misuse are reported in full */
-  bool hunts;   /* whether allocations are counted, or chosen */
+  bool reports;                  /* whether faults and misuse are reported in full */
+  bool hunts;                    /* whether allocations are counted, or chosen */
 };
 
 #endif

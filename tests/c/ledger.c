@@ -1,6 +1,7 @@
 /* The ledger against an array, by chance; and by threads at a time. */
 #include "check.h"
 
+#include "os/init.h"
 #include "watch/ledger.h"
 
 patalloc_heap *heap;
@@ -49,6 +50,7 @@ static void *work(void *which) {
 
 int main(void) {
   pthread_t threads[THREADS];
+  os_init();
   work(0);
   for (long i = 0; i < THREADS; i++) CHECK(!pthread_create(&threads[i], NULL, work, (void *)i));
   for (int i = 0; i < THREADS; i++) CHECK(!pthread_join(threads[i], NULL));

@@ -8,9 +8,15 @@
  *   races publish
  * Small blocks are freed while the first large request is served (for TSan).
  *
+ *   races handler
+ * The program sets its handler of faults while ours is being installed.
+ *
  * HEAP_OPTIONS must have threshold=32K. */
 #include "base/lock.h"
 #include "check.h"
+#include "watch/disposition.h"
+
+#include <signal.h>
 
 patalloc_heap *heap;
 
@@ -71,12 +77,50 @@ static void publish(void) {
   pthread_join(other, NULL);
 }
 
+/* As it is underneath, but that it takes its time to tell. */
+static int sigaction_late(int signal, const struct sigaction *action, struct sigaction *before) {
+  int result = sigaction(signal, action, before);
+  if (!action) usleep(100000);
+  return result;
+}
+
+static void ours(int signal, siginfo_t *info, void *context) {
+  (void)signal, (void)info, (void)context;
+}
+static void the_programs(int signal) {
+  (void)signal;
+}
+
+static void *install(void *unused) {
+  disposition_install(ours, false);
+  return unused;
+}
+
+static void handler(void) {
+  pthread_t other;
+  struct sigaction action = {.sa_handler = the_programs}, before;
+  disposition_expect(sigaction_late);
+  CHECK(!pthread_create(&other, NULL, install, NULL));
+  usleep(20000);
+  if (!disposition_action(SIGSEGV, &action, &before)) CHECK(!sigaction(SIGSEGV, &action, &before));
+  CHECK(before.sa_handler == SIG_DFL);
+  pthread_join(other, NULL);
+  CHECK(disposition_of(SIGSEGV).sa_handler == the_programs);
+  CHECK(!sigaction(SIGSEGV, NULL, &before) && before.sa_sigaction == ours);
+}
+
+static const struct {
+  const char *name;
+  void (*function)(void);
+} races[] = {{"fit", fit}, {"publish", publish}, {"handler", handler}};
+
 int main(int argc, char **argv) {
   CHECK(argc == 2);
   heap = patalloc_heap_create(getenv("HEAP_OPTIONS"), NULL, 0);
   CHECK(heap);
   lock_dropped = sleep_if_late;
-  (strcmp(argv[1], "fit") ? publish : fit)();
+  for (size_t i = 0; i < sizeof races / sizeof *races; i++)
+    if (!strcmp(races[i].name, argv[1])) races[i].function();
   patalloc_heap_destroy(heap);
   return 0;
 }

@@ -85,8 +85,8 @@ def test_the_ledger_has_what_was_entered(build: Build, sanitizer: tuple[str, ...
 
 @pytest.mark.parametrize(
     ("race", "flags", "options"),
-    [("fit", (), ""), ("fit", (), ":without=guard_regions"), ("publish", THREAD, "")],
-    ids=["fit", "fit without guard regions", "publish"],
+    [("fit", (), ""), ("fit", (), ":without=guard_regions"), ("publish", THREAD, ""), ("handler", (), "")],
+    ids=["fit", "fit without guard regions", "publish", "handler"],
 )
 def test_races_that_have_time_to_happen(
     build: Build, race: str, flags: tuple[str, ...], options: str

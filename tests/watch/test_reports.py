@@ -131,9 +131,9 @@ def test_the_programs_own_signals_are_untouched(build: Build, order: str) -> Non
     assert under.stdout == alone.stdout
 
 
-@pytest.mark.parametrize("what", ["signals", "report"])
-def test_a_fork_among_signals_and_during_a_report(build: Build, what: str) -> None:
-    assert preloaded([build("forking"), what], "report=yes", timeout=60).stdout == "fine\n"
+@pytest.mark.parametrize("what", ["signals", "report", "stack"])
+def test_forks_and_faults_among_signals_and_reports(build: Build, what: str) -> None:
+    assert preloaded([build("meanwhile"), what], "report=yes", timeout=60).stdout == "fine\n"
 
 
 @pytest.mark.parametrize("name", ["overflow_write", "use_after_free_read", "slack_small"])

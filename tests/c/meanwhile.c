@@ -1,8 +1,12 @@
-/* Forks while other things go on, with report=yes. Prints "fine".
+/* What goes on at the same time, with report=yes. Prints "fine".
  *
- *   forking signals     a handler calls sigaction(2) of SIGSEGV, as it may, again and again
- *   forking report      another thread reports a fault, and takes its time: its standard error is a
- *                       full pipe. The child faults, too, and must end by that */
+ * meanwhile signals
+ *   A process forks; a handler calls sigaction(2) of SIGSEGV, as it may, again and again.
+ * meanwhile report
+ *   It forks while another thread reports a fault, and takes its time: its standard error is a full
+ *   pipe. The child faults, too, and must end by that.
+ * meanwhile stack
+ *   The same, but a stack overflows, whose handler needs its alternate one. */
 #include "check.h"
 
 #include <fcntl.h>
@@ -42,9 +46,10 @@ static void *report(void *unused) {
   return unused;
 }
 
-static void fork_during_a_report(void) {
+/* Which it is at for ever. */
+static void begin_a_report(void) {
   static char junk[PAGE];
-  int ends[2], errors = dup(STDERR_FILENO), status;
+  int ends[2];
   pthread_t thread;
   CHECK(!pipe(ends) && !fcntl(ends[1], F_SETFL, O_NONBLOCK));
   while (write(ends[1], junk, sizeof junk) > 0) {
@@ -52,6 +57,11 @@ static void fork_during_a_report(void) {
   CHECK(!fcntl(ends[1], F_SETFL, 0) && dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
   CHECK(!pthread_create(&thread, NULL, report, NULL));
   usleep(300000); /* it is stuck in its report by then */
+}
+
+static void fork_during_a_report(void) {
+  int errors = dup(STDERR_FILENO), status;
+  begin_a_report();
   pid_t child = fork();
   if (!child) {
     dup2(errors, STDERR_FILENO);
@@ -62,9 +72,38 @@ static void fork_during_a_report(void) {
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
 
+static void on_overflow(int signal) {
+  (void)signal;
+  CHECK(write(STDOUT_FILENO, "fine\n", 5) == 5);
+  _exit(0);
+}
+
+static int deeper(volatile int depth) {
+  volatile char frame[PAGE];
+  frame[0] = (char)depth;
+  return depth < INT32_MAX ? deeper(depth + 1) + frame[0] : 0;
+}
+
+static void overflow_the_stack(void) {
+  static char alternate[1 << 16];
+  struct sigaction action = {.sa_handler = on_overflow, .sa_flags = SA_ONSTACK};
+  CHECK(!sigaltstack(&(stack_t){.ss_sp = alternate, .ss_size = sizeof alternate}, NULL));
+  CHECK(!sigaction(SIGSEGV, &action, NULL));
+  begin_a_report();
+  deeper(0);
+}
+
+static const struct {
+  const char *name;
+  void (*function)(void);
+} kinds[] = {{"signals", fork_among_signals},
+             {"report", fork_during_a_report},
+             {"stack", overflow_the_stack}};
+
 int main(int argc, char **argv) {
   CHECK(argc == 2);
-  (strcmp(argv[1], "signals") ? fork_during_a_report : fork_among_signals)();
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (!strcmp(kinds[i].name, argv[1])) kinds[i].function();
   CHECK(write(STDOUT_FILENO, "fine\n", 5) == 5);
   _exit(0); /* a thread may be stuck */
 }
