@@ -56,36 +56,38 @@ static size_t plain_usable_size(struct patalloc_heap *heap, const char *call, vo
 const struct small_path small_plain = {plain_malloc, plain_calloc,  plain_aligned,
                                        plain_free,   plain_realloc, plain_usable_size};
 
-/* Counted */
+/* Counted: as summaries have it, and no other process */
 
-static const struct small_path *count_small(struct patalloc_heap *heap, size_t size) {
+RARE static const struct small_path *count_small(struct patalloc_heap *heap, size_t size) {
   struct stats *stats = heap_stats(heap);
   stats_add(stats, STAT_SMALL_REQUESTS, 1);
   stats_add(stats, STAT_SMALL_BYTES, size);
   return heap->uncounted;
 }
 
-static void *counted_malloc(struct patalloc_heap *heap, size_t size) {
+RARE static void *counted_malloc(struct patalloc_heap *heap, size_t size) {
   return count_small(heap, size)->malloc(heap, size);
 }
 
-static void *counted_calloc(struct patalloc_heap *heap, size_t size) {
+RARE static void *counted_calloc(struct patalloc_heap *heap, size_t size) {
   return count_small(heap, size)->calloc(heap, size);
 }
 
-static void *counted_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
+RARE static void *counted_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
   return count_small(heap, size)->aligned(heap, alignment, size);
 }
 
-static void counted_free(struct patalloc_heap *heap, void *pointer) {
+RARE static void counted_free(struct patalloc_heap *heap, void *pointer) {
   heap->uncounted->free(heap, pointer);
 }
 
-static void *counted_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
+RARE static void *counted_realloc(struct patalloc_heap *heap, void *pointer, size_t have,
+                                  size_t size) {
   return count_small(heap, size)->realloc(heap, pointer, have, size);
 }
 
-static size_t counted_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
+RARE static size_t counted_usable_size(struct patalloc_heap *heap, const char *call,
+                                       void *pointer) {
   return heap->uncounted->usable_size(heap, call, pointer);
 }
 

@@ -24,6 +24,7 @@ static inline unsigned mte_tag_of(uintptr_t pointer) {
 #ifdef __aarch64__
 
 #define MTE ".arch armv8.5-a+memtag\n"
+enum { MTE_ABLE = true };
 
 /* The address that a pointer means: the top byte is ignored, with MTE and without. */
 static inline uintptr_t mte_untag(uintptr_t pointer) {
@@ -74,6 +75,8 @@ static inline void mte_tag(uintptr_t from, uintptr_t to, unsigned tag) {
 }
 
 #else
+
+enum { MTE_ABLE = false };
 
 static inline uintptr_t mte_untag(uintptr_t pointer) {
   return pointer;

@@ -3,6 +3,8 @@
 
 #include "os/features.h"
 
+#include <errno.h>
+
 /* Half of the VMAs at most, so that guards never take those that spans need: a block without its
  * guards is better than one without its pattern. */
 static bool vmas_left(void) {
@@ -21,8 +23,13 @@ bool guard_shut(struct run *run, uintptr_t from, uintptr_t to, const struct opti
     run->guards |= GUARD_MARKERS;
     return true;
   }
-  /* Of mappings of which some are locked a part may have markers by now (madvise(2)). */
-  if (os_uses(options, OS_GUARD_REGIONS)) os_guard_remove(from, to - from);
+  /* A part may have markers by now: where some of the mappings are locked (madvise(2)), or of many
+   * ranges by one call. They stay where they can't be taken away, but for mappings that can have
+   * none (EINVAL). */
+  if (os_uses(options, OS_GUARD_REGIONS) && !os_guard_remove(from, to - from) && errno != EINVAL) {
+    run->guards |= GUARD_MARKERS;
+    return true;
+  }
   if (!vmas_left()) return false;
   run_reset(run, from, to - from, options);
   if (!os_protect(from, to - from, false)) return false;

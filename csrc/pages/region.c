@@ -93,8 +93,11 @@ bool region_init(size_t size) {
   _Static_assert(GRANULE_PAGES == 1 << 4, "granule shift");
   static struct lock once;
   lock_take(&once);
-  region.shift = os_page_shift + 4;
-  bool ready = region_size() || choose_in_window(size) || choose_reserved(size);
+  bool ready = region_size();
+  if (!ready) {
+    region.shift = os_page_shift + 4;
+    ready = choose_in_window(size) || choose_reserved(size);
+  }
   lock_drop(&once);
   return ready;
 }

@@ -11,10 +11,10 @@
 
 struct run *run_table;
 
-static struct lock lock;     /* guards all below */
-static uint32_t unused;      /* a list through fresh_next */
-static uint32_t made = 1;    /* records handed out at some time; 0 ends lists */
-static struct table records; /* at run_table */
+static struct lock lock;          /* guards all below */
+static uint32_t unused;           /* a list through fresh_next */
+static _Atomic uint32_t made = 1; /* records handed out at some time; 0 ends lists */
+static struct table records;      /* at run_table */
 
 bool run_init(void) {
   enum { MOST = 1 << 24, STEP = 1 << 9 };
@@ -38,7 +38,8 @@ static uint32_t new_record(void) {
       index = made++;
     lock_drop(&lock);
     if (index) {
-      *run_at(index) = (struct run){0};
+      struct run *run = run_at(index); /* which has no arena, and others may see that */
+      memset((char *)run + sizeof run->arena, 0, sizeof *run - sizeof run->arena);
       return index;
     }
     if (!table_reach(&records, next)) return 0;
@@ -130,7 +131,7 @@ void run_release(uint32_t index) {
   drop_record(index);
 }
 
-void run_release_all(const struct arena *arena) {
+RARE void run_release_all(const struct arena *arena) {
   for (uint32_t index = 1; index < made; index++)
     if (run_at(index)->arena == arena) run_release(index);
 }

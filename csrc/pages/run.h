@@ -19,7 +19,7 @@ enum { GUARD_MARKERS = 1, GUARD_PROTECTED = 2 };
  * block (solo), or is constant (shared). For tags neighbours read what they find, without a lock.
  */
 struct run {
-  struct arena *arena;
+  struct arena *_Atomic arena; /* NULL: there is no run; any thread may look */
   struct refpage *refpage;
   uintptr_t start, end;     /* what is mapped */
   size_t phase;             /* bytes in the first span */
@@ -116,7 +116,7 @@ RARE bool run_unmap(struct run *run);
 void run_release(uint32_t index);
 
 /* The same for all runs of an arena, whatever lives in them. */
-void run_release_all(const struct arena *arena);
+RARE void run_release_all(const struct arena *arena);
 
 uintptr_t run_span_end(const struct run *run, uintptr_t address);
 static inline bool run_is_solo(const struct run *run) {

@@ -12,6 +12,7 @@
 /* Until they are known, functions that look the others up. */
 static void *first_malloc(size_t size);
 static void *first_calloc(size_t count, size_t size);
+/* Of NULL: what there is by then lies in the buffer, and next_realloc copies that. */
 static void *first_realloc(void *pointer, size_t size);
 static void first_free(void *pointer);
 static int first_aligned(void **pointer, size_t alignment, size_t size);
@@ -25,7 +26,7 @@ static struct {
   int (*_Atomic aligned)(void **, size_t, size_t);
   size_t (*_Atomic usable_size)(void *);
 } next = {first_malloc, first_calloc, first_realloc, first_free, first_aligned, first_usable_size};
-#define NEXT(function) atomic_load_explicit(&next.function, memory_order_relaxed)
+#define NEXT(function) atomic_load_explicit(&next.function, memory_order_acquire)
 
 /* The buffer: each piece is preceded by its size. */
 
@@ -62,19 +63,20 @@ static void *early_allocate(size_t alignment, size_t size) {
   return (void *)start;
 }
 
-/* False while another call of this thread's, or another thread, is at it. */
+/* False while another call of this thread's, or another thread, is at it. What gives memory becomes
+ * known last: who has a block of the primary's finds what takes it. */
 static bool resolve(void) {
   static _Atomic bool begun;
   if (atomic_exchange(&begun, true)) return false;
   void *malloc = next_symbol("malloc"), *calloc = next_symbol("calloc"),
        *realloc = next_symbol("realloc"), *free = next_symbol("free"),
        *aligned = next_symbol("posix_memalign"), *usable_size = next_symbol("malloc_usable_size");
-  next.malloc = (void *(*)(size_t))malloc;
-  next.calloc = (void *(*)(size_t, size_t))calloc;
-  next.realloc = (void *(*)(void *, size_t))realloc;
   next.free = (void (*)(void *))free;
-  next.aligned = (int (*)(void **, size_t, size_t))aligned;
   next.usable_size = (size_t(*)(void *))usable_size;
+  next.realloc = (void *(*)(void *, size_t))realloc;
+  next.aligned = (int (*)(void **, size_t, size_t))aligned;
+  next.calloc = (void *(*)(size_t, size_t))calloc;
+  next.malloc = (void *(*)(size_t))malloc;
   return true;
 }
 

@@ -1,5 +1,6 @@
 /* Every system call of the core is made to fail: once, at its first, second, ... time, and from
- * then on for ever. Whatever the heap still hands out must be right, and nothing may be lost.
+ * then on for ever; and another one with it from then on, as on a way back. Whatever the heap still
+ * hands out must be right, and nothing may be lost.
  *
  *   HEAP_OPTIONS=... faults [CALL...]      linked with the core, built with PATALLOC_FAULTS */
 #include "check.h"
@@ -9,13 +10,17 @@
 
 patalloc_heap *heap;
 
-static const char *failing;
+static const char *failing, *failing_then; /* the second may be NULL */
 static int countdown;
 static bool lasting, failed;
 
 enum { NOTHING_FAILED = 77 };
 
 static int fault(const char *call) {
+  if (failed && failing_then && !strcmp(call, failing_then)) {
+    if (!lasting) failing_then = NULL;
+    return ENOMEM;
+  }
   if (strcmp(call, failing)) return 0;
   if (countdown > 0) return countdown--, 0;
   if (!lasting && countdown < 0) return 0;
@@ -40,7 +45,8 @@ static unsigned char *grow(unsigned char *block, size_t from, size_t to) {
     return block;
   }
   if (block) CHECK(holds(moved, from, 0x11));
-  if (!strcmp(failing, "mremap of half")) {
+  struct patalloc_block found;
+  if (!strcmp(failing, "mremap of half") && !patalloc_inspect(heap, moved, &found)) {
     uintptr_t end = ((uintptr_t)moved + malloc_usable_size(moved) + 4095) & ~(uintptr_t)4095;
     CHECK(!readable((void *)end));
   }
@@ -127,11 +133,12 @@ static int run(const char *options) {
 }
 
 /* False where there were fewer calls than that. */
-static bool check_case(const char *call, int after, bool for_ever) {
+static bool check_case(const char *call, const char *then, int after, bool for_ever) {
   pid_t child = fork();
   CHECK(child >= 0);
   if (!child) {
     failing = call;
+    failing_then = then;
     countdown = after;
     lasting = for_ever;
     os_fault = fault;
@@ -142,23 +149,30 @@ static bool check_case(const char *call, int after, bool for_ever) {
   CHECK(waitpid(child, &status, 0) == child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == NOTHING_FAILED) return false;
   if (status) {
-    fprintf(stderr, "status %d where %s fails %s from call %d on\n", status, call,
-            for_ever ? "always" : "once", after);
+    fprintf(stderr, "status %d where %s, then %s, fails %s from call %d on\n", status, call,
+            then ? then : "nothing", for_ever ? "always" : "once", after);
     _exit(1);
   }
   return true;
 }
 
-static void check_call(const char *call) {
+static void check_call(const char *call, const char *then) {
   for (int after = 0; after < 150; after += 1 + after / 4)
-    if (!check_case(call, after, false) || !check_case(call, after, true)) return;
+    if (!check_case(call, then, after, false) || !check_case(call, then, after, true)) return;
 }
 
 int main(int argc, char **argv) {
   static const char *const calls[] = {
-      "mmap", "mprotect", "mremap", "madvise", "memfd_create",    "pwrite",        "fcntl",
-      "open", "fstat",    "ioctl",  "pread",   "process_madvise", "mremap of half"};
-  for (int i = 1; i < argc; i++) check_call(argv[i]);
-  for (size_t i = 0; argc == 1 && i < sizeof calls / sizeof *calls; i++) check_call(calls[i]);
+      "mmap",         "munmap", "mprotect",        "mremap",         "madvise",
+      "memfd_create", "pwrite", "fcntl",           "open",           "fstat",
+      "ioctl",        "pread",  "process_madvise", "mremap of half", "process_madvise of half"};
+  static const char *const pairs[][2] = {
+      {"mremap", "mmap"},   {"mremap of half", "mmap"}, {"mremap of half", "mremap"},
+      {"mremap", "munmap"}, {"mmap", "munmap"},         {"process_madvise of half", "madvise"},
+      {"madvise", "mmap"},  {"madvise", "mprotect"}};
+  for (int i = 1; i < argc; i++) check_call(argv[i], NULL);
+  for (size_t i = 0; argc == 1 && i < sizeof calls / sizeof *calls; i++) check_call(calls[i], NULL);
+  for (size_t i = 0; argc == 1 && i < sizeof pairs / sizeof *pairs; i++)
+    check_call(pairs[i][0], pairs[i][1]);
   return 0;
 }

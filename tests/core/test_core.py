@@ -79,13 +79,39 @@ def test_stacks_that_are_kept_are_those_that_are_there(
 
 
 @pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])
+def test_threads_that_make_and_end_heaps(build: Build, sanitizer: tuple[str, ...]) -> None:
+    run(build("heaps", *sanitizer, core=True))
+
+
+def test_address_space_that_is_full(build: Build) -> None:
+    run(build("full", *ADDRESS, core=True), "region", HEAP_OPTIONS="reserve=64M")
+
+
+def test_a_table_of_stacks_that_is_full(build: Build) -> None:
+    """A sanitizer would need the address space."""
+    options = "report=yes:stacks=16:on_free=quarantine:on_error=continue"
+    env = dict(os.environ) | {"HEAP_OPTIONS": options}
+    result = subprocess.run(
+        [build("full", core=True), "stacks"], env=env, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0
+    assert result.stderr.count("patalloc: double-free") == 3
+    assert "allocated by" in result.stderr
+
+
+@pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])
 def test_the_ledger_has_what_was_entered(build: Build, sanitizer: tuple[str, ...]) -> None:
     run(build("ledger", *sanitizer, core=True))
 
 
 @pytest.mark.parametrize(
     ("race", "flags", "options"),
-    [("fit", (), ""), ("fit", (), ":without=guard_regions"), ("publish", THREAD, ""), ("handler", (), "")],
+    [
+        ("fit", (), ""),
+        ("fit", (), ":without=guard_regions"),
+        ("publish", THREAD, ""),
+        ("handler", (), ""),
+    ],
     ids=["fit", "fit without guard regions", "publish", "handler"],
 )
 def test_races_that_have_time_to_happen(

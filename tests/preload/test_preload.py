@@ -104,6 +104,13 @@ def test_what_the_malloc_underneath_says_is_kept(build: Build, kind: str) -> Non
         assert (result.returncode, result.stderr) == (bare.returncode, bare.stderr), options
 
 
+def test_a_lookup_that_allocates(build: Build) -> None:
+    between = build("lookup", "-DLIBRARY", "-shared", "-fPIC")
+    env = dict(os.environ) | {"LD_PRELOAD": f"{library()}:{between}"}
+    result = subprocess.run([build("lookup")], env=env, capture_output=True, text=True)
+    assert_passes(result)
+
+
 def test_an_orphan_of_uffd_goes_on(build: Build) -> None:
     assert_passes(preloaded([build("orphan")], "backend=uffd"))
 
