@@ -281,6 +281,7 @@ void *large_from_primary(struct patalloc_heap *heap, const struct request *reque
                               : small->malloc(heap, size);
   if (!pointer || heap->options.small_fill || heap->watch.hunts) return pointer;
   size_t from = zero ? size : 0, usable = small->usable_size(heap, "malloc", pointer);
-  fill_pattern(heap->options.pattern, (char *)pointer + from, usable - from);
+  size_t end = usable > size ? usable : size; /* or none is told (primary.h) */
+  fill_pattern(heap->options.pattern, (char *)pointer + from, end - from);
   return pointer;
 }

@@ -6,6 +6,7 @@
 #define PATALLOC_PRIMARY_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct primary {
@@ -15,6 +16,7 @@ struct primary {
   void *(*aligned)(size_t alignment, size_t size); /* any power of two */
   void (*free)(void *pointer);
   size_t (*usable_size)(void *pointer);
+  bool sized; /* whether that is of these blocks: an allocator in front of another may have none */
   /* A large block was freed, which it would have seen without us. Safe where free(3) is. */
   void (*large_freed)(size_t size);
   /* sigaction(2), which the preloaded library stands in front of too. */

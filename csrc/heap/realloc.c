@@ -6,6 +6,7 @@
 #include "heap/altered.h"
 #include "heap/fork.h"
 #include "heap/large.h"
+#include "heap/primary.h"
 #include "pages/fill.h"
 #include "watch/history.h"
 #include "watch/slack.h"
@@ -153,7 +154,8 @@ void *realloc_small(struct patalloc_heap *heap, void *pointer, size_t size) {
   const struct small_path *small = heap->small;
   size_t have = small->usable_size(heap, "realloc", pointer);
   if (have == USABLE_NONE) return errno = EINVAL, NULL;
-  if (!heap_is_large(heap, size)) return small->realloc(heap, pointer, have, size);
+  if (!heap_is_large(heap, size) || !primary.sized)
+    return small->realloc(heap, pointer, have, size);
   void *moved = grow_to(heap, size);
   if (!moved) return NULL;
   memcpy(moved, pointer, have < size ? have : size);

@@ -2,13 +2,12 @@
 #include "os/apart.h"
 
 #include "base/lock.h"
-#include "base/text.h"
 #include "os/call.h"
+#include "os/process.h"
 #include "os/sandbox.h"
 
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,16 +70,12 @@ static inline long clone_here(unsigned long flags) {
 }
 #endif
 
-/* Valgrind, which names itself there, ends a program for a clone that is neither thread nor fork.
- */
-static bool is_emulated(void) {
-  const char *preloaded = getenv("LD_PRELOAD");
-  return preloaded && text_after(preloaded, "vgpreload");
-}
-
+/* Valgrind ends a program for a clone that is neither thread nor fork. Other tracers don't see this
+ * one: they take it for a vfork(2), follow it for the child that the program is to make, or wait
+ * for it while it waits for them. */
 RARE __attribute__((noinline)) static void run_apart(struct errand *errand) {
-  if (is_emulated()) return;
-  long process = clone_here(CLONE_VM | CLONE_VFORK | CLONE_FILES);
+  if (os_is_emulated()) return;
+  long process = clone_here(CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_UNTRACED);
   if (!process) run(errand);
   while (process > 0 && syscall(SYS_wait4, process, NULL, __WALL, NULL) < 0 && errno == EINTR) {
   }

@@ -14,10 +14,6 @@ static int descriptor_of(const char *destination) {
   return descriptor;
 }
 
-bool destination_is_path(const char *destination) {
-  return descriptor_of(destination) < 0;
-}
-
 void destination_identify(const char *destination, struct os_identity *identity) {
   int descriptor = descriptor_of(destination);
   *identity = (struct os_identity){0};

@@ -59,7 +59,7 @@ static bool probe_mremap(char *pages) {
   return works;
 }
 
-/* Emulators have been seen to take advice that they don't know for done. */
+/* Emulators have been seen to take advice that they don't know for done (QEMU's user mode). */
 static bool probe_guard(char *pages) {
   uintptr_t last = (uintptr_t)pages + (PROBE_PAGES - 1) * os_page;
   return os_guard_install(last, os_page) && !os_is_readable(last) &&
@@ -161,6 +161,13 @@ static uint32_t probe_one(bool (*probe)(char *), char *pages, int feature) {
   return is_transient(errno) ? UNSURE : 0;
 }
 
+/* What an emulator does not know it complains of, or takes for done. */
+static bool is_worth_a_try(int feature) {
+  bool new = feature == OS_GUARD_REGIONS || feature == OS_PROCESS_MADVISE ||
+             feature == OS_PAGEMAP_SCAN || feature == OS_USERFAULTFD;
+  return !new || !os_is_emulated();
+}
+
 /* Where there is no file to try on, what is found may not hold for files: all is unsure. */
 static uint32_t probe_apart(void) {
   static bool (*const probes[OS_FEATURES])(char *) = {[OS_MREMAP_DONTUNMAP] = probe_mremap,
@@ -182,7 +189,7 @@ static uint32_t probe_apart(void) {
   if (!memfd && is_transient(errno)) found |= UNSURE;
   if (!pages) return found | UNSURE;
   for (int i = 0; i < OS_FEATURES; i++)
-    if (probes[i]) found |= probe_one(probes[i], pages, i);
+    if (probes[i] && is_worth_a_try(i)) found |= probe_one(probes[i], pages, i);
   os_unmap(pages, PROBE_PAGES * os_page);
   return found;
 }
@@ -215,7 +222,7 @@ static uint32_t known_features(void) {
 
 /* userfaultfd(2) is tried only when asked for: a sandbox may end a process for it. */
 bool os_has(enum os_feature feature) {
-  if (feature == OS_USERFAULTFD) return probe_userfaultfd();
+  if (feature == OS_USERFAULTFD) return is_worth_a_try(feature) && probe_userfaultfd();
   return known_features() >> feature & 1;
 }
 

@@ -196,8 +196,12 @@ int os_append_file(const char *path) {
   return os_open_with(path, O_WRONLY | O_CREAT | O_APPEND | OURS);
 }
 
+/* In place of a file of that name, which another process may have mapped. */
 int os_create_shared_file(const char *path) {
-  return os_open_with(path, O_RDWR | O_CREAT | O_TRUNC | OURS);
+  struct stat status;
+  bool replaces = !fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) && S_ISREG(status.st_mode);
+  if (replaces) syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+  return os_open_with(path, O_RDWR | O_CREAT | O_EXCL | OURS);
 }
 
 int os_open_file(const char *path) {

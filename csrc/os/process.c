@@ -56,3 +56,32 @@ uint64_t os_random(void) {
 bool os_secure(void) {
   return getauxval(AT_SECURE) != 0;
 }
+
+/* Valgrind's client request RUNNING_ON_VALGRIND: instructions that do nothing elsewhere
+ * (valgrind.h; the Valgrind manual, 3.1). */
+bool os_is_emulated(void) {
+#if defined(__x86_64__) || defined(__aarch64__)
+  enum { RUNNING_ON_VALGRIND = 0x1001 };
+  volatile uint64_t request[6] = {RUNNING_ON_VALGRIND};
+#endif
+#if defined(__x86_64__)
+  uint64_t answer = 0;
+  __asm__ volatile("rolq $3, %%rdi; rolq $13, %%rdi; rolq $61, %%rdi; rolq $51, %%rdi\n\t"
+                   "xchgq %%rbx, %%rbx"
+                   : "+d"(answer)
+                   : "a"(request)
+                   : "cc", "memory");
+  return answer;
+#elif defined(__aarch64__)
+  register uint64_t answer __asm__("x3") = 0;
+  register volatile uint64_t *asked __asm__("x4") = request;
+  __asm__ volatile("ror x12, x12, #3; ror x12, x12, #13; ror x12, x12, #51; ror x12, x12, #61\n\t"
+                   "orr x10, x10, x10"
+                   : "+r"(answer)
+                   : "r"(asked)
+                   : "cc", "memory");
+  return answer;
+#else
+  return false;
+#endif
+}

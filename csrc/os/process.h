@@ -12,5 +12,6 @@ void os_yield(void);
 uint32_t os_milliseconds(void); /* a monotonic clock that wraps */
 uint64_t os_random(void);       /* for places that are not to be guessed */
 bool os_secure(void);           /* AT_SECURE: the environment is not to be trusted */
+bool os_is_emulated(void);      /* by Valgrind, which knows no kernel newer than itself */
 
 #endif

@@ -62,6 +62,8 @@ bool fill_fits(size_t size) {
   size_t left = granted;
   while (size <= left)
     if (atomic_compare_exchange_weak(&granted, &left, left - size)) return true;
+  size_t all = os_physical_memory(); /* 0.3 us, where the other takes 30 */
+  if (all && size > all) return false;
   size_t available = os_available_memory();
   if (size > available - available / 8) return false;
   granted = available / PART < MOST ? available / PART : MOST;

@@ -47,6 +47,17 @@ static void check_tags(void) {
   if (options->tag != TAG_OFF && os_uses(options, OS_MTE)) tag_check_thread(options);
 }
 
+/* Small blocks are filled to the sizes that the primary tells, and their slack lies before them. */
+RARE static void do_without_sizes(void) {
+  struct options *options = &process_heap.options;
+  if (options->small_fill == SMALL_FILL_NO && options->slack_check != SLACK_ALL) return;
+  report_line(
+      "the malloc underneath does not tell how large its blocks are: small ones are neither "
+      "filled nor checked");
+  options->small_fill = SMALL_FILL_NO;
+  if (options->slack_check == SLACK_ALL) options->slack_check = SLACK_LARGE;
+}
+
 /* Not before the environment is there; nothing in here allocates. */
 static bool start_heap(void) {
   if (!environ || atomic_exchange(&begun, true)) return false;
@@ -58,6 +69,7 @@ static bool start_heap(void) {
   options_parse(&process_heap.options, option_string(), &text);
   complain_by_line(complaint);
   primary = next_found();
+  if (!primary.sized) do_without_sizes();
   paths_start(&process_heap);
   check_tags();
   atomic_store_explicit(&started, true, memory_order_release);

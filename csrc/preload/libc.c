@@ -22,6 +22,13 @@ static void large_freed(size_t size) {
 
 /* Before other constructors, which may make heaps. */
 __attribute__((constructor(101))) static void hand_down(void) {
-  primary = (struct primary){malloc,      calloc,   realloc, aligned, free, malloc_usable_size,
-                             large_freed, sigaction};
+  primary = (struct primary){.malloc = malloc,
+                             .calloc = calloc,
+                             .realloc = realloc,
+                             .aligned = aligned,
+                             .free = free,
+                             .usable_size = malloc_usable_size,
+                             .sized = true,
+                             .large_freed = large_freed,
+                             .sigaction = sigaction};
 }

@@ -4,28 +4,30 @@
 #include "os/memory.h"
 #include "preload/next.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
 /* Until they are known, functions that look the others up. */
-static void *first_malloc(size_t size);
-static void *first_calloc(size_t count, size_t size);
+RARE static void *first_malloc(size_t size);
+RARE static void *first_calloc(size_t count, size_t size);
 /* Of NULL: what there is by then lies in the buffer, and next_realloc copies that. */
-static void *first_realloc(void *pointer, size_t size);
-static void first_free(void *pointer);
-static int first_aligned(void **pointer, size_t alignment, size_t size);
-static size_t first_usable_size(void *pointer);
+RARE static void *first_realloc(void *pointer, size_t size);
+RARE static void first_free(void *pointer);
+RARE static void *first_aligned(size_t alignment, size_t size);
+RARE static size_t first_usable_size(void *pointer);
 
 static struct {
   void *(*_Atomic malloc)(size_t);
   void *(*_Atomic calloc)(size_t, size_t);
   void *(*_Atomic realloc)(void *, size_t);
   void (*_Atomic free)(void *);
-  int (*_Atomic aligned)(void **, size_t, size_t);
+  void *(*_Atomic aligned)(size_t, size_t);
   size_t (*_Atomic usable_size)(void *);
 } next = {first_malloc, first_calloc, first_realloc, first_free, first_aligned, first_usable_size};
+static bool sized; /* known with them */
 #define NEXT(function) atomic_load_explicit(&next.function, memory_order_acquire)
 
 /* The buffer: each piece is preceded by its size. */
@@ -39,7 +41,7 @@ static bool is_early(const void *pointer) {
   return start && (uintptr_t)pointer - (uintptr_t)start < EARLY_SIZE;
 }
 
-static char *early_start(void) {
+RARE static char *early_start(void) {
   char *start = early;
   if (start) return start;
   char *mapped = os_map(EARLY_SIZE);
@@ -52,7 +54,7 @@ static size_t early_size(const void *pointer) {
   return ((const size_t *)pointer)[-1];
 }
 
-static void *early_allocate(size_t alignment, size_t size) {
+RARE static void *early_allocate(size_t alignment, size_t size) {
   if (alignment < LEAST_ALIGNMENT) alignment = LEAST_ALIGNMENT;
   char *first = early_start();
   if (!first || size > EARLY_SIZE || alignment > EARLY_SIZE) return errno = ENOMEM, NULL;
@@ -63,49 +65,59 @@ static void *early_allocate(size_t alignment, size_t size) {
   return (void *)start;
 }
 
-/* False while another call of this thread's, or another thread, is at it. What gives memory becomes
+/* Whether the sizes are of that malloc's blocks, and not of the one's behind it. */
+static bool is_sized(void *malloc, void *usable_size) {
+  Dl_info one, other;
+  if (!usable_size) return false;
+  if (malloc == next_symbol("__libc_malloc")) return true; /* glibc's: the common case, and fast */
+  return dladdr(malloc, &one) && dladdr(usable_size, &other) && one.dli_fbase == other.dli_fbase;
+}
+
+/* memalign(3), on which the others are built: Electric Fence's posix_memalign calls ours again.
+ *
+ * False while another call of this thread's, or another thread, is at it. What gives memory becomes
  * known last: who has a block of the primary's finds what takes it. */
 static bool resolve(void) {
   static _Atomic bool begun;
   if (atomic_exchange(&begun, true)) return false;
   void *malloc = next_symbol("malloc"), *calloc = next_symbol("calloc"),
        *realloc = next_symbol("realloc"), *free = next_symbol("free"),
-       *aligned = next_symbol("posix_memalign"), *usable_size = next_symbol("malloc_usable_size");
+       *aligned = next_symbol("memalign"), *usable_size = next_symbol("malloc_usable_size");
+  if (!aligned) aligned = next_symbol("aligned_alloc");
+  sized = is_sized(malloc, usable_size);
   next.free = (void (*)(void *))free;
   next.usable_size = (size_t(*)(void *))usable_size;
   next.realloc = (void *(*)(void *, size_t))realloc;
-  next.aligned = (int (*)(void **, size_t, size_t))aligned;
+  next.aligned = (void *(*)(size_t, size_t))aligned;
   next.calloc = (void *(*)(size_t, size_t))calloc;
   next.malloc = (void *(*)(size_t))malloc;
   return true;
 }
 
-static void *first_malloc(size_t size) {
+RARE static void *first_malloc(size_t size) {
   return resolve() ? NEXT(malloc)(size) : early_allocate(0, size);
 }
 
-static void *first_calloc(size_t count, size_t size) {
+RARE static void *first_calloc(size_t count, size_t size) {
   if (resolve()) return NEXT(calloc)(count, size);
   size_t total;
   if (__builtin_mul_overflow(count, size, &total)) return errno = ENOMEM, NULL;
   return early_allocate(0, total); /* zero: never reused */
 }
 
-static void *first_realloc(void *pointer, size_t size) {
+RARE static void *first_realloc(void *pointer, size_t size) {
   return resolve() ? NEXT(realloc)(pointer, size) : early_allocate(0, size);
 }
 
-static void first_free(void *pointer) {
+RARE static void first_free(void *pointer) {
   if (resolve()) NEXT(free)(pointer);
 }
 
-static int first_aligned(void **pointer, size_t alignment, size_t size) {
-  if (resolve()) return NEXT(aligned)(pointer, alignment, size);
-  *pointer = early_allocate(alignment, size);
-  return *pointer ? 0 : ENOMEM;
+RARE static void *first_aligned(size_t alignment, size_t size) {
+  return resolve() ? NEXT(aligned)(alignment, size) : early_allocate(alignment, size);
 }
 
-static size_t first_usable_size(void *pointer) {
+RARE static size_t first_usable_size(void *pointer) {
   return resolve() ? NEXT(usable_size)(pointer) : 0;
 }
 
@@ -125,11 +137,7 @@ static void *next_realloc(void *pointer, size_t size) {
 }
 
 static void *next_aligned(size_t alignment, size_t size) {
-  void *pointer = NULL;
-  if (alignment < sizeof(void *)) alignment = sizeof(void *);
-  int error = NEXT(aligned)(&pointer, alignment, size);
-  if (error) errno = error;
-  return error ? NULL : pointer;
+  return NEXT(aligned)(alignment, size);
 }
 
 static void next_free(void *pointer) {
@@ -137,7 +145,7 @@ static void next_free(void *pointer) {
 }
 
 static size_t next_usable_size(void *pointer) {
-  return is_early(pointer) ? early_size(pointer) : NEXT(usable_size)(pointer);
+  return is_early(pointer) ? early_size(pointer) : sized ? NEXT(usable_size)(pointer) : 0;
 }
 
 const struct primary next_primary = {
@@ -155,6 +163,7 @@ const struct primary next_primary = {
 struct primary next_found(void) {
   struct primary found = next_primary;
   resolve();
+  found.sized = sized;
   if (NEXT(malloc) != first_malloc) found.malloc = NEXT(malloc);
   if (NEXT(calloc) != first_calloc) found.calloc = NEXT(calloc);
   return found;

@@ -58,10 +58,10 @@ static bool read_selection(const char *path) {
 /* Kept, as the heap may be gone when the process forks. */
 static char trace_name[DESTINATION_MOST], select_name[DESTINATION_MOST];
 
-/* A selection with a process's number in its name is for that process alone. */
+/* What has a process's number in its name is for that process alone. */
 static void restart_in_child(void) {
   if (text_after(select_name, "%p")) selection = NULL;
-  if (*trace_name && destination_is_path(trace_name) && !stack_trace_to(trace_name))
+  if (text_after(trace_name, "%p") && !stack_trace_to(trace_name))
     report_line("trace: the file of a forked child can't be made; it counts in its parent's");
 }
 
