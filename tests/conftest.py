@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,23 +58,23 @@ if any(feature.name == "userfaultfd" and feature.available for feature in featur
 Build = Callable[..., Path]
 
 
+def compile_program(name: str, *flags: str, directory: Path, core: bool = False) -> Path:
+    """Compile tests/c/NAME.c, with the core if asked to; the same only once in a directory."""
+    key = hashlib.sha256(repr((name, flags, core)).encode()).hexdigest()[:8]
+    program = directory / f"{name}-{key}"
+    if not program.exists():
+        sources = [SOURCES / f"{name}.c", *(CORE if core else [])]
+        heap = ["-DHEAP"] if core else []
+        libraries = ["-lpthread", "-ldl"]
+        command = ["cc", *FLAGS, *heap, *sources, "-o", program, *flags, *libraries]
+        subprocess.run(command, check=True)
+    return program
+
+
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Compile tests/c/NAME.c, with the core if asked to; the same only once."""
-    directory = tmp_path_factory.mktemp("built")
-
-    def build(name: str, *flags: str, core: bool = False) -> Path:
-        key = hashlib.sha256(repr((name, flags, core)).encode()).hexdigest()[:8]
-        program = directory / f"{name}-{key}"
-        if not program.exists():
-            sources = [SOURCES / f"{name}.c", *(CORE if core else [])]
-            heap = ["-DHEAP"] if core else []
-            libraries = ["-lpthread", "-ldl"]
-            command = ["cc", *FLAGS, *heap, *sources, "-o", program, *flags, *libraries]
-            subprocess.run(command, check=True)
-        return program
-
-    return build
+    """Compile tests/c/NAME.c: compile_program in a directory of the session's."""
+    return partial(compile_program, directory=tmp_path_factory.mktemp("built"))
 
 
 def preloaded(

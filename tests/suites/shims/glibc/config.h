@@ -1,0 +1,1 @@
+/* glibc's configure would write this; its tests need nothing of it. */
