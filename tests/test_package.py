@@ -144,6 +144,40 @@ def test_other_ways_to_install(tmp_path: Path, install: list[str]) -> None:
         )
 
 
+def test_make_in_a_copy_without_its_history(tmp_path: Path) -> None:
+    """It finds its sources by itself: an archive has no git, nor has the machine perhaps."""
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "build"))
+    make = ["make", "--dry-run", "--no-print-directory", "-C", str(tree)]
+    for target in ("run", "test", "check"):
+        done = subprocess.run([*make, target], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    question = subprocess.run([*make, "-p"], capture_output=True, text=True).stdout
+    (sources,) = re.findall(r"^SOURCES := (.*)|^SOURCES = (.*)", question, re.MULTILINE)
+    assert "find csrc src" in "".join(sources)
+
+
+def test_packages_wait_for_another_apt(tmp_path: Path) -> None:
+    """Whose locks are held: of the lists for a while, of the packages as long as apt-get waits."""
+    said, tried = tmp_path / "said", tmp_path / "tried"
+    programs = {
+        "dpkg-query": "exit 1",
+        "sleep": "true",
+        "id": "echo 0",
+        "apt-get": f"""echo "$@" >>{said}
+case "$*" in *update*) echo x >>{tried}; [ "$(wc -l <{tried})" -ge 3 ] || exit 100 ;; esac""",
+    }
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    env = dict(os.environ) | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run([ROOT / "tools" / "debian-packages", "one", "two"], env=env, check=True)
+    lines = said.read_text().splitlines()
+    assert lines[:3] == ["-qq update"] * 3
+    assert lines[3].endswith("-y one two")
+    assert "DPkg::Lock::Timeout=" in lines[3]
+
+
 def test_version() -> None:
     command = ["pkg-config", "--modversion", "patalloc"]
     env = dict(os.environ) | {"PKG_CONFIG_PATH": str(library().parent)}

@@ -1,4 +1,5 @@
-/* Heaps that threads make, use and end at the same time. Linked with the core. */
+/* Heaps that threads make, use and end at the same time; and what they tell of their options.
+ * Linked with the core. */
 #include "check.h"
 
 enum { THREADS = 4, ROUNDS = 60, BLOCKS = 8, SIZE = 200000 };
@@ -10,6 +11,25 @@ static const char *const options[] = {
     "reserve=16G:report=yes:stacks=4:slack_check=all",
     "reserve=16G:backend=none:small_fill=both",
 };
+
+/* What a heap tells of its options makes another one with the same. */
+static void options_are_told(const char *given) {
+  char told[2048], again[2048], part[10];
+  patalloc_heap *one = patalloc_heap_create(given, NULL, 0);
+  CHECK(one && patalloc_heap_options(one, told, sizeof told) == strlen(told));
+  CHECK(patalloc_heap_options(one, part, sizeof part) == strlen(told));
+  CHECK(strlen(part) == sizeof part - 1 && !strncmp(part, told, sizeof part - 1));
+  patalloc_heap *other = patalloc_heap_create(told, NULL, 0);
+  CHECK(other && patalloc_heap_options(other, again, sizeof again) && !strcmp(told, again));
+  for (const char *at = given; at; at = strchr(at + 1, ':')) { /* each of them, in full */
+    const char *from = at + (*at == ':');
+    char *option = strndup(from, strcspn(from, ":"));
+    CHECK(strstr(told, option));
+    (free)(option);
+  }
+  patalloc_heap_destroy(one);
+  patalloc_heap_destroy(other);
+}
 
 static void *use(void *which) {
   for (int round = 0; round < ROUNDS; round++) {
@@ -36,6 +56,7 @@ static void *use(void *which) {
 
 int main(void) {
   pthread_t threads[THREADS];
+  options_are_told("threshold=4096:slack_check=all:stacks=4:on_free=quarantine:cache_size=8388608");
   for (long i = 0; i < THREADS; i++) CHECK(!pthread_create(&threads[i], NULL, use, (void *)i));
   for (int i = 0; i < THREADS; i++) CHECK(!pthread_join(threads[i], NULL));
   return 0;

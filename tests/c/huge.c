@@ -17,6 +17,10 @@ int main(void) {
   free(block);
   block = malloc(size);
   CHECK(block && block[size / 3] == expected());
+  block[size / 3] = 1;
+  CHECK(!realloc(block, 20 * size)); /* more than there is: it ends, and nothing is lost */
+  CHECK((block = realloc(block, 2 * size)) && block[size / 3] == 1 && block[size] == expected());
+  CHECK((block = realloc(block, size / 2)) && block[size / 3] == 1);
   free(block);
   return 0;
 }

@@ -56,7 +56,22 @@ static void errors(void) {
   CHECK(signal(SIGSEGV, SIG_ERR) == SIG_ERR && errno == EINVAL);
 }
 
+/* From the first block on, whatever threads and files of the heap's own it takes. */
+static void mask_and_descriptors(void) {
+  sigset_t some, before, after;
+  sigemptyset(&some);
+  sigaddset(&some, SIGUSR1);
+  CHECK(!pthread_sigmask(SIG_BLOCK, &some, NULL) && !pthread_sigmask(SIG_BLOCK, NULL, &before));
+  int next = dup(STDERR_FILENO);
+  free(realloc(memset(malloc(1 << 20), 1, 5), 3 << 20));
+  CHECK(!pthread_sigmask(SIG_BLOCK, NULL, &after));
+  for (int signal = 1; signal < NSIG; signal++)
+    CHECK(sigismember(&before, signal) == sigismember(&after, signal));
+  CHECK(!close(next) && dup(STDERR_FILENO) == next && !close(next));
+}
+
 int main(void) {
+  mask_and_descriptors();
   small_at_large_alignments();
   aligned_reuse();
   usable_bytes_are_kept();

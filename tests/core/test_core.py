@@ -83,8 +83,10 @@ def test_threads_that_make_and_end_heaps(build: Build, sanitizer: tuple[str, ...
     run(build("heaps", *sanitizer, core=True))
 
 
-def test_address_space_that_is_full(build: Build) -> None:
-    run(build("full", *ADDRESS, core=True), "region", HEAP_OPTIONS="reserve=64M")
+@pytest.mark.parametrize("options", ["", ":report=yes:stacks=4:slack_check=all"])
+def test_address_space_that_is_full(build: Build, options: str) -> None:
+    """With a history, whose table was mapped behind a region as small as this once."""
+    run(build("full", *ADDRESS, core=True), "region", HEAP_OPTIONS=f"reserve=64M{options}")
 
 
 def test_a_table_of_stacks_that_is_full(build: Build) -> None:

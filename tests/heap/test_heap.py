@@ -3,6 +3,7 @@
 import copy
 import doctest
 import gc
+import os
 import pickle
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -239,6 +241,40 @@ def test_release(heap: Heap) -> None:
     assert heap.release() >= LARGE
     assert heap.stats().vmas < before
     assert heap.release() == 0
+
+
+def test_release_gives_every_run_back(heap: Heap) -> None:
+    before = heap.stats().runs
+    for size in (LARGE, 10 * LARGE, 100 * LARGE):
+        blocks = [heap.malloc(size) for _ in range(5)]
+        blocks[0] = heap.realloc(blocks[0], 2 * size)
+        for block in blocks:
+            block.free()
+    assert heap.stats().runs > before
+    heap.release()
+    assert heap.stats().runs == before
+    assert heap.stats().runs_released > 0
+
+
+def test_reports_and_stats_leave_no_descriptor(tmp_path: Path) -> None:
+    """Nor does a heap that is gone."""
+
+    def descriptors() -> set[str]:
+        return set(os.listdir("/proc/self/fd"))
+
+    Heap().malloc(LARGE).free()
+    before = descriptors()
+    options = {"report": str(tmp_path / "report"), "stats": str(tmp_path / "stats")}
+    with Heap(**options, on_error="continue", stacks=4) as heap:
+        block = heap.malloc(LARGE)
+        pointer = ffi.cast("void *", block.address)
+        block.free()
+        lib.patalloc_free(heap._handle(), pointer)
+        assert heap.stats().errors == 1
+        assert descriptors() == before
+    assert descriptors() == before
+    assert (tmp_path / "stats").stat().st_size
+    assert (tmp_path / "report").read_text().count('"double-free"') == 1
 
 
 def test_module_functions() -> None:

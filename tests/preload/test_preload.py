@@ -67,7 +67,13 @@ def test_what_is_done_to_a_block_ends_with_it(build: Build, options: str) -> Non
     assert_passes(preloaded([build("altered")], options))
 
 
-@pytest.mark.parametrize("options", ["", "report=yes", "fill=memset", "without=guard_regions"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *("", "report=yes", "fill=memset", "without=guard_regions"),
+        *(each for each in FALLBACKS if "uffd" in each),
+    ],
+)
 def test_promises_are_kept(build: Build, options: str) -> None:
     assert_passes(preloaded([build("promises")], options))
 
@@ -109,6 +115,17 @@ def test_a_lookup_that_allocates(build: Build) -> None:
     env = dict(os.environ) | {"LD_PRELOAD": f"{library()}:{between}"}
     result = subprocess.run([build("lookup")], env=env, capture_output=True, text=True)
     assert_passes(result)
+
+
+@pytest.mark.parametrize("option", ["stats", "report", "trace"])
+def test_a_fifo_that_nobody_reads_holds_no_program_up(
+    build: Build, tmp_path: Path, option: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    options = f"on_error=continue:slack_check=all:{option}={tmp_path / 'fifo'}"
+    result = preloaded([build("reporting"), "slack twice"], options, timeout=60)
+    assert (result.returncode, result.stdout) == (0, "went on\n")
+    assert result.stderr.count("found by free") == 4
 
 
 def test_an_orphan_of_uffd_goes_on(build: Build) -> None:

@@ -108,6 +108,35 @@ def test_each_error_is_told(
         assert status == -6
 
 
+REPORT = (
+    '{"version":1,"kind":"heap-buffer-overflow","summary":"heap-buffer-overflow: write at ADDRESS, '
+    '1 byte past the end of a NUMBER-byte block at ADDRESS","access":"write","signal":11,'
+    '"address":"ADDRESS","place":"after","distance":1,"process":NUMBER,"thread":NUMBER,'
+    '"thread_name":"NAME","stack":[ADDRESSES],"block":{"address":"ADDRESS","size":NUMBER,'
+    '"state":"live","allocated":{"thread":NUMBER,"age_ms":NUMBER,"stack":[ADDRESSES]}},'
+    '"modules":[MODULES]}'
+)
+MODULE = (
+    '{"path":"PATH","base":"ADDRESS","start":"ADDRESS","end":"ADDRESS","build_id":"[0-9a-f]{40}"}'
+)
+
+
+def test_a_report_is_this_text(compiled: dict[str, Path], tmp_path: Path) -> None:
+    """What reads reports elsewhere depends on every byte of it."""
+    report = tmp_path / "report"
+    run_and_read([compiled["overflow_write"]], "stacks=4", report)
+    meant = re.escape(REPORT).replace("MODULES", f"{MODULE}(,{MODULE})*")
+    for word, pattern in {
+        "ADDRESSES": '"ADDRESS"(,"ADDRESS")*',
+        "ADDRESS": "0x[0-9a-f]+",
+        "NUMBER": r"\d+",
+        "NAME": "overflow_write",
+        "PATH": '/[^"]+',
+    }.items():
+        meant = meant.replace(word, pattern)
+    assert re.fullmatch(meant + "\n?", report.read_text()), report.read_text()
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_python_programs_show_their_own_stack_too(tmp_path: Path, name: str) -> None:
     report = tmp_path / "report"
