@@ -6,8 +6,9 @@
  * Locks are held for short, and guard lists. System calls are made under those by which something
  * is done once, or by one thread at a time: a heap's, while it is prepared or configured; a
  * refpage's, while a stage is made, or a descriptor is mapped that had to stay open; the region's
- * and the runs' own start; dispositions. Two are held at a time where a heap is prepared (its own,
- * then those of what it needs), and around fork, in the order that fork.c has.
+ * and the runs' own start; dispositions; a part of the ledger, while it grows. Two are held at a
+ * time where a heap is prepared (its own, then those of what it needs), and around fork, in the
+ * order that fork.c has.
  *
  * Not async-signal-safe: a handler that takes a lock which its thread holds would wait for ever.
  * All functions keep errno. */

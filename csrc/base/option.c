@@ -72,7 +72,7 @@ static const struct rule rules[] = {
     {AT(slack_check), .name = "slack_check", .preset = "no", .type = &value_choice,
      .choices = slack_checks,
      .meaning = "whether free looks for writes around a block too short to reach its guards; all: "
-                "around small ones too, which take 16 bytes more"},
+                "around small ones too, which take 16 bytes more, and in a table 50 to 100"},
     {AT(trace), .name = "trace", .preset = "", .type = &value_destination,
      .meaning = "where allocations are counted by call stack, for patalloc hunt"},
     {AT(select), .name = "select", .preset = "", .type = &value_destination,

@@ -4,6 +4,7 @@
 
 #include "heap/fork.h"
 #include "heap/held.h"
+#include "heap/primary.h"
 #include "heap/small.h"
 #include "pages/fill.h"
 #include "watch/event.h"
@@ -13,16 +14,39 @@
 #include <errno.h>
 #include <string.h>
 
+/* Neither where the primary doesn't tell how large its blocks are. */
 static bool fills_freed(const struct options *options) {
-  return options->small_fill == SMALL_FILL_BOTH && options->pattern.size;
+  return options->small_fill == SMALL_FILL_BOTH && options->pattern.size && primary.sized;
 }
 
 static bool checks(const struct options *options) {
-  return slack_checks(options, SLACK_ALL);
+  return slack_checks(options, SLACK_ALL) && primary.sized;
 }
 
 bool careful_is_due(const struct options *options) {
-  return fills_freed(options) || checks(options) || hunt_is_asked_for(options);
+  return fills_freed(options) || checks(options) || hunt_is_asked_for(options) || ledger_used();
+}
+
+/* What glibc has in front of a block: its size and the header's, and three flags, which change. */
+static size_t header_of(const void *pointer) {
+  return ((const size_t *)pointer)[-1] & ~(size_t)7;
+}
+
+/* Whether the primary still has a block of that size there. Where it keeps the size in front of it,
+ * which the program may have overwritten, its own function is not asked: it goes by it. */
+static bool is_as_it_was(const struct small_block *block) {
+  void *pointer = (void *)block->address;
+  if (!primary.headed) return primary.usable_size(pointer) == block->room;
+  size_t header = header_of(pointer), room = block->room;
+  return header == room + 8 || header == room + 16; /* the latter of a mapping of its own */
+}
+
+/* The entry of a block of the heap's. False of one that is another's by now, and forgotten. */
+static bool find(const void *pointer, struct small_block *block) {
+  if (!ledger_find(pointer, block)) return false;
+  if (is_as_it_was(block)) return true;
+  ledger_strike(pointer, block);
+  return false;
 }
 
 static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size) {
@@ -36,14 +60,15 @@ static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size)
 }
 
 static void enter(const struct watch *watch, void *pointer, size_t size, size_t room) {
-  bool told = checks(watch->options) && watch->reports;
-  if (!checks(watch->options) && !fills_freed(watch->options)) return;
+  bool checked = checks(watch->options), told = checked && watch->reports;
+  if (room > UINT32_MAX || (!checked && !fills_freed(watch->options))) return;
+  int error = errno;
   if (told) fault_watch(false);
-  if (room > UINT32_MAX) return; /* of a threshold as large */
   ledger_enter(&(struct small_block){.address = (uintptr_t)pointer,
                                      .size = (uint32_t)size,
                                      .room = (uint32_t)room,
                                      .stack = told ? stack_record(watch->options) : 0});
+  errno = error;
 }
 
 /* With the pattern in all of it, or behind zeros. */
@@ -54,7 +79,7 @@ static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool
   size_t room = primary.usable_size(pointer);
   if (options->small_fill || checks(options)) {
     size_t from = options->small_fill && !zero ? 0 : size;
-    fill_pattern(options->pattern, (char *)pointer + from, room - from);
+    if (from < room) fill_pattern(options->pattern, (char *)pointer + from, room - from);
   }
   if (heap->watch.hunts && !zero) choose_small(heap, pointer, size);
   enter(&heap->watch, pointer, size, room);
@@ -93,19 +118,19 @@ static void report_freed(const struct watch *watch, const char *call,
 
 static size_t careful_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
   struct small_block block;
-  if (!ledger_find(pointer, &block)) return primary.usable_size(pointer);
+  if (!find(pointer, &block)) return primary.usable_size(pointer);
   if (!checks(&heap->options)) return block.room;
   if (block.held) return report_freed(&heap->watch, call, &block), USABLE_NONE;
   slack_check_small(&heap->watch, call, &block);
   return block.size;
 }
 
-static void careful_free(struct patalloc_heap *heap, void *pointer) {
+static void give_up(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
   bool checked = checks(options);
   struct small_block block;
-  if (!pointer) return;
-  bool known = checked ? ledger_hold(pointer, &block) : ledger_strike(pointer, &block);
+  bool known = find(pointer, &block) &&
+               (checked ? ledger_hold(pointer, &block) : ledger_strike(pointer, &block));
   if (!known) return primary.free(pointer);
   if (block.held) return report_freed(&heap->watch, "free", &block);
   if (checked) slack_check_small(&heap->watch, "free", &block);
@@ -115,10 +140,16 @@ static void careful_free(struct patalloc_heap *heap, void *pointer) {
   primary.free(pointer);
 }
 
+static void careful_free(struct patalloc_heap *heap, void *pointer) {
+  int error = errno;
+  if (pointer) give_up(heap, pointer);
+  errno = error;
+}
+
 /* Always to another place, so that what is given up is filled. Size 0 frees, as with glibc. */
 static void *careful_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
   struct small_block block;
-  if (!ledger_find(pointer, &block)) return small_plain.realloc(heap, pointer, have, size);
+  if (!find(pointer, &block)) return small_plain.realloc(heap, pointer, have, size);
   void *moved = size ? careful_malloc(heap, size) : NULL;
   if (size && !moved) return NULL;
   if (moved) memcpy(moved, pointer, have < size ? have : size);

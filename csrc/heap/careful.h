@@ -1,4 +1,4 @@
-/* Small requests with care: their slack is checked (slack_check=all; watch/tail.h), some hold
+/* Small requests with care: their slack is checked (slack_check=all; watch/ledger.h), some hold
  * another pattern (watch/hunt.h), and what is freed is filled (small_fill=both). */
 #ifndef PATALLOC_CAREFUL_H
 #define PATALLOC_CAREFUL_H

@@ -6,9 +6,9 @@
 
 #include "heap/heap.h"
 
-/* Has it so from here on. Not before there are threads, or a need to count: the C library's part of
- * it lies in pages that a process may never read otherwise. Of threads that the preloaded library
- * did not see made, fork_expect learns when they allocate. */
+/* Has it so from here on. Not before there are threads, or a need to count or to report: the C
+ * library's part of it lies in pages that a process may never read otherwise. Of threads that the
+ * preloaded library did not see made, fork_expect learns when they allocate. */
 void fork_handle(void);
 extern _Atomic bool fork_handled;
 static inline void fork_expect(void) {

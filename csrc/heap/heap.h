@@ -23,10 +23,10 @@ struct small_path {
   void (*free)(struct patalloc_heap *heap, void *pointer);
   /* Of a block of which `have` bytes may be used. */
   void *(*realloc)(struct patalloc_heap *heap, void *pointer, size_t have, size_t size);
-  /* `call` is who asks, for what is found overwritten. USABLE_NONE of what was freed already, as
-   * was reported then. */
+  /* `call` is who asks, for what is found overwritten, or freed already: that is reported. */
   size_t (*usable_size)(struct patalloc_heap *heap, const char *call, void *pointer);
 };
+/* What usable_size answers for what was freed already. */
 static const size_t USABLE_NONE = SIZE_MAX;
 
 /* A large one: bytes, a multiple of which the address is to be (0: as malloc(3) has it), and what

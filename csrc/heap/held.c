@@ -15,25 +15,27 @@ static void *_Atomic slots[SLOTS];
 static _Atomic uint32_t next[RINGS];
 static _Atomic bool used;
 
-static void let_go(void *pointer) {
-  struct small_block block;
+static size_t let_go(void *pointer) {
+  struct small_block block = {0};
   ledger_strike(pointer, &block);
   primary.free(pointer);
+  return block.room;
 }
 
 void held_add(const struct small_block *block) {
-  void *pointer = (void *)block->address;
+  void *out = (void *)block->address;
   int i = 0;
   while (i < RINGS && block->room > rings[i].most) i++;
-  if (i == RINGS) return let_go(pointer);
   used = true;
-  void *out = atomic_exchange(&slots[rings[i].first + next[i]++ % rings[i].slots], pointer);
+  if (i < RINGS) out = atomic_exchange(&slots[rings[i].first + next[i]++ % rings[i].slots], out);
   if (out) let_go(out);
 }
 
-void held_drain(void) {
+size_t held_drain(void) {
+  size_t bytes = 0;
   for (int i = 0; used && i < SLOTS; i++) {
     void *out = atomic_exchange(&slots[i], NULL);
-    if (out) let_go(out);
+    if (out) bytes += let_go(out);
   }
+  return bytes;
 }

@@ -5,10 +5,12 @@
 
 #include "watch/ledger.h"
 
+#include <stddef.h>
+
 /* Of a block that the ledger has as held. Another may leave for it. */
 void held_add(const struct small_block *block);
 
-/* The primary gets all of them. */
-void held_drain(void);
+/* The primary gets all of them; returns their bytes. */
+size_t held_drain(void);
 
 #endif

@@ -16,7 +16,8 @@ struct primary {
   void *(*aligned)(size_t alignment, size_t size); /* any power of two */
   void (*free)(void *pointer);
   size_t (*usable_size)(void *pointer);
-  bool sized; /* whether that is of these blocks: an allocator in front of another may have none */
+  bool sized;  /* whether that is of these blocks: an allocator in front of another may have none */
+  bool headed; /* whether the size is kept in front of a block, as glibc does */
   /* A large block was freed, which it would have seen without us. Safe where free(3) is. */
   void (*large_freed)(size_t size);
   /* sigaction(2), which the preloaded library stands in front of too. */

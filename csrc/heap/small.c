@@ -1,6 +1,7 @@
 /* Small requests (see small.h). */
 #include "heap/small.h"
 
+#include "heap/held.h"
 #include "heap/primary.h"
 #include "pages/fill.h"
 
@@ -18,7 +19,8 @@ __attribute__((always_inline)) static inline void *fill_small(const struct patal
 }
 
 bool small_again(struct patalloc_heap *heap) {
-  if (heap_release(heap)) return true;
+  size_t held = held_drain();
+  if (heap_release(heap) || held) return true;
   errno = ENOMEM;
   return false;
 }

@@ -74,7 +74,7 @@ static inline long clone_here(unsigned long flags) {
  * one: they take it for a vfork(2), follow it for the child that the program is to make, or wait
  * for it while it waits for them. */
 RARE __attribute__((noinline)) static void run_apart(struct errand *errand) {
-  if (os_is_emulated()) return;
+  if (os_is_under_valgrind()) return;
   long process = clone_here(CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_UNTRACED);
   if (!process) run(errand);
   while (process > 0 && syscall(SYS_wait4, process, NULL, __WALL, NULL) < 0 && errno == EINTR) {

@@ -161,11 +161,11 @@ static uint32_t probe_one(bool (*probe)(char *), char *pages, int feature) {
   return is_transient(errno) ? UNSURE : 0;
 }
 
-/* What an emulator does not know it complains of, or takes for done. */
+/* What Valgrind does not know it complains of on standard error. */
 static bool is_worth_a_try(int feature) {
   bool new = feature == OS_GUARD_REGIONS || feature == OS_PROCESS_MADVISE ||
              feature == OS_PAGEMAP_SCAN || feature == OS_USERFAULTFD;
-  return !new || !os_is_emulated();
+  return !new || !os_is_under_valgrind();
 }
 
 /* Where there is no file to try on, what is found may not hold for files: all is unsure. */

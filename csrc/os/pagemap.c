@@ -29,7 +29,7 @@ struct pagemap_scan {
 
 static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_range_function *each,
                           void *context) {
-  struct page_region regions[64] = {0}; /* an emulator may not know who writes there */
+  struct page_region regions[64] = {0}; /* Valgrind does not know who writes there */
   while (address < end) {
     struct pagemap_scan scan = {
         .size = sizeof scan,

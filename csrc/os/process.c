@@ -59,7 +59,7 @@ bool os_secure(void) {
 
 /* Valgrind's client request RUNNING_ON_VALGRIND: instructions that do nothing elsewhere
  * (valgrind.h; the Valgrind manual, 3.1). */
-bool os_is_emulated(void) {
+bool os_is_under_valgrind(void) {
 #if defined(__x86_64__) || defined(__aarch64__)
   enum { RUNNING_ON_VALGRIND = 0x1001 };
   volatile uint64_t request[6] = {RUNNING_ON_VALGRIND};

@@ -9,9 +9,9 @@ uint32_t os_thread_id(void);
 enum { OS_NAME = 16 };
 RARE void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
 void os_yield(void);
-uint32_t os_milliseconds(void); /* a monotonic clock that wraps */
-uint64_t os_random(void);       /* for places that are not to be guessed */
-bool os_secure(void);           /* AT_SECURE: the environment is not to be trusted */
-bool os_is_emulated(void);      /* by Valgrind, which knows no kernel newer than itself */
+uint32_t os_milliseconds(void);  /* a monotonic clock that wraps */
+uint64_t os_random(void);        /* for places that are not to be guessed */
+bool os_secure(void);            /* AT_SECURE: the environment is not to be trusted */
+bool os_is_under_valgrind(void); /* which knows no kernel newer than itself */
 
 #endif

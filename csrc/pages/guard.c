@@ -12,30 +12,36 @@ static bool vmas_left(void) {
   return vmas_used + VMAS_A_GUARD <= vmas_allowed() / 2;
 }
 
-bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct options *options) {
-  if (from >= to || (options->guard_pages && guard_shut(run, from, to, options))) return true;
-  run_reset(run, from, to - from, options);
-  return false;
-}
-
-bool guard_shut(struct run *run, uintptr_t from, uintptr_t to, const struct options *options) {
-  if (os_uses(options, OS_GUARD_REGIONS) && os_guard_install(from, to - from)) {
-    run->guards |= GUARD_MARKERS;
-    return true;
-  }
-  /* A part may have markers by now: where some of the mappings are locked (madvise(2)), or of many
-   * ranges by one call. They stay where they can't be taken away, but for mappings that can have
-   * none (EINVAL). */
-  if (os_uses(options, OS_GUARD_REGIONS) && !os_guard_remove(from, to - from) && errno != EINVAL) {
-    run->guards |= GUARD_MARKERS;
-    return true;
+/* *touchable: whether what has no guard then can be written. Of mappings of which some are locked a
+ * part may have markers by now (madvise(2)), and of many ranges by one call; they stay where they
+ * can't be taken away, but for mappings that can have none (EINVAL). */
+static bool shut(struct run *run, uintptr_t from, uintptr_t to, const struct options *options,
+                 bool *touchable) {
+  *touchable = true;
+  if (os_uses(options, OS_GUARD_REGIONS)) {
+    bool installed = os_guard_install(from, to - from);
+    *touchable = installed || os_guard_remove(from, to - from) || errno == EINVAL;
+    if (installed || !*touchable) run->guards |= GUARD_MARKERS;
+    if (installed) return true;
   }
   if (!vmas_left()) return false;
-  run_reset(run, from, to - from, options);
+  if (*touchable) run_reset(run, from, to - from, options);
   if (!os_protect(from, to - from, false)) return false;
   run->guards |= GUARD_PROTECTED;
   run_count_vmas(run);
   return true;
+}
+
+bool guard_shut(struct run *run, uintptr_t from, uintptr_t to, const struct options *options) {
+  bool touchable;
+  return shut(run, from, to, options, &touchable);
+}
+
+bool guard_install(struct run *run, uintptr_t from, uintptr_t to, const struct options *options) {
+  bool touchable = true;
+  if (from >= to || (options->guard_pages && shut(run, from, to, options, &touchable))) return true;
+  if (touchable) run_reset(run, from, to - from, options);
+  return false;
 }
 
 unsigned guard_install_all(struct run *run, const struct os_range *ranges, unsigned count,

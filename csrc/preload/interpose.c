@@ -47,7 +47,7 @@ static void check_tags(void) {
   if (options->tag != TAG_OFF && os_uses(options, OS_MTE)) tag_check_thread(options);
 }
 
-/* Small blocks are filled to the sizes that the primary tells, and their slack lies before them. */
+/* Small blocks are filled up to the sizes that the primary tells; there slack ends, too. */
 RARE static void do_without_sizes(void) {
   struct options *options = &process_heap.options;
   if (options->small_fill == SMALL_FILL_NO && options->slack_check != SLACK_ALL) return;
@@ -87,7 +87,7 @@ __attribute__((constructor)) static void begin(void) {
 }
 
 __attribute__((destructor)) static void end(void) {
-  held_drain();
+  held_drain(); /* what is wrong with them is for the primary to say, before it is too late */
   if (started) heap_write_stats(&process_heap);
 }
 
@@ -172,7 +172,8 @@ RARE EXPORT void *pvalloc(size_t size) {
 
 EXPORT size_t malloc_usable_size(void *pointer) {
   struct patalloc_heap *ours = heap();
-  return ours ? patalloc_usable_size(ours, pointer) : next_primary.usable_size(pointer);
+  bool knows = ours && (primary.sized || region_holds(pointer));
+  return knows ? patalloc_usable_size(ours, pointer) : next_primary.usable_size(pointer);
 }
 
 /* Before there is a second thread fork must be known to take our locks: a thread that takes one

@@ -6,6 +6,9 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+/* glibc's own malloc, where nobody has put another in its place. */
+void *__libc_malloc(size_t size) __attribute__((weak));
+
 static void *aligned(size_t alignment, size_t size) {
   void *pointer = NULL;
   int error =
@@ -29,6 +32,7 @@ __attribute__((constructor(101))) static void hand_down(void) {
                              .free = free,
                              .usable_size = malloc_usable_size,
                              .sized = true,
+                             .headed = malloc == __libc_malloc,
                              .large_freed = large_freed,
                              .sigaction = sigaction};
 }

@@ -27,7 +27,7 @@ static struct {
   void *(*_Atomic aligned)(size_t, size_t);
   size_t (*_Atomic usable_size)(void *);
 } next = {first_malloc, first_calloc, first_realloc, first_free, first_aligned, first_usable_size};
-static bool sized; /* known with them */
+static bool sized, headed; /* known with them */
 #define NEXT(function) atomic_load_explicit(&next.function, memory_order_acquire)
 
 /* The buffer: each piece is preceded by its size. */
@@ -65,30 +65,48 @@ RARE static void *early_allocate(size_t alignment, size_t size) {
   return (void *)start;
 }
 
-/* Whether the sizes are of that malloc's blocks, and not of the one's behind it. */
-static bool is_sized(void *malloc, void *usable_size) {
+/* Whether a function is of the same allocator as malloc, and not of one behind it that has more.
+ * Where that is glibc's, as it mostly is, nobody is behind it. */
+static bool is_of(void *malloc, void *function) {
   Dl_info one, other;
-  if (!usable_size) return false;
-  if (malloc == next_symbol("__libc_malloc")) return true; /* glibc's: the common case, and fast */
-  return dladdr(malloc, &one) && dladdr(usable_size, &other) && one.dli_fbase == other.dli_fbase;
+  if (!function || headed) return function;
+  return dladdr(malloc, &one) && dladdr(function, &other) && one.dli_fbase == other.dli_fbase;
+}
+
+static int (*next_posix_memalign)(void **, size_t, size_t);
+RARE static void *aligned_by_posix(size_t alignment, size_t size) {
+  void *pointer = NULL;
+  if (alignment < sizeof(void *)) alignment = sizeof(void *);
+  int error = next_posix_memalign(&pointer, alignment, size);
+  if (error) errno = error;
+  return error ? NULL : pointer;
 }
 
 /* memalign(3), on which the others are built: Electric Fence's posix_memalign calls ours again.
- *
- * False while another call of this thread's, or another thread, is at it. What gives memory becomes
+ * Where the allocator has none of them, whoever is behind it is asked, as without us. */
+static void *(*find_aligned(void *malloc))(size_t, size_t) {
+  void *memalign = next_symbol("memalign");
+  if (is_of(malloc, memalign)) return (void *(*)(size_t, size_t))memalign;
+  void *aligned = next_symbol("aligned_alloc"), *posix = next_symbol("posix_memalign");
+  if (is_of(malloc, aligned)) return (void *(*)(size_t, size_t))aligned;
+  next_posix_memalign = (int (*)(void **, size_t, size_t))posix;
+  return is_of(malloc, posix) || !memalign ? aligned_by_posix : (void *(*)(size_t, size_t))memalign;
+}
+
+/* False while another call of this thread's, or another thread, is at it. What gives memory becomes
  * known last: who has a block of the primary's finds what takes it. */
 static bool resolve(void) {
   static _Atomic bool begun;
   if (atomic_exchange(&begun, true)) return false;
   void *malloc = next_symbol("malloc"), *calloc = next_symbol("calloc"),
        *realloc = next_symbol("realloc"), *free = next_symbol("free"),
-       *aligned = next_symbol("memalign"), *usable_size = next_symbol("malloc_usable_size");
-  if (!aligned) aligned = next_symbol("aligned_alloc");
-  sized = is_sized(malloc, usable_size);
+       *usable_size = next_symbol("malloc_usable_size");
+  headed = malloc && malloc == next_symbol("__libc_malloc");
+  sized = is_of(malloc, usable_size);
   next.free = (void (*)(void *))free;
   next.usable_size = (size_t(*)(void *))usable_size;
   next.realloc = (void *(*)(void *, size_t))realloc;
-  next.aligned = (void *(*)(size_t, size_t))aligned;
+  next.aligned = find_aligned(malloc);
   next.calloc = (void *(*)(size_t, size_t))calloc;
   next.malloc = (void *(*)(size_t))malloc;
   return true;
@@ -145,7 +163,7 @@ static void next_free(void *pointer) {
 }
 
 static size_t next_usable_size(void *pointer) {
-  return is_early(pointer) ? early_size(pointer) : sized ? NEXT(usable_size)(pointer) : 0;
+  return is_early(pointer) ? early_size(pointer) : NEXT(usable_size)(pointer);
 }
 
 const struct primary next_primary = {
@@ -159,11 +177,18 @@ const struct primary next_primary = {
     .sigaction = next_sigaction,
 };
 
+RARE static size_t no_size(void *pointer) {
+  (void)pointer;
+  return 0;
+}
+
 /* Those that are given a pointer stay in front: it may be one of the buffer's. */
 struct primary next_found(void) {
   struct primary found = next_primary;
   resolve();
   found.sized = sized;
+  found.headed = headed;
+  if (!sized) found.usable_size = no_size;
   if (NEXT(malloc) != first_malloc) found.malloc = NEXT(malloc);
   if (NEXT(calloc) != first_calloc) found.calloc = NEXT(calloc);
   return found;

@@ -10,7 +10,7 @@
 
 #define EXPORT PATALLOC_API
 
-/* In a handler it has been looked up already: disposition_install calls it first. */
+/* In a handler it has been looked up already: disposition_expect calls it first. */
 int next_sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
   static sigaction_function *_Atomic next;
   if (!next) next = (sigaction_function *)next_symbol("sigaction");
@@ -20,10 +20,10 @@ int next_sigaction(int signal, const struct sigaction *action, struct sigaction 
 EXPORT int sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
   struct sigaction given, old; /* they may be the same one */
   if (action) given = *action;
-  if (!disposition_action(signal, action ? &given : NULL, &old))
-    return next_sigaction(signal, action, before);
-  if (before) *before = old;
-  return 0;
+  int result = disposition_action(signal, action ? &given : NULL, &old);
+  if (result == DISPOSITION_NOT_OURS) return next_sigaction(signal, action, before);
+  if (before && !result) *before = old;
+  return result;
 }
 
 EXPORT int __sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
@@ -39,7 +39,8 @@ static handler_function *set_handler(int number, handler_function *handler, int 
   struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, before;
   if (handler == SIG_ERR) return errno = EINVAL, SIG_ERR; /* as the C library has it */
   if (!(flags & SA_NODEFER)) sigaddset(&action.sa_mask, number);
-  if (disposition_action(number, &action, &before)) return before.sa_handler;
+  int result = disposition_action(number, &action, &before);
+  if (result != DISPOSITION_NOT_OURS) return result ? SIG_ERR : before.sa_handler;
   handler_function *(*next)(int, handler_function *);
   *(void **)&next = next_symbol(name);
   return next ? next(number, handler) : (errno = ENOSYS, SIG_ERR);
@@ -72,12 +73,14 @@ RARE EXPORT handler_function *sigset(int number, handler_function *handler) {
   handler_function *(*next)(int, handler_function *);
   *(void **)&next = next_symbol("sigset");
   if (!next) return errno = ENOSYS, SIG_ERR;
-  if (!disposition_action(number, NULL, &before)) return next(number, handler);
+  int result = disposition_action(number, NULL, &before);
+  if (result == DISPOSITION_NOT_OURS) return next(number, handler);
+  if (result) return SIG_ERR;
   sigset_t mask, one;
   sigemptyset(&one);
   sigaddset(&one, number);
   pthread_sigmask(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &one, &mask);
   struct sigaction action = {.sa_handler = handler};
-  if (handler != SIG_HOLD) disposition_action(number, &action, NULL);
+  if (handler != SIG_HOLD && disposition_action(number, &action, NULL)) return SIG_ERR;
   return sigismember(&mask, number) ? SIG_HOLD : before.sa_handler;
 }

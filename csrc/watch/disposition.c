@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "os/process.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { PAST = 8 };
@@ -18,10 +19,11 @@ static struct disposition {
 } dispositions[DISPOSITIONS];
 
 static struct lock lock;          /* guards all changes; taken with all signals blocked */
-static _Atomic int watching;      /* the process that has the handler; 0: none yet */
+static _Atomic bool watching;     /* whether the handler is installed */
 static _Atomic bool exposes_tags; /* whether the handler is given the tags of pointers */
 static disposition_handler *handler;
-static sigaction_function *_Atomic underneath; /* NULL: no handler is expected */
+static sigaction_function *underneath;
+static _Atomic int process; /* in which a handler is expected; 0: in none */
 
 static int index_of(int signal) {
   for (int i = 0; i < DISPOSITIONS; i++)
@@ -73,23 +75,33 @@ static void unlock_with(const sigset_t *mask) {
   pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
-/* A child of vfork(2) has the parent's memory, but actions of its own. With the lock held also
- * where the handler is not installed: it might be just then, over what the program sets. */
-bool disposition_action(int signal, const struct sigaction *action, struct sigaction *before) {
-  if (index_of(signal) < 0 || !underneath) return false;
+/* With the lock held also where the handler is not installed: it might be just then, over what the
+ * program sets. A child of vfork(2) has the parent's memory, but actions of its own, and the lock
+ * is the parent's. */
+int disposition_action(int signal, const struct sigaction *action, struct sigaction *before) {
+  if (index_of(signal) < 0 || process != os_process_id()) return DISPOSITION_NOT_OURS;
   sigset_t mask = lock_with_signals_blocked();
-  if (watching != os_process_id()) {
-    underneath(signal, action, before);
+  int result = 0;
+  if (!watching) {
+    result = underneath(signal, action, before);
   } else {
-    if (before) *before = disposition_of(signal);
-    if (action && install(signal, action) == 0) set_disposition(signal, action);
+    struct sigaction now = disposition_of(signal);
+    result = action ? install(signal, action) : 0;
+    if (action && !result) set_disposition(signal, action);
+    if (before && !result) *before = now;
   }
+  int error = errno;
   unlock_with(&mask);
-  return true;
+  errno = error;
+  return result;
 }
 
+/* The first call looks it up, for which the dynamic linker takes a lock: not with ours held. */
 void disposition_expect(sigaction_function *next) {
+  struct sigaction unused;
   underneath = next;
+  next(SIGSEGV, NULL, &unused);
+  process = os_process_id();
 }
 
 static void note_program(int signal) {
@@ -111,7 +123,7 @@ void disposition_install(disposition_handler *called, bool tags) {
   if (tags) exposes_tags = true;
   for (int i = 0; !watching && i < DISPOSITIONS; i++) note_program(disposition_signals[i]);
   install_all();
-  if (!watching) watching = os_process_id();
+  watching = true;
   unlock_with(&mask);
 }
 
@@ -129,5 +141,5 @@ void disposition_unlock(void) {
 }
 
 void disposition_restart(void) {
-  if (watching) watching = os_process_id();
+  if (process) process = os_process_id();
 }

@@ -21,9 +21,10 @@ typedef void disposition_handler(int signal, siginfo_t *info, void *context);
 void disposition_install(disposition_handler *handler, bool tags);
 
 /* What sigaction(2) does for one of these signals, as the program sees it, whether the handler is
- * installed already or not. False where none is expected, and the signal is the program's alone.
- * Async-signal-safe, as all below. */
-bool disposition_action(int signal, const struct sigaction *action, struct sigaction *before);
+ * installed already or not. Returns what that returns; DISPOSITION_NOT_OURS where none is expected
+ * in this process, and the signal is the program's alone. Async-signal-safe, as all below. */
+enum { DISPOSITION_NOT_OURS = 1 };
+int disposition_action(int signal, const struct sigaction *action, struct sigaction *before);
 
 /* The program's, for one of these signals; whether it is a handler. */
 struct sigaction disposition_of(int signal);

@@ -220,22 +220,25 @@ static void report_it(void *faulted) {
   report_fault(&event);
 }
 
-/* What the report itself makes fault is noticed here, on this stack, and not on the alternate one,
- * which the handler below this may be using. */
-/* A fault of our own is to be handled on the stack that this runs on, not on the alternate one,
- * where the program's frames may be and the kernel does not see that any more. (It stays as it is
- * where this could not leave it.) */
+/* Nothing interrupts a report but a fault of our own, and what is to end the process. Such a fault
+ * is to be handled on the stack that this runs on, not on the alternate one, where the program's
+ * frames may be and the kernel does not see that any more: so that is left meanwhile. (It stays as
+ * it is where this could not leave it.) */
 static void report_with_care(struct fault *fault) {
   const stack_t none = {.ss_flags = SS_DISABLE};
   stack_t alternate;
-  bool left = sigaltstack(&none, &alternate) == 0;
-  sigset_t faults, mask;
+  static const int ending[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGALRM, SIGABRT};
+  sigset_t faults, others, mask;
   sigemptyset(&faults);
+  sigfillset(&others);
+  for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) sigdelset(&others, ending[i]);
   for (int i = 0; i < DISPOSITIONS; i++) sigaddset(&faults, disposition_signals[i]);
-  pthread_sigmask(SIG_UNBLOCK, &faults, &mask);
+  pthread_sigmask(SIG_BLOCK, &others, &mask);
+  bool left = sigaltstack(&none, &alternate) == 0;
+  pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
   if (!recover_try(report_it, fault)) report_line("a fault in the heap could not be reported");
-  pthread_sigmask(SIG_SETMASK, &mask, NULL);
   if (left && !(alternate.ss_flags & SS_DISABLE)) sigaltstack(&alternate, NULL);
+  pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void report_at(struct fault *fault, uintptr_t trampoline) {

@@ -70,9 +70,16 @@ static void drop_lock(struct part *part) {
   if (part->lock.state != LOCK_FREE) lock_drop(&part->lock);
 }
 
+static _Atomic bool used;
+
+bool ledger_used(void) {
+  return used;
+}
+
 void ledger_enter(const struct small_block *block) {
   struct part *part = part_of((void *)block->address);
   take_lock(part);
+  used = true;
   if (make_room(part)) {
     struct small_block *entry = search(part, block->address);
     part->used += !entry->address;

@@ -4,7 +4,8 @@
  * (dlopen(3)) has called past the heap; or no block at all. Both are for the primary to judge.
  *
  * (What the heap gave and such a library frees stays in it, until the primary gives the address to
- * the heap again.)
+ * the heap again. By then the memory may be another block's: whoever finds an entry asks whether
+ * the primary's block is as large as it was.)
  *
  * Not safe in a signal handler. */
 #ifndef PATALLOC_LEDGER_H
@@ -19,6 +20,9 @@ struct small_block {
   uint32_t stack;      /* of the allocation */
   bool held;           /* it was freed, and the primary hasn't got it back yet */
 };
+
+/* Whether one was ever entered. */
+bool ledger_used(void);
 
 /* In place of one with this address. Where there is no memory it is not entered. */
 void ledger_enter(const struct small_block *block);

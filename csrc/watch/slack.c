@@ -2,7 +2,6 @@
 #include "watch/slack.h"
 
 #include "blocks/arena.h"
-#include "pages/fill.h"
 #include "watch/event.h"
 #include "watch/report.h"
 
@@ -56,5 +55,4 @@ void slack_check_small(const struct watch *watch, const char *call,
   if (!slack_find(pattern, from, end, &part)) return;
   event_of_small_overwrite(&event, call, block, part.from, part.end);
   report_error(watch, &event);
-  fill_pattern(pattern, (void *)from, end - from);
 }

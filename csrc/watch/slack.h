@@ -22,7 +22,7 @@ static inline void slack_check(const struct watch *watch, const char *call, uint
   if (slack_checks(watch->options, SLACK_LARGE)) slack_check_block(watch, call, granule);
 }
 
-/* The same of a small block, whose slack is made good then. */
+/* The same of a small block. */
 void slack_check_small(const struct watch *watch, const char *call,
                        const struct small_block *block);
 

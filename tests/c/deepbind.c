@@ -2,7 +2,7 @@
  * RTLD_DEEPBIND makes it (dlopen(3)). Small ones: of a large one of the heap's no other malloc
  * knows anything.
  *
- *   deepbind LIBRARY give|take    LIBRARY is this file compiled with -DLIBRARY */
+ *   deepbind LIBRARY give|take|pieces    LIBRARY is this file compiled with -DLIBRARY */
 #include "check.h"
 
 #ifdef LIBRARY
@@ -40,6 +40,20 @@ static void *to_the_library(void *unused) {
   return unused;
 }
 
+/* What the heap gave comes back in pieces, from the other malloc: they are that one's. */
+static void *in_pieces(void *unused) {
+  enum { PIECES = 8, SIZE = 100 };
+  unsigned char *pieces[PIECES], *whole = malloc(4000);
+  take(whole);
+  unsigned char *first = give(SIZE);
+  for (int i = 0; i < PIECES; i++) pieces[i] = give(SIZE);
+  CHECK(malloc_usable_size(first) < 2 * SIZE);
+  free(first);
+  for (int i = 0; i < PIECES; i++) CHECK(holds(pieces[i], SIZE, 0x11));
+  for (int i = 0; i < PIECES; i++) take(pieces[i]);
+  return unused;
+}
+
 static void in_two_threads(void *(*function)(void *)) {
   pthread_t thread;
   function(NULL);
@@ -53,7 +67,14 @@ int main(int argc, char **argv) {
   give = (void *(*)(size_t))dlsym(library, "give");
   take = (void (*)(void *))dlsym(library, "take");
   CHECK(give && take);
-  in_two_threads(strcmp(argv[2], "take") ? to_the_program : to_the_library);
+  const struct {
+    const char *name;
+    void *(*function)(void *);
+  } ways[] = {{"give", to_the_program}, {"take", to_the_library}, {"pieces", in_pieces}};
+  size_t i = 0;
+  while (i < sizeof ways / sizeof *ways && strcmp(ways[i].name, argv[2])) i++;
+  CHECK(i < sizeof ways / sizeof *ways);
+  in_two_threads(ways[i].function);
   return 0;
 }
 #endif

@@ -11,6 +11,8 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -41,9 +43,21 @@ static void fork_among_signals(void) {
   setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
 }
 
+static _Atomic int reporter;
 static void *report(void *unused) {
+  reporter = (int)syscall(SYS_gettid);
   overflow();
   return unused;
+}
+
+/* Whether the thread waits in write(2), as its /proc/PID/task/TID/syscall tells (proc(5)). */
+static bool is_writing(int thread) {
+  char path[64], text[64] = "";
+  snprintf(path, sizeof path, "/proc/self/task/%d/syscall", thread);
+  FILE *file = fopen(path, "r");
+  bool read = file && fgets(text, sizeof text, file);
+  if (file) fclose(file);
+  return read && atoi(text) == SYS_write && *text >= '0' && *text <= '9';
 }
 
 /* Which it is at for ever. */
@@ -56,7 +70,7 @@ static void begin_a_report(void) {
   }
   CHECK(!fcntl(ends[1], F_SETFL, 0) && dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
   CHECK(!pthread_create(&thread, NULL, report, NULL));
-  usleep(300000); /* it is stuck in its report by then */
+  while (!reporter || !is_writing(reporter)) usleep(1000);
 }
 
 static void fork_during_a_report(void) {
@@ -89,6 +103,7 @@ static void overflow_the_stack(void) {
   struct sigaction action = {.sa_handler = on_overflow, .sa_flags = SA_ONSTACK};
   CHECK(!sigaltstack(&(stack_t){.ss_sp = alternate, .ss_size = sizeof alternate}, NULL));
   CHECK(!sigaction(SIGSEGV, &action, NULL));
+  CHECK(!setrlimit(RLIMIT_STACK, &(struct rlimit){1 << 20, 1 << 20}));
   begin_a_report();
   deeper(0);
 }
@@ -102,8 +117,10 @@ static const struct {
 
 int main(int argc, char **argv) {
   CHECK(argc == 2);
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (!strcmp(kinds[i].name, argv[1])) kinds[i].function();
+  size_t i = 0;
+  while (i < sizeof kinds / sizeof *kinds && strcmp(kinds[i].name, argv[1])) i++;
+  CHECK(i < sizeof kinds / sizeof *kinds);
+  kinds[i].function();
   CHECK(write(STDOUT_FILENO, "fine\n", 5) == 5);
   _exit(0); /* a thread may be stuck */
 }

@@ -3,7 +3,7 @@
  *
  *   scanner pointer     by a pointer
  *   scanner pages       by pread(2) of /proc/self/mem, which may refuse a page
- * Prints how many pages of the first block it has seen. */
+ * Prints "fine" if it has seen every page of the first block. */
 #include "check.h"
 
 #include <fcntl.h>
@@ -41,6 +41,7 @@ int main(int argc, char **argv) {
       if (by_pointer) page[0] ^= *(volatile char *)at;
       seen += read && at >= first && at < last;
     }
-  printf("%d\n", seen - (int)((last - 1 - first) / PAGE));
+  CHECK(seen == (int)((last - 1 - first) / PAGE) + 1);
+  puts("fine");
   return 0;
 }

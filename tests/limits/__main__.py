@@ -53,7 +53,9 @@ def tell(command: list[str], options: str | None) -> str:
     if options is not None:
         env |= {"LD_PRELOAD": str(library()), "PATALLOC_OPTIONS": options}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line[:1] not in "[U"]
+    # gdb's own lines, which name threads.
+    own = ("[", "Using host libthread_db")
+    said = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(own)]
     ended = "ok" if done.returncode == 0 else f"exit status {done.returncode}"
     return "; ".join([ended, *(re.sub(r"0x\w+|\d{4,}", "N", line) for line in said if line)])
 

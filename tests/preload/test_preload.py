@@ -92,7 +92,7 @@ CAREFUL = [
 
 
 @pytest.mark.parametrize("options", CAREFUL)
-@pytest.mark.parametrize("way", ["give", "take"])
+@pytest.mark.parametrize("way", ["give", "take", "pieces"])
 def test_blocks_of_another_malloc_are_left_to_it(build: Build, way: str, options: str) -> None:
     library = build("deepbind", "-DLIBRARY", "-shared", "-fPIC")
     assert_passes(preloaded([build("deepbind"), library, way], options))
@@ -126,6 +126,35 @@ def test_a_fifo_that_nobody_reads_holds_no_program_up(
     result = preloaded([build("reporting"), "slack twice"], options, timeout=60)
     assert (result.returncode, result.stdout) == (0, "went on\n")
     assert result.stderr.count("found by free") == 4
+
+
+@pytest.mark.parametrize("kind", ["aligned", "wrapped"])
+def test_a_malloc_underneath_with_some_of_the_family(build: Build, kind: str) -> None:
+    """The rest is asked of whom the program would ask without the library."""
+    other = build("partial", "-DLIBRARY", f"-D{kind.upper()}", "-shared", "-fPIC")
+    program = build("partial")
+    env = dict(os.environ) | {"LD_PRELOAD": str(other)}
+    bare = subprocess.run([program], env=env, capture_output=True, text=True)
+    env["LD_PRELOAD"] = f"{library()}:{other}"
+    under = subprocess.run([program], env=env, capture_output=True, text=True)
+    assert (bare.returncode, under.returncode, under.stdout) == (0, 0, bare.stdout)
+    assert ("does not tell" in under.stderr) == (kind == "wrapped")
+
+
+def test_a_refused_disposition_is_an_error(build: Build) -> None:
+    command = [build("dispositions"), "refused"]
+    bare = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert preloaded(command, "report=yes").stdout == bare.stdout
+
+
+def test_dispositions_while_a_library_is_loaded(build: Build) -> None:
+    """Its constructor sets one, while another thread waits for the loader: with no lock of ours."""
+    loaded = build("dispositions", "-DLIBRARY", "-shared", "-fPIC")
+    assert_passes(preloaded([build("dispositions"), loaded], "report=yes", timeout=60))
+
+
+def test_what_is_held_serves_where_memory_ends(build: Build) -> None:
+    assert_passes(preloaded([build("held")], "slack_check=all"))
 
 
 def test_an_orphan_of_uffd_goes_on(build: Build) -> None:
