@@ -25,6 +25,16 @@ static void allocate(void) {
   char *grown = realloc(first, 1000);
   CHECK(grown && holds((unsigned char *)grown, 100, 1));
   CHECK(!posix_memalign(&block, 256, 100) && (uintptr_t)block % 256 == 0);
+  memset(block, 3, 100);
+  for (int i = 0; i < 3; i++) { /* the buffer has 64 KiB for all lookups */
+    unsigned char *other = aligned_alloc(256, 512), *last = calloc(1, 300);
+    CHECK(other && last && holds(last, 300, 0));
+    memset(other, 4, 512);
+    CHECK(holds(last, 300, 0));
+    memset(last, 5, 300);
+    CHECK(holds(other, 512, 4));
+  }
+  CHECK(holds(block, 100, 3));
   free(zeros);
   kept[0] = grown;
   kept[1] = block;

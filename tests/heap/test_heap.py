@@ -3,7 +3,6 @@
 import copy
 import doctest
 import gc
-import os
 import pickle
 import re
 import signal
@@ -21,6 +20,7 @@ import patalloc
 from conftest import FALLBACKS
 from patalloc import Config, Heap, OptionError, PreloadError, Stats
 from patalloc._core import ffi, lib
+from patalloc.watch import events
 
 LARGE = 1_000_000
 
@@ -257,25 +257,41 @@ def test_release_gives_every_run_back(heap: Heap) -> None:
 
 
 def test_reports_and_stats_leave_no_descriptor(tmp_path: Path) -> None:
-    """Nor does a heap that is gone."""
-
-    def descriptors() -> set[str]:
-        return set(os.listdir("/proc/self/fd"))
-
-    Heap().malloc(LARGE).free()
-    gc.collect()  # or files of other tests are closed meanwhile
-    before = descriptors()
-    options = {"report": str(tmp_path / "report"), "stats": str(tmp_path / "stats")}
-    with Heap(**options, on_error="continue", stacks=4) as heap:
-        block = heap.malloc(LARGE)
-        pointer = ffi.cast("void *", block.address)
-        block.free()
-        lib.patalloc_free(heap._handle(), pointer)
-        assert heap.stats().errors == 1
-        assert descriptors() == before
-    assert descriptors() == before
+    """Nor does a heap that is gone. In a process of its own, whose first report it is."""
+    code = f"""
+import os, patalloc
+from patalloc._core import ffi, lib
+patalloc.Heap().malloc(10**6).free()
+before = os.listdir("/proc/self/fd")
+options = {{"report": "{tmp_path}/report", "stats": "{tmp_path}/stats"}}
+with patalloc.Heap(**options, on_error="continue", stacks=4) as heap:
+    block = heap.malloc(10**6)
+    pointer = ffi.cast("void *", block.address)
+    block.free()
+    lib.patalloc_free(heap._handle(), pointer)
+    print(heap.stats().errors, os.listdir("/proc/self/fd") == before)
+print(os.listdir("/proc/self/fd") == before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "True", "True"]
     assert (tmp_path / "stats").stat().st_size
     assert (tmp_path / "report").read_text().count('"double-free"') == 1
+
+
+def test_stacks_are_as_deep_as_they_are_to_be_now(tmp_path: Path) -> None:
+    code = f"""
+import ctypes, patalloc
+heap = patalloc.Heap(report="{tmp_path}/report", stacks=1)
+for round in range(20):
+    if round == 10:
+        heap.configure(stacks=16)
+    block = heap.malloc(1 << 20)
+ctypes.memset(block.address + (1 << 20), 1, 1)
+"""
+    subprocess.run([sys.executable, "-c", code], capture_output=True)
+    (event,) = events.read((tmp_path / "report").read_text())
+    assert event.block
+    assert len(event.block.allocated.stack) > 1
 
 
 def test_module_functions() -> None:

@@ -157,6 +157,73 @@ def test_what_is_held_serves_where_memory_ends(build: Build) -> None:
     assert_passes(preloaded([build("held")], "slack_check=all"))
 
 
+KEPT = {
+    "no children": ["", "count=yes"],
+    "signal": [""],
+    "mapping": ["on_free=quarantine:quarantine_blocks=5"],
+    "guard": ["", "without=guard_regions"],
+    "address space": ["slack_check=all", "small_fill=both"],
+    "memory": ["slack_check=all:threshold=64M"],
+    "restarts": ["report=yes"],
+    "afterwards": ["report=yes"],
+    "child's locks": [""],
+    "child's handler": ["report=yes"],
+    "older functions": ["", "report=yes"],
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "options"), [(case, options) for case, each in KEPT.items() for options in each]
+)
+def test_what_is_the_programs_is_as_it_left_it(build: Build, case: str, options: str) -> None:
+    result = preloaded([build("kept"), case], options)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_memfd_is_tried_again_when_files_may_grow() -> None:
+    code = (
+        "import patalloc, resource, time\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))\n"
+        "print(patalloc.Heap().malloc(1_000_000).info.fill)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard)); time.sleep(1.1)\n"
+        "print(patalloc.Heap().malloc(1_000_000).info.fill)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["memset", "refpage"], "")
+
+
+@pytest.mark.parametrize("options", ["", "without=mremap_dontunmap"])
+def test_no_descriptor_crosses_exec(options: str) -> None:
+    code = (
+        "import os; b = [bytearray(n * 10**6) for n in (1, 50)]; "
+        "os.execvp('ls', ['ls', '/proc/self/fd'])"
+    )
+    command = [sys.executable, "-c", code]
+    bare = subprocess.run(command, capture_output=True, text=True).stdout
+    assert preloaded(command, options).stdout == bare
+
+
+@pytest.mark.parametrize("option", ["stats", "report", "trace"])
+def test_no_file_is_written_through_anothers_link(
+    build: Build, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "link").symlink_to("file")
+    options = f"{option}={tmp_path}/link:on_error=continue:slack_check=all"
+    preloaded([build("reporting"), "slack twice"], options)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_history_reaches_behind_a_huge_block() -> None:
+    code = (
+        "import ctypes; m = ctypes.CDLL(None).malloc; m.restype = ctypes.c_void_p\n"
+        "m.argtypes = [ctypes.c_size_t]; m(10**6); m(1 << 36); m(10**6); m(10**6); print('fine')"
+    )
+    done = preloaded([sys.executable, "-c", code], "report=yes:stacks=4")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
 def test_an_orphan_of_uffd_goes_on(build: Build) -> None:
     assert_passes(preloaded([build("orphan")], "backend=uffd"))
 

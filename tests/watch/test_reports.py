@@ -100,6 +100,8 @@ def test_each_error_is_told(
     )
     check(name, event)
     check_lines(name, event)
+    if event.block:
+        assert (event.block.state == "live") == (event.block.freed is None)
     if event.call is None:
         alone = dict(os.environ) | {"FAULT_ALONE": "1"}
         assert status == subprocess.run([compiled[name]], env=alone).returncode
