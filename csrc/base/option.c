@@ -1,8 +1,12 @@
 /* The table of options, and strings of them (see option.h). */
 #include "base/option.h"
 
+#include "base/meanings.h"
+
 #include <string.h>
 
+static const char *const alignments[] = {"16", "8", "4", "2", "1", NULL};
+static const char *const sides[] = {"right", "left", "random", NULL};
 static const char *const fills[] = {"auto", "refpage", "memset", NULL};
 static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", "uffd", NULL};
 static const char *const small_fills[] = {"no", "yes", "both", NULL};
@@ -16,76 +20,50 @@ static const char *const flags[] = {"no", "yes", NULL};
 #define TERA      ((uint64_t)1 << 40)
 
 static const struct rule rules[] = {
-    {AT(pattern), .name = "pattern", .preset = "0xab", .type = &value_pattern,
-     .meaning = "what fresh memory holds"},
+    {AT(pattern), .name = "pattern", .preset = "0xab", .type = &value_pattern},
     {AT(threshold), .name = "threshold", .preset = "128K", .type = &value_size, .least = 4096,
-     .most = TERA, .changes = true,
-     .meaning = "requests of this size or more become blocks with guards; smaller ones go to the "
-                "malloc underneath"},
-    {AT(guard_pages), .name = "guard_pages", .preset = "1", .type = &value_count, .most = 64,
-     .meaning = "inaccessible pages on either side of a block"},
-    {AT(fill), .name = "fill", .preset = "auto", .type = &value_choice, .choices = fills,
-     .meaning =
-         "how a block gets its pattern; auto: by what blocks of its size were used for so far"},
+     .most = TERA, .changes = true},
+    {AT(guard_pages), .name = "guard_pages", .preset = "1", .type = &value_count, .most = 64},
+    {AT(guard_small), .name = "guard_small", .preset = "0", .type = &value_sample, .most = 1 << 30},
+    {AT(align), .name = "align", .preset = "16", .type = &value_choice, .choices = alignments},
+    {AT(side), .name = "side", .preset = "right", .type = &value_choice, .choices = sides},
+    {AT(delay), .name = "delay", .preset = "8192", .type = &value_count, .most = 8192,
+     .changes = true},
+    {AT(fill), .name = "fill", .preset = "auto", .type = &value_choice, .choices = fills},
     {AT(small_fill), .name = "small_fill", .preset = "yes", .type = &value_choice,
-     .choices = small_fills, .changes = true,
-     .meaning =
-         "fill small requests too; both: and when they are freed, with the pattern's complement"},
+     .choices = small_fills, .changes = true},
     {AT(cache_size), .name = "cache_size", .preset = "4G", .type = &value_size, .most = 64 * TERA,
-     .changes = true,
-     .meaning = "address space of freed blocks that stays mapped for the next ones"},
+     .changes = true},
     {AT(retain_size), .name = "retain_size", .preset = "512M", .type = &value_size,
-     .most = 64 * TERA, .changes = true,
-     .meaning = "memory of freed blocks that is kept, rewritten with the pattern, for the next "
-                "ones (fill=auto)"},
+     .most = 64 * TERA, .changes = true},
     {AT(on_free), .name = "on_free", .preset = "retain", .type = &value_choice, .choices = on_frees,
-     .changes = true,
-     .meaning = "what free does with a block's pages: keep those that are usually written "
-                "(fill=auto), drop all, or make them inaccessible until later frees push them "
-                "out"},
+     .changes = true},
     {AT(quarantine_size), .name = "quarantine_size", .preset = "16G", .type = &value_size,
-     .most = 64 * TERA, .changes = true,
-     .meaning = "address space of blocks in quarantine; a quarter of reserve at most"},
+     .most = 64 * TERA, .changes = true},
     {AT(quarantine_blocks), .name = "quarantine_blocks", .preset = "16384", .type = &value_count,
-     .most = 1000000, .changes = true, .meaning = "how many blocks are in quarantine at most"},
+     .most = 1000000, .changes = true},
     {AT(release_interval), .name = "release_interval", .preset = "1000", .type = &value_interval,
-     .most = 86400000, .changes = true,
-     .meaning = "how long freed blocks stay mapped, and their memory is kept"},
-    {AT(backend), .name = "backend", .preset = "auto", .type = &value_backend, .choices = backends,
-     .meaning = "what supplies the pattern; none: memset"},
-    {AT(tag), .name = "tag", .preset = "off", .type = &value_tag, .most = 15,
-     .meaning = "Arm memory tags on blocks, where there are any; auto: by chance, none twice in a "
-                "row or side by side"},
+     .most = 86400000, .changes = true},
+    {AT(backend), .name = "backend", .preset = "auto", .type = &value_backend, .choices = backends},
+    {AT(tag), .name = "tag", .preset = "off", .type = &value_tag, .most = 15},
     {AT(tag_check), .name = "tag_check", .preset = "sync", .type = &value_choice,
-     .choices = tag_checks,
-     .meaning = "how accesses are checked against tags; asymm: as the processor prefers"},
-    {AT(without), .name = "without", .preset = "none", .type = &value_features,
-     .meaning = "kernel features to do without, each by its fallback"},
+     .choices = tag_checks},
+    {AT(without), .name = "without", .preset = "none", .type = &value_features},
     {AT(reserve), .name = "reserve", .preset = "8T", .type = &value_size, .least = 64 << 20,
-     .most = 64 * TERA,
-     .meaning = "address space that blocks may lie in; no more is reserved than they need"},
-    {AT(report), .name = "report", .preset = "no", .type = &value_destination, .choices = flags,
-     .meaning = "report faults in the heap, and misuse, with block and call stacks: to standard "
-                "error, or there as JSON"},
+     .most = 64 * TERA},
+    {AT(report), .name = "report", .preset = "no", .type = &value_destination, .choices = flags},
     {AT(stacks), .name = "stacks", .preset = "0", .type = &value_stacks, .most = 64,
-     .changes = true, .meaning = "call stacks of allocations and frees for the report"},
+     .changes = true},
     {AT(slack_check), .name = "slack_check", .preset = "no", .type = &value_choice,
-     .choices = slack_checks,
-     .meaning = "whether free looks for writes around a block too short to reach its guards; all: "
-                "around small ones too, which take 16 bytes more, and in a table 50 to 100"},
-    {AT(trace), .name = "trace", .preset = "", .type = &value_destination,
-     .meaning = "where allocations are counted by call stack, for patalloc hunt"},
-    {AT(select), .name = "select", .preset = "", .type = &value_destination,
-     .meaning = "a file of patalloc hunt's that tells which allocations hold another pattern"},
+     .choices = slack_checks},
+    {AT(trace), .name = "trace", .preset = "", .type = &value_destination},
+    {AT(select), .name = "select", .preset = "", .type = &value_destination},
     {AT(on_error), .name = "on_error", .preset = "abort", .type = &value_choice, .choices = errors,
-     .changes = true, .meaning = "what follows the report of a misuse"},
-    {AT(sandbox), .name = "sandbox", .preset = "no", .type = &value_choice, .choices = flags,
-     .meaning = "make at once all system calls that malloc does not make, and none later: for "
-                "programs with a seccomp filter that is not installed by way of prctl(2)"},
+     .changes = true},
+    {AT(sandbox), .name = "sandbox", .preset = "no", .type = &value_choice, .choices = flags},
     {AT(count), .name = "count", .preset = "no", .type = &value_choice, .choices = flags,
-     .changes = true, .meaning = "count small requests and dirtied pages in the stats too"},
-    {AT(stats), .name = "stats", .preset = "", .type = &value_destination,
-     .meaning = "where the stats go at exit, as JSON"},
+     .changes = true},
+    {AT(stats), .name = "stats", .preset = "", .type = &value_destination},
 };
 enum { OPTIONS = sizeof rules / sizeof *rules };
 _Static_assert(sizeof rules / sizeof *rules <= OPTIONS_MOST, "callers have room for so many");
@@ -101,7 +79,7 @@ static const void *value_in(const struct options *options, const struct rule *ru
 bool option_describe(int index, struct option_text *option, struct text *allowed) {
   if (index < 0 || index >= OPTIONS) return false;
   const struct rule *rule = &rules[index];
-  *option = (struct option_text){rule->name, rule->preset, rule->meaning};
+  *option = (struct option_text){rule->name, rule->preset, option_meaning(rule->name)};
   rule->type->describe(rule, allowed);
   return true;
 }

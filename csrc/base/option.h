@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum align { ALIGN_16, ALIGN_8, ALIGN_4, ALIGN_2, ALIGN_1 }; /* log2(16) less it */
+enum side { SIDE_RIGHT, SIDE_LEFT, SIDE_RANDOM };
 enum fill { FILL_AUTO, FILL_REFPAGE, FILL_MEMSET };
 enum small_fill { SMALL_FILL_NO, SMALL_FILL_YES, SMALL_FILL_BOTH };
 enum on_free { ON_FREE_RETAIN, ON_FREE_RESET, ON_FREE_QUARANTINE };
@@ -20,10 +22,11 @@ enum tag_check { TAG_CHECK_SYNC, TAG_CHECK_ASYNC, TAG_CHECK_ASYMM };
 /* Atomic, as some may be changed at any time (options_change); value.h says which type has what. */
 struct options {
   struct pattern pattern;
-  _Atomic size_t threshold;   /* bytes: larger requests are ours, smaller ones the primary's */
-  _Atomic size_t guard_pages; /* on either side of a block */
-  _Atomic size_t cache_size;  /* bytes of idle spans that stay mapped */
-  _Atomic size_t retain_size; /* bytes of freed blocks' pages that are kept */
+  _Atomic size_t threshold;     /* bytes: larger requests are ours, smaller ones the primary's */
+  _Atomic size_t guard_pages;   /* on either side of a block */
+  _Atomic uint32_t guard_small; /* of how many small requests one is guarded; 0: none */
+  _Atomic size_t cache_size;    /* bytes of idle spans that stay mapped */
+  _Atomic size_t retain_size;   /* bytes of freed blocks' pages that are kept */
   _Atomic size_t quarantine_size, quarantine_blocks; /* what a quarantine holds at most */
   _Atomic int64_t release_interval; /* milliseconds that they stay mapped; -1: until the cache is
                                        full */
@@ -31,6 +34,8 @@ struct options {
   struct backend backend;
   _Atomic uint32_t without; /* a bit for each kernel feature that is not to be used */
   _Atomic int tag;          /* of every block, 0 to 15; or TAG_OFF, TAG_AUTO */
+  _Atomic size_t delay;     /* frees that a block in a slot is accessible for, at most */
+  _Atomic int align, side;  /* of such blocks: the enums above */
   _Atomic int fill, tag_check, slack_check, small_fill, on_free, on_error; /* the enums above */
   _Atomic uint32_t stacks; /* frames of a call stack, and above them: of one block in so many */
   _Atomic int sandbox;     /* whether the program is about to sandbox itself */

@@ -30,5 +30,6 @@ const char stat_names[STATS][24] = {
     [STAT_PAGES_DIRTIED] = "pages_dirtied",
     [STAT_SMALL_REQUESTS] = "small_requests",
     [STAT_SMALL_BYTES] = "small_bytes",
+    [STAT_SMALL_GUARDED] = "small_guarded",
     [STAT_ERRORS] = "errors",
 };

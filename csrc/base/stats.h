@@ -36,6 +36,7 @@ enum stat {
   STAT_PAGES_DIRTIED,
   STAT_SMALL_REQUESTS, /* with count=yes */
   STAT_SMALL_BYTES,
+  STAT_SMALL_GUARDED, /* blocks in slots, since the start */
   STAT_ERRORS,
   STATS,
 };

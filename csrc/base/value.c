@@ -343,6 +343,30 @@ RARE static void describe_stacks(const struct rule *rule, struct text *text) {
 
 const struct value_type value_stacks = {parse_stacks, format_stacks, copy_bits, describe_stacks};
 
+/* Samples: one in so many, of which one is all */
+
+static bool parse_sample(const struct rule *rule, const char *string, size_t length, void *value) {
+  uint64_t number = 1;
+  bool all = text_is("all", string, length);
+  if (!all && !is_number(string, length, rule->most, &number)) return false;
+  *(_Atomic uint32_t *)value = (uint32_t)number;
+  return true;
+}
+
+RARE static void format_sample(const void *value, const struct rule *rule, struct text *text) {
+  uint32_t number = *(const _Atomic uint32_t *)value;
+  (void)rule;
+  if (number == 1) return text_string(text, "all");
+  text_decimal(text, number);
+}
+
+RARE static void describe_sample(const struct rule *rule, struct text *text) {
+  text_string(text, "all, or one in a number of ");
+  describe_range(rule, text);
+}
+
+const struct value_type value_sample = {parse_sample, format_sample, copy_bits, describe_sample};
+
 /* Destinations: words of their own may be among the choices. Another word (Yes, stderr) is more
  * likely to be a mistake than a file's name. */
 

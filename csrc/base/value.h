@@ -35,7 +35,7 @@ enum { DESTINATION_MOST = 256 }; /* bytes of its text, the NUL included */
 
 /* What the table says of one option; its value is the `offset`-th byte of the options and on. */
 struct rule {
-  const char *name, *preset, *meaning;
+  const char *name, *preset; /* meanings.h has what it means */
   const struct value_type *type;
   union {
     struct {
@@ -64,6 +64,7 @@ extern const struct value_type value_choice;      /* _Atomic int: which of the w
 extern const struct value_type value_backend;     /* struct backend */
 extern const struct value_type value_features;    /* _Atomic uint32_t: a bit for each */
 extern const struct value_type value_tag;         /* _Atomic int */
+extern const struct value_type value_sample;      /* _Atomic uint32_t: one in so many */
 extern const struct value_type value_stacks;      /* _Atomic uint32_t */
 extern const struct value_type value_destination; /* char[DESTINATION_MOST] */
 

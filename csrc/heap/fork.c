@@ -2,6 +2,7 @@
 #include "heap/fork.h"
 
 #include "blocks/reset.h"
+#include "blocks/slot.h"
 #include "os/memory.h"
 #include "os/sandbox.h"
 #include "watch/disposition.h"
@@ -42,6 +43,7 @@ static void before_fork(void) {
   }
   disposition_lock();
   history_lock();
+  slot_lock();
   ledger_lock();
   refpage_lock_all();
   run_lock();
@@ -55,6 +57,7 @@ static void drop_all(void) {
   run_unlock();
   refpage_unlock_all();
   ledger_unlock();
+  slot_unlock();
   history_unlock();
   disposition_unlock();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) {

@@ -2,6 +2,7 @@
 #include "heap/heap.h"
 
 #include "blocks/reset.h"
+#include "blocks/slot.h"
 #include "blocks/tag.h"
 #include "heap/held.h"
 #include "os/features.h"
@@ -93,7 +94,7 @@ void heap_make_room(struct patalloc_heap *heap, size_t size) {
 }
 
 size_t heap_release(struct patalloc_heap *heap) {
-  size_t bytes = 0;
+  size_t bytes = slot_release();
   held_drain();
   EACH_ARENA(heap, arena) {
     reset_settle(arena);

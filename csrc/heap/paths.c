@@ -3,6 +3,7 @@
 
 #include "heap/careful.h"
 #include "heap/fork.h"
+#include "heap/guarded.h"
 #include "heap/hunted.h"
 #include "heap/large.h"
 #include "heap/primary.h"
@@ -83,6 +84,7 @@ void paths_start(struct patalloc_heap *heap) {
 
 void paths_choose_small(struct patalloc_heap *heap) {
   const struct options *options = &heap->options;
-  heap->uncounted = careful_is_due(options) ? &small_careful : &small_plain;
+  heap->unguarded = careful_is_due(options) ? &small_careful : &small_plain;
+  heap->uncounted = guarded_is_due(options) ? &small_guarded : heap->unguarded;
   heap->small = options->count ? &small_counted : heap->uncounted;
 }

@@ -59,8 +59,8 @@ PATALLOC_API patalloc_heap *patalloc_heap_create(const char *options, char *comp
 
 /* Changes options of a heap that is in use.
  *
- *   options    as patalloc_heap_create takes them: threshold, small_fill, cache_size, retain_size,
- *              on_free, quarantine_size, quarantine_blocks, release_interval, stacks, on_error and
+ *   options    as patalloc_heap_create takes them: threshold, delay, small_fill, cache_size,
+ * retain_size, on_free, quarantine_size, quarantine_blocks, release_interval, stacks, on_error and
  *              count can be changed; others may be given as they are
  *   complaint  as there
  *

@@ -19,6 +19,10 @@ bool os_guard_install_all(const struct os_range *ranges, unsigned count) {
   return os_advise_all(ranges, count, MADV_GUARD_INSTALL);
 }
 
+bool os_guard_remove_all(const struct os_range *ranges, unsigned count) {
+  return os_advise_all(ranges, count, MADV_GUARD_REMOVE);
+}
+
 bool os_protect(uintptr_t address, size_t size, bool accessible) {
   if (os_refuses("mprotect")) return false;
   return syscall(SYS_mprotect, address, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;

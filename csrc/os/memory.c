@@ -50,6 +50,14 @@ uintptr_t os_window(size_t *size) {
 #endif
 }
 
+/* A quarter of the address space, below the window. */
+uintptr_t os_low_window(size_t *size) {
+  size_t high;
+  uintptr_t whole = 2 * os_window(&high);
+  *size = high ? whole / 4 : 0;
+  return whole / 4;
+}
+
 /* MAP_FIXED_NOREPLACE: Linux 4.17; before that the address is a hint. */
 static bool map_where_nothing_is(uintptr_t address, size_t size, int protection) {
   void *mapped = map_at((void *)address, size, protection, MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1);
@@ -159,6 +167,14 @@ bool os_move_pages(uintptr_t from, uintptr_t to, size_t size) {
   return true;
 }
 
+bool os_move(uintptr_t from, uintptr_t to, size_t size) {
+  if (os_refuses("mremap") || !os_reserve_at(to, size)) return false;
+  if (syscall(SYS_mremap, from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != -1) return true;
+  int error = errno;
+  os_drop(to, size);
+  return errno = error, false;
+}
+
 /* Files that are shared, or read */
 
 void *os_map_shared(int descriptor, size_t size, const void *before, size_t used) {
@@ -239,6 +255,10 @@ void os_leave_out_of_dumps(void *address, size_t size) {
 
 bool os_populate(uintptr_t address, size_t size) {
   return os_advise(address, size, MADV_POPULATE_WRITE);
+}
+
+bool os_populate_all(const struct os_range *ranges, unsigned count) {
+  return os_advise_all(ranges, count, MADV_POPULATE_WRITE);
 }
 
 bool os_use_huge_pages(uintptr_t address, size_t size) {

@@ -14,6 +14,9 @@ bool os_commit(uintptr_t address, size_t size); /* reserved metadata becomes wri
  * in advance: neither the kernel nor other allocators choose addresses there. 0 for none. */
 uintptr_t os_window(size_t *size);
 
+/* Another one, in which a few programs do choose places, by hints: what is to lie there asks. */
+uintptr_t os_low_window(size_t *size);
+
 /* At this place, if nothing lies there yet: EEXIST. Inaccessible; and zero pages. */
 bool os_reserve_at(uintptr_t address, size_t size);
 bool os_map_at(uintptr_t address, size_t size);
@@ -30,6 +33,10 @@ bool os_release(uintptr_t address, size_t size); /* back to reserved */
 void *os_map_template(size_t size, int descriptor, bool tagged);
 bool os_duplicate(void *template_, uintptr_t address, size_t size);
 bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays mapped, reset */
+
+/* Moves a part of one mapping with all that is in its page tables to where nothing lies (EEXIST).
+ * Nothing is mapped at its old place then. */
+bool os_move(uintptr_t from, uintptr_t to, size_t size);
 
 /* Maps a file, made so long. Over `before`, if that is not NULL: the file gets its first `used`
  * bytes. */
@@ -63,6 +70,7 @@ void os_leave_out_of_dumps(void *address, size_t size);
 
 /* Hints: a page fault for each page is saved by making all of them at once, or by larger pages. */
 bool os_populate(uintptr_t address, size_t size); /* as if every page were written */
+bool os_populate_all(const struct os_range *ranges, unsigned count);
 bool os_use_huge_pages(uintptr_t address, size_t size);
 
 #endif

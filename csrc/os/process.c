@@ -13,11 +13,17 @@ int os_process_id(void) {
   return (int)syscall(SYS_getpid);
 }
 
+/* In a sandbox as it was told before; of a thread that had not asked by then, the first's that had.
+ */
 uint32_t os_thread_id(void) {
-  if (!os_may_call()) return (uint32_t)syscall(SYS_getpid);
-  uint32_t id = (uint32_t)syscall(SYS_gettid);
-  os_called();
-  return id;
+  static _Thread_local uint32_t mine __attribute__((tls_model("initial-exec")));
+  static _Atomic uint32_t first;
+  if (os_may_call()) {
+    mine = (uint32_t)syscall(SYS_gettid);
+    os_called();
+    if (!first) first = mine;
+  }
+  return mine ? mine : first ? first : 1;
 }
 
 void os_thread_name(char name[OS_NAME]) {

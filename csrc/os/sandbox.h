@@ -1,6 +1,6 @@
 /* A program's sandbox: once it has one, a system call of a kind that malloc does not make anyway
  * may end it (seccomp(2)). From then on none is made but brk, mmap, munmap, mremap, mprotect,
- * madvise, futex, write, close, fstat, getpid, getrandom, clock_gettime and rt_sigprocmask; what
+ * madvise, futex, write, close, fstat, getrandom, clock_gettime and rt_sigprocmask; what
  * would need another is refused with EPERM, and what it told before holds. */
 #ifndef PATALLOC_SANDBOX_H
 #define PATALLOC_SANDBOX_H

@@ -66,7 +66,15 @@ bool region_init(size_t size);
 
 /* A place for a table of at most so many records, `step` of which come at a time; once there is a
  * region. False where there is none. */
-enum region_table { TABLE_GRANULES, TABLE_RUNS, TABLE_HISTORY, TEMPLATES, REGION_PARTS };
+enum region_table {
+  TABLE_GRANULES,
+  TABLE_RUNS,
+  TABLE_HISTORY,
+  TABLE_CHUNKS,
+  TABLE_SLOTS,
+  TEMPLATES,
+  REGION_PARTS
+};
 bool region_place_table(enum region_table which, struct table *table, size_t record, size_t most,
                         uint32_t step);
 

@@ -47,14 +47,17 @@ static void check_tags(void) {
   if (options->tag != TAG_OFF && os_uses(options, OS_MTE)) tag_check_thread(options);
 }
 
-/* Small blocks are filled up to the sizes that the primary tells; there slack ends, too. */
+/* Small blocks are filled up to the sizes that the primary tells; there slack ends, too. And blocks
+ * of ours beside its own would be asked of the one behind it. */
 RARE static void do_without_sizes(void) {
   struct options *options = &process_heap.options;
-  if (options->small_fill == SMALL_FILL_NO && options->slack_check != SLACK_ALL) return;
-  report_line(
-      "the malloc underneath does not tell how large its blocks are: small ones are neither "
-      "filled nor checked");
+  if (options->small_fill == SMALL_FILL_NO && options->slack_check != SLACK_ALL &&
+      !options->guard_small)
+    return;
+  report_line("the malloc underneath does not tell how large its blocks are: small ones are left "
+              "as it gives them");
   options->small_fill = SMALL_FILL_NO;
+  options->guard_small = 0;
   if (options->slack_check == SLACK_ALL) options->slack_check = SLACK_LARGE;
 }
 

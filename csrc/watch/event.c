@@ -3,6 +3,7 @@
 #include "watch/event.h"
 
 #include "blocks/arena.h"
+#include "blocks/slot.h"
 
 #include <string.h>
 
@@ -59,8 +60,41 @@ static void set_released(struct event *event, uint32_t granule) {
   event->distance = mte_untag(event->address) - event->block;
 }
 
+static bool slot_is_known(uint32_t number) {
+  return slot_known(number) && slot_table[number].state != SLOT_NONE;
+}
+
+/* The block of the slot in which the address is: a slot's guard is behind its block. */
+static void set_slot(struct event *event, uint32_t number) {
+  if (!slot_is_known(number)) return;
+  const struct slot *slot = &slot_table[number];
+  uintptr_t address = event->address, start = slot_block(number);
+  event->block = start;
+  event->size = slot->size;
+  event->live = slot->state == SLOT_LIVE;
+  if (slot->allocated.thread)
+    event->history = (struct history){slot->size, 0, slot->allocated, slot->freed};
+  event->place = address < start                ? PLACE_BEFORE
+                 : address < start + slot->size ? PLACE_INSIDE
+                                                : PLACE_AFTER;
+  event->distance = event->place == PLACE_BEFORE   ? start - address
+                    : event->place == PLACE_INSIDE ? address - start
+                                                   : address - (start + slot->size) + 1;
+}
+
+/* Behind a slot's block its guard lies, and then the next slot, whose block that is before. */
+static void set_near_slot(struct event *event) {
+  uint32_t number = chunk_slot_of(event->address);
+  set_slot(event, number);
+  bool behind = event->place == PLACE_AFTER || event->place == PLACE_UNKNOWN;
+  if (!behind || !slot_is_known(number + 1)) return;
+  uint64_t before = slot_block(number + 1) - event->address;
+  if (event->place == PLACE_UNKNOWN || before < event->distance) set_slot(event, number + 1);
+}
+
 /* The block around the address, one that was there, or the nearest one. */
 static void set_nearest(struct event *event) {
+  if (chunk_holds(event->address)) return set_near_slot(event);
   uintptr_t address = mte_untag(event->address);
   uint32_t before = block_up_to(address), after = block_after(address);
   if (before && address < block_address(before) + region.table[before].size)
@@ -118,8 +152,10 @@ void event_of_misuse(struct event *event, const struct options *options, const c
   clear_event(event);
   event->call = call;
   event->address = (uintptr_t)pointer;
-  uint32_t granule = block_find((uintptr_t)pointer);
-  uint32_t released = granule ? 0 : history_find(mte_untag((uintptr_t)pointer));
+  bool in_slot = chunk_holds(event->address);
+  if (in_slot) set_slot(event, chunk_slot_of(event->address));
+  uint32_t granule = in_slot ? 0 : block_find((uintptr_t)pointer);
+  uint32_t released = in_slot ? 0 : granule ? 0 : history_find(mte_untag((uintptr_t)pointer));
   if (granule) set_block(event, granule);
   if (released) set_released(event, released);
   event->foreign = granule && is_foreign(granule, options);
@@ -127,7 +163,7 @@ void event_of_misuse(struct event *event, const struct options *options, const c
   event->kind = !at_start || event->live                   ? EVENT_INVALID_FREE
                 : text_is("free", call, text_length(call)) ? EVENT_DOUBLE_FREE
                                                            : EVENT_USE_AFTER_FREE;
-  if (at_start && event->live && !event->foreign) {
+  if (at_start && event->live && !event->foreign && granule) {
     event->tags[0] = (int)mte_tag_of(event->address);
     event->tags[1] = region.table[granule].tag;
   }
@@ -146,6 +182,15 @@ void event_of_overwrite(struct event *event, const char *call, uint32_t granule,
   clear_event(event);
   set_overwritten(event, call, from, end);
   set_block(event, granule);
+  event->kind = kind_of_access(event);
+}
+
+void event_of_slot_overwrite(struct event *event, const char *call, uint32_t slot, uintptr_t from,
+                             uintptr_t end) {
+  clear_event(event);
+  set_overwritten(event, call, from, end);
+  set_slot(event, slot);
+  event->live = true;
   event->kind = kind_of_access(event);
 }
 

@@ -53,6 +53,10 @@ void event_of_misuse(struct event *event, const struct options *options, const c
 void event_of_overwrite(struct event *event, const char *call, uint32_t granule, uintptr_t from,
                         uintptr_t end);
 
+/* The same of a block in a slot. */
+void event_of_slot_overwrite(struct event *event, const char *call, uint32_t slot, uintptr_t from,
+                             uintptr_t end);
+
 /* The same of a small block; or such a block was freed already. */
 void event_of_small_overwrite(struct event *event, const char *call,
                               const struct small_block *block, uintptr_t from, uintptr_t end);

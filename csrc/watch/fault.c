@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "os/mte.h"
+#include "pages/chunk.h"
 #include "watch/disposition.h"
 #include "watch/event.h"
 #include "watch/recover.h"
@@ -206,7 +207,8 @@ static bool is_of_tags(const siginfo_t *info) {
 static bool is_reported(const siginfo_t *info) {
   if (is_late(info)) return true;
   bool has_address = info->si_code > 0 && info->si_code != SI_KERNEL;
-  return has_address && region_holds(info->si_addr) && (is_of_tags(info) || report_is_wanted());
+  bool ours = region_holds(info->si_addr) || chunk_holds((uintptr_t)info->si_addr);
+  return has_address && ours && (is_of_tags(info) || report_is_wanted());
 }
 
 static void report_it(void *faulted) {

@@ -27,19 +27,19 @@ static struct history *record_of(uint32_t granule) {
   return has ? record_at(granule) : NULL;
 }
 
-static struct moment now(const struct options *options) {
+struct moment history_now(const struct options *options) {
   return (struct moment){stack_record(options), os_thread_id(), os_milliseconds()};
 }
 
 void history_note_allocated(const struct options *options, uint32_t granule) {
   struct history *record = record_of(granule);
   const struct granule *block = &region.table[granule];
-  if (record) *record = (struct history){block->size, block->offset, now(options), {0}};
+  if (record) *record = (struct history){block->size, block->offset, history_now(options), {0}};
 }
 
 void history_note_freed(const struct options *options, uint32_t granule) {
   struct history *record = record_of(granule);
-  if (record) record->freed = now(options);
+  if (record) record->freed = history_now(options);
 }
 
 bool history_get(uint32_t granule, struct history *history) {

@@ -4,14 +4,9 @@
 #ifndef PATALLOC_HISTORY_H
 #define PATALLOC_HISTORY_H
 
+#include "base/moment.h"
 #include "pages/region.h"
 #include "watch/watch.h"
-
-struct moment {
-  uint32_t stack;  /* its number; 0: not taken */
-  uint32_t thread; /* 0: has not been */
-  uint32_t time;   /* os_milliseconds */
-};
 
 struct history {
   uint64_t size;   /* bytes requested; 0: no block */
@@ -30,6 +25,9 @@ static inline void history_allocated(const struct watch *watch, uint32_t granule
 static inline void history_freed(const struct watch *watch, uint32_t granule) {
   if (watch->reports) history_note_freed(watch->options, granule);
 }
+
+/* Now, with the calling thread and its stack. */
+struct moment history_now(const struct options *options);
 
 void history_lock(void); /* around fork */
 void history_unlock(void);

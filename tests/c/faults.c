@@ -122,12 +122,29 @@ static void scattered_scenario(void) {
   }
 }
 
+/* Small blocks in slots, with guard_small: some outlive the others of their chunk. */
+static void small_scenario(void) {
+  enum { BLOCKS = 600, SIZE = 100, ROUNDS = 4 };
+  static unsigned char *small[BLOCKS];
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int i = 0; i < BLOCKS; i++) {
+      if (i % 50 || !round) CHECK((small[i] = malloc(SIZE)) && holds(small[i], SIZE, 0xab));
+      memset(small[i], 0x11, SIZE);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+      CHECK(holds(small[i], SIZE, 0x11));
+      if (i % 50 || round == ROUNDS - 1) free(small[i]);
+    }
+  }
+}
+
 static int run(const char *options) {
   heap = patalloc_heap_create(options, NULL, 0);
   if (!heap) return 0;
   scenario();
   dense_scenario();
   scattered_scenario();
+  small_scenario();
   patalloc_heap_destroy(heap);
   return 0;
 }

@@ -14,11 +14,11 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-static const int allowed[] = {SYS_brk,          SYS_mmap,           SYS_munmap,   SYS_mremap,
-                              SYS_mprotect,     SYS_madvise,        SYS_futex,    SYS_write,
-                              SYS_read,         SYS_close,          SYS_fstat,    SYS_exit_group,
-                              SYS_exit,         SYS_newfstatat,     SYS_getpid,   SYS_clock_gettime,
-                              SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_getrandom};
+static const int allowed[] = {
+    SYS_brk,          SYS_mmap,           SYS_munmap,   SYS_mremap,     SYS_mprotect,
+    SYS_madvise,      SYS_futex,          SYS_write,    SYS_read,       SYS_close,
+    SYS_fstat,        SYS_exit_group,     SYS_exit,     SYS_newfstatat, SYS_clock_gettime,
+    SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_getrandom};
 enum { ALLOWED = sizeof allowed / sizeof *allowed };
 
 static void tell(int signal, siginfo_t *info, void *context) {

@@ -59,16 +59,32 @@ def test_every_system_call_fails(build: Build, options: str) -> None:
     run(program, HEAP_OPTIONS=f"reserve=1G:{options}")
 
 
-def test_system_calls_of_uffd_fail(build: Build) -> None:
+@pytest.mark.parametrize(
+    ("options", "call", "line"),
+    [
+        (
+            "backend=uffd:fill=refpage",
+            ["userfaultfd"],
+            "backend=uffd: this process may not use userfaultfd(2); blocks are memset",
+        ),
+        (
+            "guard_small=all:delay=200",
+            [],
+            "guard_small: guard regions are not to be had (Linux 6.13, of files 6.15); small "
+            "blocks have no guards",
+        ),
+    ],
+)
+def test_what_can_not_be_had_is_told_of(
+    build: Build, options: str, call: list[str], line: str
+) -> None:
     program = build("faults", "-DPATALLOC_FAULTS", *ADDRESS, core=True)
-    env = dict(os.environ) | {"HEAP_OPTIONS": "reserve=1G:backend=uffd:fill=refpage"}
+    env = dict(os.environ) | {"HEAP_OPTIONS": f"reserve=1G:{options}"}
     result = subprocess.run(
-        [str(program), "userfaultfd"], env=env, capture_output=True, text=True, timeout=600
+        [str(program), *call], env=env, capture_output=True, text=True, timeout=600
     )
     assert result.returncode == 0
-    assert set(result.stderr.splitlines()) <= {
-        "patalloc: backend=uffd: this process may not use userfaultfd(2); blocks are memset"
-    }
+    assert set(result.stderr.splitlines()) <= {f"patalloc: {line}"}
 
 
 @pytest.mark.parametrize("sanitizer", [(), ADDRESS, THREAD], ids=["none", "address", "thread"])
@@ -99,6 +115,15 @@ def test_a_table_of_stacks_that_is_full(build: Build) -> None:
     assert result.returncode == 0
     assert result.stderr.count("patalloc: double-free") == 3
     assert "allocated by" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", ":without=process_madvise", ":report=yes:stacks=4:slack_check=all", ":count=yes"],
+)
+def test_small_blocks_with_a_guard_each(build: Build, options: str) -> None:
+    """Not under ThreadSanitizer, whose shadow lies where they would."""
+    run(build("slots", *ADDRESS, core=True), "4", HEAP_OPTIONS=f"guard_small=all{options}")
 
 
 @pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])

@@ -414,9 +414,13 @@ def test_options_that_can_be_changed() -> None:
         ("pattern", 1, "pattern: can't be changed once the heap is made"),
         ("slack_check", "all", "slack_check: can't be changed once the heap is made"),
         ("report", "yes", "report: can't be changed once the heap is made"),
-        ("guard_pages", 2, "can be: threshold, small_fill, cache_size, retain_size, on_free"),
+        (
+            "guard_pages",
+            2,
+            "can be: threshold, delay, small_fill, cache_size, retain_size, on_free",
+        ),
         ("threshold", 1, "threshold=1: bad value; allowed: a number of bytes"),
-        ("colour", "red", "colour: no such option; allowed: backend, "),
+        ("colour", "red", "colour: no such option; allowed: align, backend, "),
     ],
 )
 def test_options_that_cannot_be_changed(name: str, value: object, complaint: str) -> None:

@@ -36,7 +36,17 @@ def test_a_forked_child_reads_the_pattern_but_with_uffd(build: Build, options: s
     assert_passes(preloaded([build("inherit"), untouched], options))
 
 
-@pytest.mark.parametrize("options", ["", "fill=memset", "without=memfd", "backend=none"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "fill=memset",
+        "without=memfd",
+        "backend=none",
+        "report=yes:stacks=8:slack_check=all",
+        "guard_small=all:report=yes",
+    ],
+)
 @pytest.mark.parametrize("when", ["before", "after", "threads"])
 def test_what_suffices_for_malloc_suffices(build: Build, when: str, options: str) -> None:
     assert_passes(preloaded([build("sandbox"), when], options))

@@ -122,7 +122,7 @@ def test_a_malloc_underneath_without_sizes(build: Build, name: str) -> None:
     """They have no malloc_usable_size, so that the C library's would be asked of their blocks."""
     other = find(name)
     for order in (f"{library()}:{other}", f"{other}:{library()}"):
-        env = dict(os.environ) | {"LD_PRELOAD": order}
+        env = dict(os.environ) | {"LD_PRELOAD": order, "PATALLOC_OPTIONS": "guard_small=7"}
         result = subprocess.run([build("spawner")], env=env, capture_output=True, text=True)
         assert (result.returncode, result.stdout) == (0, "parent of 3\n"), (order, result.stderr)
         told = "does not tell how large its blocks are" in result.stderr

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from patalloc import Config
+from patalloc import Config, OptionError
 from patalloc.preload import library
 from suites import glibc, hardened_malloc, jemalloc, libc_test, mimalloc
 from suites.runner import Row, Tool, run_suite
@@ -71,7 +71,12 @@ def main() -> int:
     parser.add_argument("--only", default="*", metavar="PATTERN", help="programs to run: tst-*")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS")
     given = parser.parse_args()
-    tools = [Tool("glibc"), *map(preloaded, given.options)]
+    if not given.checkout.is_dir():
+        parser.error(f"{given.checkout}: no such directory")
+    try:
+        tools = [Tool("glibc"), *map(preloaded, given.options)]
+    except OptionError as error:
+        parser.error(str(error))
     suite = SUITES[given.suite](given.checkout.resolve())
     suite = replace(suite, programs=[p for p in suite.programs if fnmatch(p.name, given.only)])
     if not suite.programs:

@@ -100,7 +100,7 @@ def test_each_error_is_told(
     )
     check(name, event)
     check_lines(name, event)
-    if event.block:
+    if event.block and not name.startswith("small"):  # of those the free is not recorded
         assert (event.block.state == "live") == (event.block.freed is None)
     if event.call is None:
         alone = dict(os.environ) | {"FAULT_ALONE": "1"}
@@ -137,6 +137,39 @@ def test_a_report_is_this_text(compiled: dict[str, Path], tmp_path: Path) -> Non
     }.items():
         meant = meant.replace(word, pattern)
     assert re.fullmatch(meant + "\n?", report.read_text()), report.read_text()
+
+
+# Between two small blocks is more than a page; one that is to begin at a page is smaller than none.
+NOT_SMALL = {"overflow_between_blocks", "underflow_between_blocks", "slack_underflow"}
+UNDERFLOWS = {"underflow_read", "underflow_write"}
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - NOT_SMALL))
+def test_each_error_in_a_small_block_is_told(tmp_path: Path, name: str) -> None:
+    """At once, where the block ends at a guard, or begins at one."""
+    program, report = tmp_path / name, tmp_path / "report"
+    command = ["cc", *FLAGS, "-DSIZE=24", source(name), "-o", program, "-lpthread"]
+    subprocess.run(command, check=True)
+    place = "side=left" if name in UNDERFLOWS else "align=8"
+    options = f"guard_small=all:delay=0:stacks=8:slack_check=all:{place}"
+    _, event = run_and_read([program], options, report)
+    assert event.kind == expected(name)[0]
+    assert event.access == (expected(name)[1] if expected(name)[1] != "-" else None)
+    if name not in {"wild_free", "wild_write"}:
+        assert event.block
+        assert event.block.allocated.stack
+        assert bool(event.block.freed) == (event.block.state != "live")
+
+
+def test_the_delay_of_small_blocks_ends(build: Build, tmp_path: Path) -> None:
+    """By default a freed one is out of reach after as many frees as its chunk has blocks, or so."""
+    program = tmp_path / "program"
+    command = ["cc", *FLAGS, "-DSIZE=24", source("use_after_many_frees"), "-o", program]
+    subprocess.run([*command, "-lpthread"], check=True)
+    _, event = run_and_read([program], "guard_small=all:stacks=8", tmp_path / "report")
+    assert event.kind == "use-after-free"
+    assert event.block
+    assert event.block.freed
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

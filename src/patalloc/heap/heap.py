@@ -305,7 +305,7 @@ class Heap(_Unique):
     def configure(self, **options: Any) -> None:  # noqa: ANN401
         """Change options from now on; what was allocated before stays as it is.
 
-        Those that can be changed: threshold, small_fill, cache_size, retain_size, on_free,
+        Those that can be changed: threshold, delay, small_fill, cache_size, retain_size, on_free,
         quarantine_size, quarantine_blocks, release_interval, stacks, on_error and count.
 
         >>> heap = Heap()

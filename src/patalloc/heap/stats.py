@@ -36,6 +36,7 @@ class Stats:
         guards_missing: guards that could not be set up.
         pages_counted: with count=yes, the pages of freed blocks; pages_dirtied: those written.
         small_requests: with count=yes, those passed to the malloc underneath; small_bytes: theirs.
+        small_guarded: small blocks that got a guard each (guard_small).
         errors: misuses reported.
         vmas: mappings that all heaps of the process use; vmas_allowed: how many they may.
     """
@@ -78,6 +79,7 @@ class Stats:
     pages_dirtied: int
     small_requests: int
     small_bytes: int
+    small_guarded: int
     errors: int
     vmas: int
     vmas_allowed: int

@@ -1,0 +1,58 @@
+/* Small blocks in slots (pages/chunk.h), each ended at its guard. Blocks are handed out in order of
+ * address. One that was freed waits, with its page, for the others of its chunk: when all are dead
+ * the chunk's pages are moved to new addresses at once. Of those that have waited for some frees
+ * the pages are dropped, and become guards.
+ *
+ * A few threads share a feed: the chunk from which blocks are handed out, and the line in which
+ * those that were freed wait. */
+#ifndef PATALLOC_SLOT_H
+#define PATALLOC_SLOT_H
+
+#include "base/moment.h"
+#include "pages/chunk.h"
+
+enum slot_state { SLOT_NONE, SLOT_LIVE, SLOT_DEAD };
+
+/* Of a block, for as long as anything is known of it. */
+struct slot {
+  _Atomic uint8_t state; /* enum slot_state */
+  uint16_t size;         /* bytes requested */
+  uint16_t start;        /* of the block, from the slot's: where the program's pointer points */
+  struct moment allocated, freed; /* where reports are wanted */
+};
+extern struct slot *slot_table;
+
+/* Idempotent; any thread may call it. False where there can be none. */
+bool slot_init(const struct options *options);
+
+/* Whether the record can be read. Async-signal-safe. */
+bool slot_known(uint32_t slot);
+
+static inline bool slot_fits(size_t size, size_t alignment) {
+  return size <= os_page && alignment <= os_page &&
+         ((size + alignment - 1) & ~(alignment - 1)) <= os_page;
+}
+
+static inline uintptr_t slot_block(uint32_t slot) {
+  return chunk_slot_address(slot) + slot_table[slot].start;
+}
+
+/* A block of that size, at a multiple of `alignment`, a power of two; slot_fits. At the guard
+ * before it, or else as near to the one behind as the alignment lets it. Its content is whatever
+ * was there. 0 with ENOMEM. */
+uint32_t slot_take(unsigned feed, size_t size, size_t alignment, bool left,
+                   const struct options *options);
+
+/* Makes a live block dead; of several threads one does so. False for what is none. Its content is
+ * the caller's until slot_give. */
+bool slot_is_live(uint32_t slot, const void *pointer);
+bool slot_claim(uint32_t slot, const void *pointer);
+void slot_give(unsigned feed, uint32_t slot, const struct options *options);
+
+/* Lets go of pages that wait for blocks; returns their bytes of address space. */
+size_t slot_release(void);
+
+void slot_lock(void); /* around fork */
+void slot_unlock(void);
+
+#endif

@@ -1,0 +1,66 @@
+/* Chunks: address space for small blocks with a guard each. A chunk is 256 slots, a slot a page and
+ * a guard page behind it: at 4 KiB pages the 2 MiB that one page table covers, whose guards are
+ * placed by one call, and which moves, with all its pages, by one mremap(2) of that table.
+ *
+ * Chunks are handed out in order, and none twice: what was freed in one stays unreachable. They lie
+ * apart from the region, in a part of the address space where nobody else chooses places. Where a
+ * chunk is no more, nothing is mapped. */
+#ifndef PATALLOC_CHUNK_H
+#define PATALLOC_CHUNK_H
+
+#include "base/lock.h"
+#include "os/os.h"
+
+enum { CHUNK_LOG = 8, CHUNK_SLOTS = 1 << CHUNK_LOG };
+
+enum chunk_state { CHUNK_NONE, CHUNK_OPEN, CHUNK_FULL, CHUNK_GONE };
+
+struct chunk {
+  struct lock lock;              /* guards what its pages are, but for those of new slots */
+  _Atomic uint32_t state;        /* enum chunk_state */
+  _Atomic uint32_t dead, wanted; /* blocks that were freed; that are to be, once it is full */
+  uint32_t made;                 /* slots that have been made */
+  _Atomic uint64_t pages[CHUNK_SLOTS / 64]; /* which of them have a page */
+};
+
+extern struct chunk *chunk_table;
+extern _Atomic uintptr_t chunk_base; /* 0: there are none */
+extern uintptr_t chunk_bytes;        /* of them all */
+
+/* Finds a place for them. Idempotent; any thread may call it. False where guard regions are not to
+ * be had, or there is no such place. */
+struct options;
+bool chunk_init(const struct options *options);
+
+static inline bool chunk_holds(uintptr_t address) {
+  uintptr_t base = atomic_load_explicit(&chunk_base, memory_order_acquire);
+  return base && address - base < chunk_bytes;
+}
+static inline size_t chunk_slot_bytes(void) {
+  return (size_t)2 << os_page_shift;
+}
+static inline uintptr_t chunk_slot_address(uint32_t slot) {
+  return chunk_base + ((uintptr_t)slot << (os_page_shift + 1));
+}
+static inline uint32_t chunk_slot_of(uintptr_t address) {
+  return (uint32_t)((address - chunk_base) >> (os_page_shift + 1));
+}
+static inline struct chunk *chunk_of(uint32_t slot) {
+  return &chunk_table[slot >> CHUNK_LOG];
+}
+
+/* A chunk that is OPEN, of guards alone; 0 with errno. */
+uint32_t chunk_new(void);
+
+/* Gives pages to the next `count` slots of an OPEN one, which its owner alone does. */
+bool chunk_make(uint32_t number, unsigned count, const struct options *options);
+
+/* Of a FULL chunk, with its lock: its pages, at the slots that they are at, become an OPEN one's,
+ * which is returned. 0 where it has too few, or that can't be; chunk_end is for it then. */
+uint32_t chunk_move(uint32_t number);
+void chunk_end(uint32_t number);
+
+/* Makes slots of one chunk inaccessible, with its lock; they are in order. */
+void chunk_shut(const uint32_t *slots, unsigned count, const struct options *options);
+
+#endif

@@ -1,0 +1,119 @@
+/* Small blocks with a guard each: they hold the pattern, end at their guards, keep what is written,
+ * and when they are freed nothing is there any more; for threads, and in a forked child.
+ *
+ *   slots [THREADS]    linked with the core; HEAP_OPTIONS has guard_small=all */
+#include "check.h"
+
+#include "blocks/slot.h"
+
+#include <sys/wait.h>
+
+patalloc_heap *heap;
+
+enum { LIVE = 1500, STEPS = 60000, PAGE = 4096 };
+
+static bool is_guarded(const void *block) {
+  return chunk_holds((uintptr_t)block);
+}
+
+static void check_fresh(unsigned char *block, size_t size) {
+  uintptr_t end = ((uintptr_t)block + size + 15) & ~(uintptr_t)15;
+  CHECK(block && is_guarded(block) && (uintptr_t)block % 16 == 0);
+  CHECK(holds(block, size, 0xab));
+  CHECK(end % PAGE == 0 && !readable((void *)end));
+}
+
+/* All of them guarded: in a child that threads were forked beside ASan's own malloc may hang.
+ * Blocks of all sizes that are replaced by chance: chunks die, and their pages move on. */
+static void *churn(void *which) {
+  static _Thread_local unsigned char *blocks[LIVE];
+  static _Thread_local size_t sizes[LIVE];
+  unsigned seed = 1 + (unsigned)(long)which;
+  for (int step = 0; step < STEPS; step++) {
+    int i = rand_r(&seed) % LIVE;
+    if (blocks[i]) CHECK(holds(blocks[i], sizes[i], i & 0x7f));
+    free(blocks[i]);
+    sizes[i] = (size_t)(rand_r(&seed) % (step % 10 ? 200 : PAGE + 1));
+    blocks[i] = malloc(sizes[i]);
+    if (step % 50)
+      CHECK(blocks[i] && holds(blocks[i], sizes[i], 0xab));
+    else
+      check_fresh(blocks[i], sizes[i]);
+    memset(blocks[i], i & 0x7f, sizes[i]);
+  }
+  for (int i = 0; i < LIVE; i++) {
+    if (blocks[i]) CHECK(holds(blocks[i], sizes[i], i & 0x7f));
+    free(blocks[i]);
+  }
+  return NULL;
+}
+
+/* As many frees later as a block may wait. */
+static void freed_blocks_are_out_of_reach(void) {
+  enum { BLOCKS = 2000, LATER = 9000 };
+  static void *blocks[BLOCKS];
+  void *straggler = malloc(50);
+  for (int i = 0; i < BLOCKS; i++) blocks[i] = malloc((size_t)i);
+  for (int i = 0; i < BLOCKS; i++) free(blocks[i]);
+  for (int i = 0; i < LATER; i++) free(malloc(10));
+  for (int i = 0; i < BLOCKS; i++) CHECK(!readable(blocks[i]));
+  check_fresh(straggler, 50);
+  free(straggler);
+}
+
+static void family(void) {
+  unsigned char *zeros = calloc(10, 33), *block = malloc(0);
+  CHECK(is_guarded(zeros) && holds(zeros, 330, 0) && malloc_usable_size(zeros) == 330);
+  CHECK(is_guarded(block) && !readable(block) && !malloc_usable_size(block));
+  free(block);
+  memset(zeros, 3, 330);
+  for (size_t before = 330, size = 700; size <= PAGE; before = size, size += 331) {
+    zeros = realloc(zeros, size);
+    CHECK(is_guarded(zeros) && holds(zeros, before, 3) &&
+          holds(zeros + before, size - before, 0xab));
+    memset(zeros, 3, size);
+  }
+  CHECK((zeros = realloc(zeros, 100000)) && holds(zeros, 331, 3));
+  CHECK((zeros = realloc(zeros, 5)) && holds(zeros, 5, 3));
+  free(zeros);
+  for (size_t alignment = 1; alignment <= PAGE; alignment *= 2) {
+    block = aligned_alloc(alignment, 100);
+    CHECK(is_guarded(block) && (uintptr_t)block % alignment == 0 && holds(block, 100, 0xab));
+    free(block);
+  }
+}
+
+/* What a child does to its blocks its parent does not see. */
+static void forked(void) {
+  unsigned char *block = malloc(100);
+  int status;
+  memset(block, 7, 100);
+  pid_t child = fork();
+  if (!child) {
+    CHECK(holds(block, 100, 7));
+    memset(block, 8, 100);
+    churn((void *)77);
+    freed_blocks_are_out_of_reach();
+    CHECK(holds(block, 100, 8));
+    free(block);
+    _exit(0);
+  }
+  CHECK(waitpid(child, &status, 0) == child && !status);
+  CHECK(holds(block, 100, 7));
+  free(block);
+}
+
+int main(int argc, char **argv) {
+  enum { MOST = 16 };
+  int count = argc > 1 ? atoi(argv[1]) : 1;
+  pthread_t threads[MOST];
+  heap = patalloc_heap_create(getenv("HEAP_OPTIONS"), NULL, 0);
+  CHECK(heap && count <= MOST);
+  family();
+  freed_blocks_are_out_of_reach();
+  for (long i = 0; i < count; i++) CHECK(!pthread_create(&threads[i], NULL, churn, (void *)i));
+  forked();
+  for (int i = 0; i < count; i++) CHECK(!pthread_join(threads[i], NULL));
+  patalloc_heap_destroy(heap);
+  return 0;
+}
