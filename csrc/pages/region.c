@@ -114,8 +114,10 @@ static uintptr_t place_in_part(enum region_table which, size_t size) {
 bool region_place_table(enum region_table which, struct table *table, size_t record, size_t most,
                         uint32_t step) {
   size_t bytes = page_up(record * most);
-  *table = (struct table){.record = (uint32_t)record, .most = (uint32_t)most, .step = step};
-  table->reserved = region.reserved;
+  table->record = (uint32_t)record;
+  table->most = (uint32_t)most;
+  table->step = step;
+  table->reserved = region.reserved; /* the rest is zeros, and others may be looking */
   table->start = region.reserved ? os_reserve(bytes) : (char *)place_in_part(which, bytes);
   return table->start;
 }
