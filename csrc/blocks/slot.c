@@ -2,7 +2,6 @@
 #include "blocks/slot.h"
 
 #include "base/option.h"
-
 #include "os/memory.h"
 #include "pages/region.h"
 
