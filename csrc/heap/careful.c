@@ -12,7 +12,6 @@
 #include "watch/report.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* Neither where the primary doesn't tell how large its blocks are. */
 static bool fills_freed(const struct options *options) {
@@ -146,15 +145,11 @@ static void careful_free(struct patalloc_heap *heap, void *pointer) {
   errno = error;
 }
 
-/* Always to another place, so that what is given up is filled. Size 0 frees, as with glibc. */
+/* To another place, so that what is given up is filled. */
 static void *careful_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
   struct small_block block;
   if (!find(pointer, &block)) return small_plain.realloc(heap, pointer, have, size);
-  void *moved = size ? careful_malloc(heap, size) : NULL;
-  if (size && !moved) return NULL;
-  if (moved) memcpy(moved, pointer, have < size ? have : size);
-  careful_free(heap, pointer);
-  return moved;
+  return small_move(heap, &small_careful, pointer, have, size);
 }
 
 const struct small_path small_careful = {careful_malloc, careful_calloc,  careful_aligned,

@@ -4,6 +4,7 @@
 #include "blocks/slot.h"
 #include "heap/fork.h"
 #include "heap/primary.h"
+#include "heap/small.h"
 #include "os/process.h"
 #include "pages/fill.h"
 #include "watch/event.h"
@@ -138,14 +139,10 @@ static size_t guarded_usable_size(struct patalloc_heap *heap, const char *call, 
   return USABLE_NONE;
 }
 
-/* Always to another place: where it ends is where its guard is. Size 0 frees, as with glibc. */
+/* To another place: where it ends is where its guard is. */
 static void *guarded_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
   if (!chunk_holds((uintptr_t)pointer)) return heap->unguarded->realloc(heap, pointer, have, size);
-  void *moved = size ? guarded_malloc(heap, size) : NULL;
-  if (size && !moved) return NULL;
-  if (moved) memcpy(moved, pointer, have < size ? have : size);
-  guarded_free(heap, pointer);
-  return moved;
+  return small_move(heap, &small_guarded, pointer, have, size);
 }
 
 const struct small_path small_guarded = {guarded_malloc, guarded_calloc,  guarded_aligned,

@@ -6,6 +6,7 @@
 #include "pages/fill.h"
 
 #include <errno.h>
+#include <string.h>
 
 __attribute__((always_inline)) static inline void *fill_small(const struct patalloc_heap *heap,
                                                               void *pointer, size_t from) {
@@ -23,6 +24,15 @@ bool small_again(struct patalloc_heap *heap) {
   if (heap_release(heap) || held) return true;
   errno = ENOMEM;
   return false;
+}
+
+void *small_move(struct patalloc_heap *heap, const struct small_path *path, void *pointer,
+                 size_t have, size_t size) {
+  void *moved = size ? path->malloc(heap, size) : NULL;
+  if (size && !moved) return NULL;
+  if (moved) memcpy(moved, pointer, have < size ? have : size);
+  path->free(heap, pointer);
+  return moved;
 }
 
 static void *plain_malloc(struct patalloc_heap *heap, size_t size) {

@@ -28,6 +28,11 @@ static inline void *small_aligned(struct patalloc_heap *heap, size_t alignment, 
   return again ? primary.aligned(alignment, size) : pointer;
 }
 
+/* realloc of a path whose blocks always move: `have` bytes are kept. Size 0 frees, as with glibc.
+ */
+void *small_move(struct patalloc_heap *heap, const struct small_path *path, void *pointer,
+                 size_t have, size_t size);
+
 /* The same as heap->uncounted, with count=yes. */
 extern const struct small_path small_counted;
 

@@ -2,20 +2,11 @@
  * preloaded: the process's malloc, and its sigaction. */
 #include "heap/primary.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 
 /* glibc's own malloc, where nobody has put another in its place. */
 void *__libc_malloc(size_t size) __attribute__((weak));
-
-static void *aligned(size_t alignment, size_t size) {
-  void *pointer = NULL;
-  int error =
-      posix_memalign(&pointer, alignment < sizeof(void *) ? sizeof(void *) : alignment, size);
-  if (error) errno = error;
-  return pointer;
-}
 
 /* Nothing is taken from it here: it sees the frees of all blocks but those that were asked of us.
  */
@@ -28,7 +19,7 @@ __attribute__((constructor(101))) static void hand_down(void) {
   primary = (struct primary){.malloc = malloc,
                              .calloc = calloc,
                              .realloc = realloc,
-                             .aligned = aligned,
+                             .aligned = memalign,
                              .free = free,
                              .usable_size = malloc_usable_size,
                              .sized = true,

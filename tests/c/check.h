@@ -33,6 +33,19 @@ extern patalloc_heap *heap;
 #define malloc_usable_size(pointer)    patalloc_usable_size(heap, pointer)
 #endif
 
+/* The cases of a test, of which it runs the one that it is told; another name fails. */
+struct test_case {
+  const char *name;
+  void (*function)(void);
+};
+#define RUN_CASE(cases, name) run_case(cases, sizeof(cases) / sizeof *(cases), name)
+static inline void run_case(const struct test_case *cases, size_t count, const char *name) {
+  size_t i = 0;
+  while (i < count && strcmp(cases[i].name, name)) i++;
+  CHECK(i < count);
+  cases[i].function();
+}
+
 /* The byte that fresh memory must hold: PATTERN in the environment, or -1 for any. */
 static inline int expected(void) {
   const char *text = getenv("PATTERN");

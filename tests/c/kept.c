@@ -177,10 +177,7 @@ static void older_functions(void) {
   CHECK(signal(SIGSEGV, SIG_DFL) == count);
 }
 
-static const struct {
-  const char *name;
-  void (*function)(void);
-} cases[] = {
+static const struct test_case cases[] = {
     {"no children", no_children},
     {"signal", its_pending_signal},
     {"mapping", its_mapping},
@@ -196,9 +193,6 @@ static const struct {
 
 int main(int argc, char **argv) {
   CHECK(argc == 2);
-  size_t i = 0;
-  while (i < sizeof cases / sizeof *cases && strcmp(cases[i].name, argv[1])) i++;
-  CHECK(i < sizeof cases / sizeof *cases);
-  cases[i].function();
+  RUN_CASE(cases, argv[1]);
   return 0;
 }

@@ -108,19 +108,13 @@ static void overflow_the_stack(void) {
   deeper(0);
 }
 
-static const struct {
-  const char *name;
-  void (*function)(void);
-} kinds[] = {{"signals", fork_among_signals},
-             {"report", fork_during_a_report},
-             {"stack", overflow_the_stack}};
+static const struct test_case kinds[] = {{"signals", fork_among_signals},
+                                         {"report", fork_during_a_report},
+                                         {"stack", overflow_the_stack}};
 
 int main(int argc, char **argv) {
   CHECK(argc == 2);
-  size_t i = 0;
-  while (i < sizeof kinds / sizeof *kinds && strcmp(kinds[i].name, argv[1])) i++;
-  CHECK(i < sizeof kinds / sizeof *kinds);
-  kinds[i].function();
+  RUN_CASE(kinds, argv[1]);
   CHECK(write(STDOUT_FILENO, "fine\n", 5) == 5);
   _exit(0); /* a thread may be stuck */
 }

@@ -111,20 +111,14 @@ static void handler(void) {
   CHECK(!sigaction(SIGSEGV, NULL, &before) && before.sa_sigaction == ours);
 }
 
-static const struct {
-  const char *name;
-  void (*function)(void);
-} races[] = {{"fit", fit}, {"publish", publish}, {"handler", handler}};
+static const struct test_case races[] = {{"fit", fit}, {"publish", publish}, {"handler", handler}};
 
 int main(int argc, char **argv) {
   CHECK(argc == 2);
   heap = patalloc_heap_create(getenv("HEAP_OPTIONS"), NULL, 0);
   CHECK(heap);
   lock_dropped = sleep_if_late;
-  size_t i = 0;
-  while (i < sizeof races / sizeof *races && strcmp(races[i].name, argv[1])) i++;
-  CHECK(i < sizeof races / sizeof *races);
-  races[i].function();
+  RUN_CASE(races, argv[1]);
   patalloc_heap_destroy(heap);
   return 0;
 }

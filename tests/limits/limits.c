@@ -192,10 +192,7 @@ static void address_space(void) {
   printf("%s\n", after - before <= (5 + 8) << 10 ? "ok" : "too much");
 }
 
-static const struct {
-  const char *name;
-  void (*function)(void);
-} cases[] = {
+static const struct test_case cases[] = {
     {"one_block", one_block},
     {"many_blocks", many_blocks},
     {"many_small_blocks", many_small_blocks},
@@ -215,7 +212,6 @@ static const struct {
 int main(int argc, char **argv) {
   CHECK(argc >= 2);
   limit = (argc > 2 ? strtoul(argv[2], NULL, 0) : 1024) * MIB;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    if (!strcmp(cases[i].name, argv[1])) return cases[i].function(), 0;
-  return 2;
+  RUN_CASE(cases, argv[1]);
+  return 0;
 }
