@@ -136,10 +136,14 @@ static void close_chunk(struct feed *feed) {
   if (chunk->dead == feed->handed) take_down(feed, number);
 }
 
+/* One that there is no room for records of is closed again, and so taken down. */
 static bool open_chunk(struct feed *feed) {
   feed->chunk = feed->spare ? feed->spares[--feed->spare] : chunk_new();
   feed->next = feed->handed = 0;
-  return feed->chunk && table_reach(&slots, (feed->chunk + 1) << CHUNK_LOG);
+  if (!feed->chunk) return false;
+  if (table_reach(&slots, (feed->chunk + 1) << CHUNK_LOG)) return true;
+  close_chunk(feed);
+  return false;
 }
 
 /* The next slot with a page of the feed's chunk; CHUNK_SLOTS for none. */

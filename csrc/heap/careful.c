@@ -128,8 +128,11 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
   bool checked = checks(options);
   struct small_block block;
-  bool known = find(pointer, &block) &&
-               (checked ? ledger_hold(pointer, &block) : ledger_strike(pointer, &block));
+  bool known = checked ? ledger_hold(pointer, &block) : ledger_strike(pointer, &block);
+  if (known && !block.held && !is_as_it_was(&block)) { /* as in find, but with one search */
+    ledger_strike(pointer, &block);
+    known = false;
+  }
   if (!known) return primary.free(pointer);
   if (block.held) return report_freed(&heap->watch, "free", &block);
   if (checked) slack_check_small(&heap->watch, "free", &block);

@@ -48,10 +48,10 @@ bool chunk_init(const struct options *options) {
 
 /* A number that nobody has had, and nothing mapped there; its record is zeros. */
 static uint32_t new_number(void) {
-  uint32_t number = next++;
-  if (number < chunk_bytes / size_of_chunk() && table_reach(&chunks, number)) return number;
-  next--;
-  return errno = ENOMEM, 0;
+  uint32_t number = next++, most = (uint32_t)(chunk_bytes / size_of_chunk());
+  if (number >= most) next = most; /* for good */
+  bool had = number < most && table_reach(&chunks, number);
+  return had ? number : (errno = ENOMEM, 0);
 }
 
 static void open_chunk(uint32_t number) {

@@ -141,10 +141,10 @@ static void small_scenario(void) {
 static int run(const char *options) {
   heap = patalloc_heap_create(options, NULL, 0);
   if (!heap) return 0;
+  small_scenario();
   scenario();
   dense_scenario();
   scattered_scenario();
-  small_scenario();
   patalloc_heap_destroy(heap);
   return 0;
 }
