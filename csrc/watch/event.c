@@ -118,7 +118,6 @@ static enum event_kind kind_of_access(const struct event *event) {
 static void clear_event(struct event *event) {
   memset(event, 0, offsetof(struct event, stack));
   event->tags[0] = event->tags[1] = -1;
-  event->size = UINT64_MAX;
 }
 
 void event_of_fault(struct event *event, int signal, const char *access, uintptr_t address) {

@@ -29,7 +29,7 @@ struct event {
   enum event_place place; /* of the address, from the block; unknown: there is none near */
   uint64_t distance; /* 1 for the first byte before or after the block, 0 for its first inside */
   uintptr_t block;   /* its address */
-  uint64_t size;     /* its bytes, as requested; UINT64_MAX: not known */
+  uint64_t size;     /* its bytes, as requested */
   bool live;         /* it was when this was noticed */
   bool foreign;      /* it is another heap's than the one that was called */
   bool released;     /* its address space has been released since */

@@ -61,11 +61,7 @@ static void say_tags(struct text *text, const struct event *event) {
 }
 
 static void say_block(struct text *text, const struct event *event) {
-  if (event->size == UINT64_MAX)
-    text_string(text, "a block");
-  else
-    say(text, "a ", event->size, "-byte block");
-  text_string(text, " at ");
+  say(text, "a ", event->size, "-byte block at ");
   text_hex(text, event->block, 1);
 }
 
@@ -226,7 +222,7 @@ static void put_block(struct json *json, const struct event *event) {
   json_key(json, "block");
   json_open(json);
   json_hex(json, "address", event->block);
-  if (event->size != UINT64_MAX) json_number(json, "size", event->size);
+  json_number(json, "size", event->size);
   json_string(json, "state", event->live ? "live" : event->released ? "released" : "freed");
   put_moment(json, "allocated", &event->history.allocated, &stacks[1]);
   put_moment(json, "freed", &event->history.freed, &stacks[2]);

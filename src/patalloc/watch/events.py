@@ -64,13 +64,13 @@ class HeapBlock:
     Attributes:
         address: where it starts.
         state: live, freed, or released (freed, and its address space given back).
-        size: the bytes requested; None where the record of it was overwritten.
+        size: the bytes requested.
         allocated: by whom; None where that is not known. freed: likewise.
     """
 
     address: int = attrs.field(converter=_address)
     state: str
-    size: int | None = None
+    size: int
     allocated: Moment | None = attrs.field(converter=_moment, default=None)
     freed: Moment | None = attrs.field(converter=_moment, default=None)
 
