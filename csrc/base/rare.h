@@ -5,4 +5,7 @@
 /* Of a function that most processes never run: it goes where what reports need is. */
 #define RARE __attribute__((cold))
 
+/* Of one that every process runs, in a file that most have little use for: it stays in front. */
+#define USUAL __attribute__((hot))
+
 #endif

@@ -8,7 +8,7 @@
 #include "watch/slack.h"
 
 /* Whether a heap with these options handles small requests so. */
-bool careful_is_due(const struct options *options);
+USUAL bool careful_is_due(const struct options *options);
 
 extern const struct small_path small_careful;
 

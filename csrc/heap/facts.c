@@ -90,10 +90,9 @@ static bool write_stats(int descriptor, void *json) {
   return true;
 }
 
-void heap_write_stats(struct patalloc_heap *heap) {
+void heap_write_stats_there(struct patalloc_heap *heap) {
   const char *name = heap->options.stats;
   char json[6144];
-  if (!*name) return;
   patalloc_stats(heap, json, sizeof json);
   if (!destination_visit(name, &heap->stats_file, OPEN_NEW, write_stats, json))
     report_line("the stats could not be written: they can't be opened, or are another file by now");

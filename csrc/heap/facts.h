@@ -4,7 +4,10 @@
 
 #include "heap/heap.h"
 
-/* Writes the stats to where the option says; at exit. */
-void heap_write_stats(struct patalloc_heap *heap);
+/* Writes the stats to where the option says, if it does; at exit. */
+RARE void heap_write_stats_there(struct patalloc_heap *heap);
+static inline void heap_write_stats(struct patalloc_heap *heap) {
+  if (*heap->options.stats) heap_write_stats_there(heap);
+}
 
 #endif

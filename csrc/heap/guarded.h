@@ -6,7 +6,7 @@
 #include "heap/heap.h"
 
 /* Whether a heap with these options handles small requests so: not where a hunt counts them. */
-bool guarded_is_due(const struct options *options);
+USUAL bool guarded_is_due(const struct options *options);
 
 extern const struct small_path small_guarded;
 

@@ -11,6 +11,6 @@
 void held_add(const struct small_block *block);
 
 /* The primary gets all of them; returns their bytes. */
-size_t held_drain(void);
+USUAL size_t held_drain(void);
 
 #endif

@@ -20,7 +20,7 @@ uint32_t large_take(struct patalloc_heap *heap, const struct request *request,
 void large_give(struct patalloc_heap *heap, uint32_t granule);
 
 /* The bytes that a block at `pointer` has for the program; 0, reported, where that is none. */
-size_t large_usable_size(struct patalloc_heap *heap, const void *pointer);
+RARE size_t large_usable_size(struct patalloc_heap *heap, const void *pointer);
 
 /* For the paths beside this one: */
 
@@ -42,7 +42,7 @@ uint32_t large_claim(struct patalloc_heap *heap, const char *call, const void *p
 void large_give_up(struct patalloc_heap *heap, uint32_t granule);
 
 /* Puts a block in quarantine, where free does; false: it is as it was. */
-RARE bool large_quarantine(struct patalloc_heap *heap, uint32_t granule);
+bool large_quarantine(struct patalloc_heap *heap, uint32_t granule);
 
 /* Gives back what the quarantine need not hold, by the options. */
 RARE void large_drain(struct patalloc_heap *heap);

@@ -7,6 +7,7 @@
 
 /* The number in fd:N; -1 for a path. */
 static int descriptor_of(const char *destination) {
+  if (!*destination) return -1;
   const char *number = text_past(destination, "fd:");
   int descriptor = 0;
   if (!number) return -1;

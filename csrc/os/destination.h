@@ -7,7 +7,7 @@
 
 /* Which file fd:N is for when it is chosen, as the program may put another one there; of a path
  * nothing. */
-void destination_identify(const char *destination, struct os_identity *identity);
+USUAL void destination_identify(const char *destination, struct os_identity *identity);
 
 /* Opens it, to replace what is there, to append to it, to read it, or to map a new file, and calls
  * `function`, apart from the program's descriptors (os/apart.h); of fd:N it gets that, if it is

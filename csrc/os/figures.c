@@ -1,8 +1,6 @@
 /* Figures in the kernel's texts (see figures.h). */
 #include "os/figures.h"
 
-#include "base/text.h"
-
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
@@ -71,8 +69,4 @@ size_t figure_allowance(const char *cgroup, figure_read *read) {
     if (allowance < least) least = allowance;
   }
   return least;
-}
-
-bool figure_huge_pages(const char *enabled) {
-  return *enabled && !text_after(enabled, "[never]");
 }

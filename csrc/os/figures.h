@@ -2,12 +2,13 @@
 #ifndef PATALLOC_FIGURES_H
 #define PATALLOC_FIGURES_H
 
-#include <stdbool.h>
+#include "base/text.h"
+
 #include <stddef.h>
 
 /* The decimal number after `key` and spaces (at the text's start, for an empty key); `otherwise`
  * where there is none, or one too large. */
-size_t figure_after(const char *text, const char *key, size_t otherwise);
+USUAL size_t figure_after(const char *text, const char *key, size_t otherwise);
 
 /* MemAvailable of /proc/meminfo (proc(5)), in bytes; 0 where it does not tell. */
 size_t figure_available(const char *meminfo);
@@ -20,6 +21,8 @@ size_t figure_allowance(const char *cgroup, figure_read *read);
 
 /* Whether huge pages are to be had for the asking, by /sys/kernel/mm/transparent_hugepage/enabled:
  * not where the setting is "never" (admin-guide/mm/transhuge.rst). */
-bool figure_huge_pages(const char *enabled);
+static inline bool figure_huge_pages(const char *enabled) {
+  return *enabled && !text_after(enabled, "[never]");
+}
 
 #endif

@@ -11,6 +11,8 @@
 #ifndef PATALLOC_LEDGER_H
 #define PATALLOC_LEDGER_H
 
+#include "base/rare.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,7 +24,7 @@ struct small_block {
 };
 
 /* Whether one was ever entered. */
-bool ledger_used(void);
+USUAL bool ledger_used(void);
 
 /* In place of one with this address. Where there is no memory it is not entered. */
 void ledger_enter(const struct small_block *block);

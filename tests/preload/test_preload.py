@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -477,6 +478,14 @@ def test_peak_memory_is_that_of_the_bare_program(build: Build) -> None:
 
     without = median(peak(under_the_library=False) for _ in range(31))
     assert median(peak(under_the_library=True) for _ in range(31)) <= without + 256
+
+
+def test_an_ordinary_program_reads_the_librarys_first_pages_only() -> None:
+    """One fault brings in 64 KiB around it (fault_around_bytes, in debugfs)."""
+    mappings = preloaded(["cat", "/proc/self/smaps"]).stdout  # cat has a large block
+    of_code = mappings[: mappings.index("VmFlags", mappings.index("libpatalloc"))]
+    resident = re.findall(r"^Rss: +(\d+) kB", of_code, re.MULTILINE)[-1]
+    assert 0 < int(resident) <= 64
 
 
 TUNED = {"MALLOC_TRIM_THRESHOLD_": "131072"}
