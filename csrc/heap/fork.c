@@ -4,6 +4,7 @@
 #include "blocks/reset.h"
 #include "blocks/slot.h"
 #include "os/memory.h"
+#include "os/process.h"
 #include "os/sandbox.h"
 #include "watch/disposition.h"
 #include "watch/history.h"
@@ -96,6 +97,7 @@ static void after_fork_in_child(void) {
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) restart(heap);
   reset_restart();
   os_forget_calls();
+  os_forget_thread();
   disposition_restart();
   os_set_locking(OS_LOCKS_NOTHING); /* fork(2): locks are not inherited */
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)

@@ -13,10 +13,11 @@ int os_process_id(void) {
   return (int)syscall(SYS_getpid);
 }
 
+static _Thread_local uint32_t mine __attribute__((tls_model("initial-exec")));
+
 /* In a sandbox as it was told before; of a thread that had not asked by then, the first's that had.
  */
 uint32_t os_thread_id(void) {
-  static _Thread_local uint32_t mine __attribute__((tls_model("initial-exec")));
   static _Atomic uint32_t first;
   if (os_may_call()) {
     mine = (uint32_t)syscall(SYS_gettid);
@@ -24,6 +25,14 @@ uint32_t os_thread_id(void) {
     if (!first) first = mine;
   }
   return mine ? mine : first ? first : 1;
+}
+
+uint32_t os_thread_id_known(void) {
+  return mine ? mine : os_thread_id();
+}
+
+void os_forget_thread(void) {
+  mine = 0;
 }
 
 void os_thread_name(char name[OS_NAME]) {

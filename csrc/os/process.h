@@ -6,6 +6,12 @@
 
 int os_process_id(void);
 uint32_t os_thread_id(void);
+
+/* The same without a call where this thread has asked before, until os_forget_thread: for the child
+ * of a fork that the C library makes; of another's it is the parent's. */
+uint32_t os_thread_id_known(void);
+RARE void os_forget_thread(void);
+
 enum { OS_NAME = 16 };
 RARE void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
 void os_yield(void);

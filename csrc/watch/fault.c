@@ -218,7 +218,7 @@ static void report_it(void *faulted) {
   uintptr_t address = is_late(info) ? 0 : (uintptr_t)info->si_addr;
   event_of_fault(&event, fault->signal, fault->access, address);
   if (is_of_tags(info)) event_set_tags(&event);
-  stack_take(&event.stack, STACK_MOST / 2, fault->pc);
+  unwind_from(&event.stack, STACK_MOST / 2, fault->pc);
   report_fault(&event);
 }
 

@@ -28,7 +28,7 @@ static struct history *record_of(uint32_t granule) {
 }
 
 struct moment history_now(const struct options *options) {
-  return (struct moment){stack_record(options), os_thread_id(), os_milliseconds()};
+  return (struct moment){stack_record(options), os_thread_id_known(), os_milliseconds()};
 }
 
 void history_note_allocated(const struct options *options, uint32_t granule) {

@@ -380,7 +380,7 @@ static void say_error(const struct watch *watch, const struct event *event) {
 }
 
 void report_error(const struct watch *watch, struct event *event) {
-  stack_take(&event->stack, watch->reports ? STACK_MOST / 2 : 0, 0);
+  unwind(&event->stack, watch->reports ? STACK_MOST / 2 : 0, NULL);
   if (!watch->reports || !is_one_too_many()) say_error(watch, event);
   stats_add(watch->stats, STAT_ERRORS, 1);
   if (watch->options->on_error == ON_ERROR_ABORT) abort();

@@ -7,72 +7,14 @@
 #include "os/memory.h"
 #include "pages/region.h"
 #include "watch/recover.h"
+#include "watch/step.h"
 
 #include <dlfcn.h>
 #include <link.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <unwind.h>
 
-/* Taking */
-
-struct walk {
-  struct stack *stack;
-  uintptr_t *slots; /* where on the stack each return address lies; NULL: it is not asked for */
-  unsigned most;
-  uintptr_t pc;   /* not seen yet; 0: none is looked for */
-  bool has_slots; /* so far */
-};
-
-/* On x86-64 a return address lies where the call has put it, just below the frame of the function
- * that it is in; elsewhere it may be anywhere in the frame. */
-static void note_slot(struct walk *walk, struct _Unwind_Context *context, uintptr_t pc) {
-#ifdef __x86_64__
-  uintptr_t slot = _Unwind_GetCFA(context) - sizeof(uintptr_t);
-  walk->has_slots = walk->has_slots && *(const uintptr_t *)slot == pc;
-  walk->slots[walk->stack->count] = slot;
-#else
-  (void)context, (void)pc;
-  walk->has_slots = false;
-#endif
-}
-
-/* A return address may be the next function's, where a call ends the function. */
-static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *walked) {
-  struct walk *walk = walked;
-  struct stack *stack = walk->stack;
-  int is_exact = 0;
-  uintptr_t pc = _Unwind_GetIPInfo(context, &is_exact), call = is_exact ? pc : pc - 1;
-  if (!pc) return _URC_END_OF_STACK;
-  if (walk->pc && pc != walk->pc) return _URC_NO_REASON;
-  walk->pc = 0;
-  if (!stack->count && recover_is_own(call)) return _URC_NO_REASON;
-  if (walk->slots) note_slot(walk, context, pc);
-  stack->frames[stack->count++] = call;
-  return stack->count < walk->most ? _URC_NO_REASON : _URC_END_OF_STACK;
-}
-
-static void walk_stack(void *walk) {
-  _Unwind_Backtrace(step, walk);
-}
-
-/* The unwinder may allocate, and so come here again. */
-static bool take_walk(struct walk *walk) {
-  static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
-  walk->stack->count = 0;
-  if (taking || !walk->most) return false;
-  taking = true;
-  bool whole = recover_try(walk_stack, walk);
-  taking = false;
-  return whole;
-}
-
-void stack_take(struct stack *stack, unsigned most, uintptr_t pc) {
-  struct walk walk = {.stack = stack, .most = most < STACK_MOST ? most : STACK_MOST, .pc = pc};
-  take_walk(&walk);
-}
-
-/* Recording. A table that is a trace is read from its file, by src/patalloc/hunt/trace.py. */
+/* A table that is a trace is read from its file, by src/patalloc/hunt/trace.py. */
 
 enum { BUCKETS = 1 << 14, UNIT = 8, MODULES = 256, PATH = 232 };
 
@@ -165,12 +107,10 @@ static struct recorded *stack_at(struct stack_table *stacks, uint32_t number) {
 }
 
 static uint32_t hash_of(const struct stack *stack) {
-  uint64_t hash = stack->count;
-  for (unsigned i = 0; i < stack->count; i++) {
-    hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15;
-    hash ^= hash >> 32;
-  }
-  return (uint32_t)hash;
+  uint64_t hash = stack->count, factor = 0x9e3779b97f4a7c15;
+  for (unsigned i = 0; i < stack->count; i++, factor += 0xbf58476d1ce4e5b8)
+    hash += (stack->frames[i] ^ stack->frames[i] >> 32) * factor;
+  return (uint32_t)(hash >> 32);
 }
 
 static bool equals(const struct recorded *recorded, const struct stack *stack, uint32_t hash) {
@@ -273,10 +213,9 @@ static uint32_t record(struct stack_table *stacks, const struct stack *stack) {
   return number ? number : add_stack(stacks, bucket, stack, hash);
 }
 
-/* Trails: the unwinder takes 0.1 us a frame, and most stacks were taken before, from the same place
- * in this library with the stack as deep. So it is known where their return addresses lie, and
- * enough to see that all are the same. Of a function that calls us at several places there are
- * several. */
+/* Trails: most stacks were taken before, from the same place in this library with the stack as
+ * deep. So it is known where their return addresses lie, and enough to see that all are the same.
+ * Of a function that calls us at several places there are several. */
 
 enum { WAYS = 4, SETS_LOG = 8 };
 
@@ -321,7 +260,7 @@ static bool fits(const struct trail *trail, const struct search *search) {
 
 static bool leads_there(const struct trail *trail, const struct recorded *recorded) {
   for (unsigned i = 0; i < recorded->count; i++)
-    if (*(const uintptr_t *)(trail->frame + trail->slots[i]) - 1 != recorded->frames[i])
+    if (step_before(*(const uintptr_t *)(trail->frame + trail->slots[i])) != recorded->frames[i])
       return false;
   return true;
 }
@@ -337,12 +276,13 @@ static void search_trails(void *searched) {
     }
 }
 
-static void lay_trail(struct trails *trails, const struct search *search, const struct walk *walk) {
+static void lay_trail(struct trails *trails, const struct search *search, const struct stack *stack,
+                      const uintptr_t *const *slots) {
   struct trail *trail = &trails->ways[trails->oldest++ % WAYS];
   trail->number = 0;
-  for (unsigned i = 0; i < walk->stack->count; i++) {
-    uintptr_t slot = walk->slots[i] - search->frame;
-    if (slot > UINT32_MAX) return;
+  for (unsigned i = 0; i < stack->count; i++) {
+    uintptr_t slot = (uintptr_t)slots[i] - search->frame;
+    if (!slots[i] || slot > UINT32_MAX) return;
     trail->slots[i] = (uint32_t)slot;
   }
   trail->frame = search->frame;
@@ -358,11 +298,10 @@ static bool is_sampled(uint32_t every) {
 
 static uint32_t walk_and_record(struct search *search, struct trails *trails) {
   struct stack stack;
-  uintptr_t slots[STACK_MOST];
-  struct walk walk = {.stack = &stack, .slots = slots, .most = search->most, .has_slots = true};
-  bool whole = take_walk(&walk);
+  const uintptr_t *slots[STACK_MOST];
+  bool clear = unwind(&stack, search->most, slots);
   search->number = stack.count ? record(search->stacks, &stack) : 0;
-  if (trails && whole && walk.has_slots) lay_trail(trails, search, &walk);
+  if (trails && clear) lay_trail(trails, search, &stack, slots);
   return search->number;
 }
 

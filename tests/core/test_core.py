@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import re
 import subprocess
+import sys
 
 import pytest
 
-from conftest import Build
+from conftest import SOURCES, Build
 
 ADDRESS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD = ("-fsanitize=thread",)
@@ -92,6 +94,24 @@ def test_stacks_that_are_kept_are_those_that_are_there(
     build: Build, sanitizer: tuple[str, ...]
 ) -> None:
     run(build("stacks", *sanitizer, core=True))
+
+
+PROGRAMS = {
+    "python": [sys.executable, "-c", "import ast, json; ast.parse(open(ast.__file__).read())"],
+    "cc": ["cc", "-O2", "-S", "-o", "/dev/null", f"{SOURCES}/live.c"],
+    "perl": ["perl", "-MData::Dumper", "-e", "print Dumper([1 .. 1000])"],
+}
+
+
+@pytest.mark.parametrize("command", PROGRAMS.values(), ids=PROGRAMS.keys())
+def test_walks_by_our_own_steps_are_the_compilers(build: Build, command: list[str]) -> None:
+    walks = build("walks", "-shared", "-fPIC", "-fvisibility=hidden", core=True)
+    env = dict(os.environ) | {"LD_PRELOAD": str(walks), "PYTHONMALLOC": "malloc"}
+    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    told = re.findall(r"(\d+) walks, (\d+) clear", result.stderr)
+    assert sum(int(all_of) for all_of, _ in told) > 100
+    assert all(int(clear) == int(all_of) for all_of, clear in told)
 
 
 @pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])

@@ -90,6 +90,20 @@ def check_lines(name: str, event: events.Event) -> None:
             assert lines(event, moment.stack, name)[0] == line, mark
 
 
+def test_stacks_through_a_library_that_took_anothers_place(build: Build, tmp_path: Path) -> None:
+    libraries = [
+        build("unloaded", f"-DLIBRARY={room}", "-shared", "-fPIC") for room in (1000, 3000)
+    ]
+    _, event = run_and_read(
+        [build("unloaded"), *libraries], "stacks=16:on_free=quarantine", tmp_path / "report"
+    )
+    assert event.block
+    assert event.block.allocated
+    stack = event.block.allocated.stack
+    functions = [place.function for address in stack for place in places(event, address)]
+    assert functions[:2] == ["get", "main"]
+
+
 @pytest.mark.parametrize("options", WAYS)
 @pytest.mark.parametrize("name", NAMES)
 def test_each_error_is_told(

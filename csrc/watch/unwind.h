@@ -1,0 +1,26 @@
+/* Walks up the stack, by steps of our own (step.h) or, where those can't go, by the compiler's
+ * unwinder. A stack that can't be followed ends early. Async-signal-safe where the C library has
+ * _dl_find_object (glibc 2.35); before that it may wait for another thread's dlopen(3). */
+#ifndef PATALLOC_UNWIND_H
+#define PATALLOC_UNWIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { STACK_MOST = 64 };
+
+struct stack {
+  unsigned count;
+  uintptr_t frames[STACK_MOST]; /* the innermost first: addresses inside the call instructions */
+};
+
+/* The calls that led here, at most `most`, without those inside this library. True where all went
+ * by steps: then slots, if it isn't NULL, has where the return address of each lies, NULL for
+ * nowhere.
+ */
+bool unwind(struct stack *stack, unsigned most, const uintptr_t *slots[STACK_MOST]);
+
+/* Those that led to an interrupted instruction of this thread. */
+void unwind_from(struct stack *stack, unsigned most, uintptr_t pc);
+
+#endif
