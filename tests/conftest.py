@@ -50,6 +50,7 @@ FALLBACKS = [
     "on_free=quarantine:quarantine_size=8M:without=guard_regions",
     "small_fill=both:slack_check=large",
     "guard_small=all",
+    "guard_small=all:without=guard_regions",
     "guard_small=7:side=random:delay=50:report=yes:stacks=4",
     "report=yes:stacks=16:slack_check=all:small_fill=both:on_free=quarantine",
 ]

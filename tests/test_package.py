@@ -96,6 +96,7 @@ def test_the_interposers_symbols_and_no_others() -> None:
         "mlock2",
         "madvise",
         "prctl",
+        "dlclose",
         "munlockall",
         "sigaction",
         "__sigaction",

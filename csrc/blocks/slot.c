@@ -3,9 +3,12 @@
 
 #include "base/option.h"
 #include "os/memory.h"
+#include "os/process.h"
+#include "pages/fill.h"
 #include "pages/region.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { FEEDS = 8, SPARES = 64, LINE = 1 << 14, BATCH = 64 };
 
@@ -17,9 +20,13 @@ static struct feed {
   uint32_t chunk, next, handed; /* that hands out; the slot that may be next in it; how many were */
   uint32_t spares[SPARES];      /* chunks with pages, OPEN */
   unsigned spare;
-  int64_t live;         /* blocks taken from it, less those given back to it */
-  uint32_t line[LINE];  /* of freed blocks, in the order they were freed */
-  uint32_t first, last; /* in it; they run on */
+  int64_t live;          /* blocks taken from it, less those given back to it */
+  uint32_t line[LINE];   /* of freed blocks, in the order they were freed */
+  uint32_t first, last;  /* in it; they run on */
+  uint32_t mark, marked; /* where its end was, and when */
+  uint32_t last_chunk;   /* of which a block was freed last */
+  bool found;            /* what is to be told of yet */
+  struct slot_written written;
 } __attribute__((aligned(64))) feeds[FEEDS];
 
 bool slot_init(const struct options *options) {
@@ -36,27 +43,61 @@ bool slot_init(const struct options *options) {
 
 /* Ends */
 
+/* A sample of blocks is to cost little memory: fewer wait, and fewer are known. */
+static bool is_sample(const struct options *options) {
+  return options->guard_small != 1;
+}
+
 /* What is known of the blocks of a chunk that is gone is known for a while. */
-static void remember(uint32_t number) {
-  enum { REMEMBERED = 512 };
+static void remember(uint32_t number, const struct options *options) {
+  enum { REMEMBERED = 512, OF_A_SAMPLE = 32 };
   static _Atomic uint32_t gone[REMEMBERED], count;
-  uint32_t oldest = atomic_exchange(&gone[count++ % REMEMBERED], number);
+  uint32_t place = count++ % (is_sample(options) ? OF_A_SAMPLE : REMEMBERED);
+  uint32_t oldest = atomic_exchange(&gone[place], number);
   uintptr_t start = (uintptr_t)&slot_table[oldest << CHUNK_LOG];
   size_t size = sizeof(struct slot) << CHUNK_LOG;
   if (oldest) os_reset(page_up(start), page_down(start + size) - page_up(start));
 }
 
-/* All blocks that it had are dead. One of the threads that find this takes it down. */
-static void take_down(struct feed *feed, uint32_t number) {
+/* At a dead block, with its chunk's lock. */
+static bool look(uint32_t slot, struct slot_written *written) {
+  const struct chunk *chunk = chunk_of(slot);
+  struct slot *block = &slot_table[slot];
+  uintptr_t start = slot_block(slot);
+  struct difference *part = &written->part;
+  bool there = chunk->pages[slot % CHUNK_SLOTS / 64] >> slot % 64 & 1;
+  if (!there || block->state != SLOT_DEAD || !block->fill) return false;
+  if (!compare_pattern(pattern_of(block->fill), start, start + block->size, part)) return false;
+  size_t size = part->end - part->from;
+  memcpy(written->bytes, (void *)part->from, size < 16 ? size : 16);
+  written->slot = slot;
+  block->fill = 0;
+  return true;
+}
+
+static bool look_at_all(uint32_t number, struct slot_written *written) {
+  enum { AHEAD = 8 }; /* most of them are out of the caches by now */
+  uint32_t slot = number << CHUNK_LOG, end = slot + chunk_table[number].made;
+  for (; slot < end; slot++) {
+    if (slot + AHEAD < end) __builtin_prefetch((void *)slot_block(slot + AHEAD));
+    if (look(slot, written)) return true;
+  }
+  return false;
+}
+
+/* All blocks that it had are dead. One of the threads that find this takes it down, but where one
+ * was written to. */
+static bool take_down(struct feed *feed, uint32_t number, const struct options *options,
+                      struct slot_written *written) {
   struct chunk *chunk = &chunk_table[number];
-  uint32_t full = CHUNK_FULL;
-  if (!atomic_compare_exchange_strong(&chunk->state, &full, CHUNK_GONE)) return;
   lock_take(&chunk->lock);
-  uint32_t moved = feed->spare < SPARES ? chunk_move(number) : 0;
-  if (!moved) chunk_end(number);
+  bool full = chunk->state == CHUNK_FULL, found = full && look_at_all(number, written);
+  uint32_t moved = full && !found && feed->spare < SPARES ? chunk_move(number) : 0;
+  if (full && !found && !moved) chunk_end(number);
   lock_drop(&chunk->lock);
   if (moved) feed->spares[feed->spare++] = moved;
-  remember(number);
+  if (full && !found) remember(number, options);
+  return found;
 }
 
 /* By insertion: they are nearly in order, and qsort(3) calls malloc. */
@@ -77,25 +118,52 @@ static void shut(const uint32_t *dead, unsigned count, const struct options *opt
   lock_drop(&chunk->lock);
 }
 
-/* Some of those that have waited longest. */
-static void shut_oldest(struct feed *feed, const struct options *options) {
+static bool is_there(uint32_t slot, bool *found, struct slot_written *written) {
+  struct chunk *chunk = chunk_of(slot);
+  lock_take(&chunk->lock);
+  bool there = chunk->state != CHUNK_GONE;
+  *found = there && look(slot, written);
+  lock_drop(&chunk->lock);
+  return there;
+}
+
+/* Of those that have waited longest so many, but where one was written to. */
+static bool shut_oldest(struct feed *feed, uint32_t many, const struct options *options,
+                        struct slot_written *written) {
   uint32_t dead[BATCH];
   unsigned count = 0;
-  for (int i = 0; i < BATCH && feed->first != feed->last; i++) {
-    uint32_t slot = feed->line[feed->first++ % LINE];
-    if (chunk_of(slot)->state != CHUNK_GONE) dead[count++] = slot;
+  bool found = false;
+  if (many > feed->last - feed->first) many = feed->last - feed->first;
+  for (uint32_t i = 0; i < many && !found; i++) {
+    uint32_t slot = feed->line[(feed->first + i) % LINE];
+    if (is_there(slot, &found, written)) dead[count++] = slot;
   }
+  if (found) return true;
+  feed->first += many;
   sort(dead, count);
   for (unsigned first = 0, i = 0; i < count; i++)
     if (i + 1 == count || chunk_of(dead[i + 1]) != chunk_of(dead[i])) {
       shut(dead + first, i + 1 - first, options);
       first = i + 1;
     }
+  return false;
+}
+
+/* Up to there in the line, or to one that was written to. */
+static bool shut_up_to(struct feed *feed, uint32_t end, const struct options *options,
+                       struct slot_written *written) {
+  while ((int32_t)(end - feed->first) > 0) {
+    uint32_t left = end - feed->first;
+    if (shut_oldest(feed, left < BATCH ? left : BATCH, options, written)) return true;
+  }
+  return false;
 }
 
 /* How many frees a block waits: the more blocks live, the longer its chunk takes to die. */
-static uint32_t delay_of(const struct feed *feed, uint32_t most) {
-  enum { LEAST = 256, TIMES = 3 };
+static uint32_t delay_of(const struct feed *feed, const struct options *options) {
+  enum { LEAST = 256, TIMES = 3, OF_A_SAMPLE = 16 };
+  uint32_t most = (uint32_t)options->delay;
+  if (is_sample(options)) return most < OF_A_SAMPLE ? most : OF_A_SAMPLE;
   int64_t delay = feed->live * TIMES;
   if (delay < LEAST) delay = LEAST;
   return delay > most ? most : (uint32_t)delay;
@@ -112,37 +180,96 @@ bool slot_claim(uint32_t slot, const void *pointer) {
          atomic_compare_exchange_strong(&slot_table[slot].state, &live, SLOT_DEAD);
 }
 
-void slot_give(unsigned number, uint32_t slot, const struct options *options) {
+/* Chunks that may be dead, and the line as it is too long. */
+static bool tidy(struct feed *feed, const struct options *options, struct slot_written *written) {
+  if (feed->found) return feed->found = false, *written = feed->written, true;
+  struct chunk *chunk = &chunk_table[feed->last_chunk];
+  uint32_t delay = delay_of(feed, options), batch = delay < BATCH ? delay + 1 : BATCH;
+  if (chunk->dead == chunk->wanted && take_down(feed, feed->last_chunk, options, written))
+    return true;
+  return feed->last - feed->first >= delay + batch && shut_oldest(feed, batch, options, written);
+}
+
+bool slot_give(unsigned number, uint32_t slot, const struct options *options,
+               struct slot_written *written) {
   struct feed *feed = &feeds[number % FEEDS];
-  struct chunk *chunk = chunk_of(slot);
+  struct pattern complement = {~options->pattern.word, options->pattern.size};
+  fill_pattern(complement, (void *)slot_block(slot), slot_table[slot].size);
+  slot_table[slot].fill = options->slack_check ? pattern_number(complement) : 0;
   lock_take(&feed->lock);
   feed->live--;
   feed->line[feed->last++ % LINE] = slot;
-  uint32_t dead = ++chunk->dead; /* before it is asked how many there are to be */
-  if (dead == chunk->wanted) take_down(feed, slot >> CHUNK_LOG);
-  uint32_t most = (uint32_t)options->delay, waiting = feed->last - feed->first;
-  if (waiting >= delay_of(feed, most) + (most ? BATCH : 0)) shut_oldest(feed, options);
+  feed->last_chunk = slot >> CHUNK_LOG;
+  ++chunk_of(slot)->dead; /* before it is asked how many there are to be */
+  bool found = tidy(feed, options, written);
   lock_drop(&feed->lock);
+  return found;
+}
+
+bool slot_go_on(unsigned number, const struct options *options, struct slot_written *written) {
+  struct feed *feed = &feeds[number % FEEDS];
+  lock_take(&feed->lock);
+  feed->last_chunk = written->slot >> CHUNK_LOG;
+  bool found = tidy(feed, options, written);
+  lock_drop(&feed->lock);
+  return found;
+}
+
+static bool find_in_line(const struct feed *feed, struct slot_written *written) {
+  bool found = false;
+  for (uint32_t at = feed->first; at != feed->last && !found; at++)
+    is_there(feed->line[at % LINE], &found, written);
+  return found;
+}
+
+bool slot_find_written(struct slot_written *written) {
+  bool found = false;
+  for (int i = 0; slot_table && i < FEEDS && !found; i++) {
+    if (!lock_try(&feeds[i].lock)) continue; /* a thread that goes on while the process ends */
+    found = find_in_line(&feeds[i], written);
+    lock_drop(&feeds[i].lock);
+  }
+  return found;
+}
+
+/* What is found meanwhile is told of at the next free. */
+static void tick(struct feed *feed, const struct options *options) {
+  uint32_t now = os_milliseconds();
+  int64_t interval = options->release_interval;
+  if (interval < 0 || now - feed->marked < interval || feed->found) return;
+  feed->found = shut_up_to(feed, feed->mark, options, &feed->written);
+  feed->mark = feed->last;
+  feed->marked = now;
+}
+
+void slot_tick(const struct options *options) {
+  for (int i = 0; slot_table && i < FEEDS; i++) {
+    if (feeds[i].first == feeds[i].last || !lock_try(&feeds[i].lock)) continue;
+    tick(&feeds[i], options);
+    lock_drop(&feeds[i].lock);
+  }
 }
 
 /* Beginnings */
 
-static void close_chunk(struct feed *feed) {
+static void close_chunk(struct feed *feed, const struct options *options) {
   uint32_t number = feed->chunk;
   struct chunk *chunk = &chunk_table[number];
   feed->chunk = 0;
-  chunk->state = CHUNK_FULL;
   chunk->wanted = feed->handed;
-  if (chunk->dead == feed->handed) take_down(feed, number);
+  chunk->state = CHUNK_FULL;
+  if (chunk->dead == feed->handed && !feed->found)
+    feed->found = take_down(feed, number, options, &feed->written);
 }
 
 /* One that there is no room for records of is closed again, and so taken down. */
-static bool open_chunk(struct feed *feed) {
-  feed->chunk = feed->spare ? feed->spares[--feed->spare] : chunk_new();
+static bool open_chunk(struct feed *feed, const struct options *options) {
+  tick(feed, options);
+  feed->chunk = feed->spare ? feed->spares[--feed->spare] : chunk_new(options);
   feed->next = feed->handed = 0;
   if (!feed->chunk) return false;
   if (table_reach(&slots, (feed->chunk + 1) << CHUNK_LOG)) return true;
-  close_chunk(feed);
+  close_chunk(feed, options);
   return false;
 }
 
@@ -167,8 +294,8 @@ static uint32_t next_slot(struct feed *feed, const struct options *options) {
       feed->live++;
       return feed->chunk << CHUNK_LOG | slot;
     }
-    if (feed->chunk) close_chunk(feed);
-    if (!open_chunk(feed)) break;
+    if (feed->chunk) close_chunk(feed, options);
+    if (!open_chunk(feed, options)) break;
   }
   return errno = ENOMEM, 0;
 }
@@ -178,6 +305,10 @@ uint32_t slot_take(unsigned number, size_t size, size_t alignment, bool left,
   struct feed *feed = &feeds[number % FEEDS];
   lock_take(&feed->lock);
   uint32_t slot = next_slot(feed, options);
+  if (!slot && !feed->found) {
+    feed->found = shut_up_to(feed, feed->last, options, &feed->written);
+    slot = next_slot(feed, options);
+  }
   lock_drop(&feed->lock);
   if (!slot) return 0;
   size_t start = left ? 0 : (os_page - size) & ~(alignment - 1);

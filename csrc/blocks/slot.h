@@ -10,12 +10,17 @@
 
 #include "base/moment.h"
 #include "pages/chunk.h"
+#include "pages/compare.h"
 
 enum slot_state { SLOT_NONE, SLOT_LIVE, SLOT_DEAD };
+
+/* What lies in front of a block, and is its own. */
+enum { SLOT_FRONT = 64 };
 
 /* Of a block, for as long as anything is known of it. */
 struct slot {
   _Atomic uint8_t state; /* enum slot_state */
+  uint8_t fill;          /* with which pattern it was filled when it was freed; 0: it was not */
   uint16_t size;         /* bytes requested */
   uint16_t start;        /* of the block, from the slot's: where the program's pointer points */
   struct moment allocated, freed; /* where reports are wanted */
@@ -36,6 +41,13 @@ static inline bool slot_fits(size_t size, size_t alignment) {
 static inline uintptr_t slot_block(uint32_t slot) {
   return chunk_slot_address(slot) + slot_table[slot].start;
 }
+static inline uintptr_t slot_front(uint32_t slot) { /* where that starts */
+  uint32_t start = slot_table[slot].start;
+  return chunk_slot_address(slot) + (start < SLOT_FRONT ? 0 : start - SLOT_FRONT);
+}
+static inline uintptr_t slot_end(uint32_t slot) {
+  return chunk_slot_address(slot) + os_page;
+}
 
 /* A block of that size, at a multiple of `alignment`, a power of two; slot_fits. At the guard
  * before it, or else as near to the one behind as the alignment lets it. Its content is whatever
@@ -43,11 +55,30 @@ static inline uintptr_t slot_block(uint32_t slot) {
 uint32_t slot_take(unsigned feed, size_t size, size_t alignment, bool left,
                    const struct options *options);
 
-/* Makes a live block dead; of several threads one does so. False for what is none. Its content is
- * the caller's until slot_give. */
+/* Makes a live block dead; of several threads one does so. False for what is none. */
 bool slot_is_live(uint32_t slot, const void *pointer);
 bool slot_claim(uint32_t slot, const void *pointer);
-void slot_give(unsigned feed, uint32_t slot, const struct options *options);
+
+/* What was found of a block that was written to after it was freed. */
+struct slot_written {
+  uint32_t slot;
+  struct difference part;
+  unsigned char bytes[16]; /* of it the first ones */
+};
+
+/* Then fills it with the complement of the pattern, and has it wait. Others may be due to leave: if
+ * one was written to since (with slack_check), that is told, once, and all stay as they are;
+ * slot_go_on has them leave. False where nothing is told. */
+bool slot_give(unsigned feed, uint32_t slot, const struct options *options,
+               struct slot_written *written);
+bool slot_go_on(unsigned feed, const struct options *options, struct slot_written *written);
+
+/* Of all that wait one; for when the process ends. */
+bool slot_find_written(struct slot_written *written);
+
+/* To be called now and then: those that have waited for so many milliseconds leave, as far as they
+ * were not written to. */
+void slot_tick(const struct options *options);
 
 /* Lets go of pages that wait for blocks; returns their bytes of address space. */
 size_t slot_release(void);

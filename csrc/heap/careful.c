@@ -6,6 +6,7 @@
 #include "heap/held.h"
 #include "heap/primary.h"
 #include "heap/small.h"
+#include "pages/compare.h"
 #include "pages/fill.h"
 #include "watch/event.h"
 #include "watch/fault.h"
@@ -127,8 +128,10 @@ static size_t careful_usable_size(struct patalloc_heap *heap, const char *call, 
 static void give_up(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
   bool checked = checks(options);
+  struct pattern complement = {~options->pattern.word, options->pattern.size};
   struct small_block block;
-  bool known = checked ? ledger_hold(pointer, &block) : ledger_strike(pointer, &block);
+  bool known = checked ? ledger_hold(pointer, pattern_number(complement), &block)
+                       : ledger_strike(pointer, &block);
   if (known && !block.held && !is_as_it_was(&block)) { /* as in find, but with one search */
     ledger_strike(pointer, &block);
     known = false;
@@ -136,9 +139,8 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
   if (!known) return primary.free(pointer);
   if (block.held) return report_freed(&heap->watch, "free", &block);
   if (checked) slack_check_small(&heap->watch, "free", &block);
-  struct pattern complement = {~options->pattern.word, options->pattern.size};
-  if (fills_freed(options)) fill_pattern(complement, pointer, block.room);
-  if (checked) return held_add(&block);
+  fill_pattern(complement, pointer, block.room);
+  if (checked) return held_add(&block, &heap->watch);
   primary.free(pointer);
 }
 

@@ -6,6 +6,7 @@
 #include "heap/primary.h"
 #include "heap/small.h"
 #include "os/process.h"
+#include "pages/compare.h"
 #include "pages/fill.h"
 #include "watch/event.h"
 #include "watch/fault.h"
@@ -29,18 +30,41 @@ static unsigned feed_of_thread(void) {
   return mine - 1;
 }
 
-/* One in so many, each time another distance away (1 to twice as many less one), so that no request
- * of a loop is always left out. */
-static bool is_chosen(uint32_t in_so_many) {
-  static _Thread_local uint32_t left __attribute__((tls_model("initial-exec")));
-  static _Thread_local uint64_t state __attribute__((tls_model("initial-exec")));
-  if (in_so_many == 1) return true;
-  if (left-- > 1) return false;
-  bool first = !state;
-  if (first) state = os_random() | 1;
-  state = state * 6364136223846793005 + 1442695040888963407; /* Knuth, MMIX */
-  left = 1 + (uint32_t)((state >> 33) % (2 * (uint64_t)in_so_many - 1));
+/* Samples: one request in so many, or fewer where they come so fast that too much of the thread's
+ * time would go into them: 1 % with one in 1,000, ten times as much with one in 100. */
+
+static _Thread_local struct sampler {
+  uint32_t left, distance; /* requests until the next sample, of so many from the last one */
+  uint32_t interval;       /* one in so many, now */
+  uint64_t time;           /* of the last one, nanoseconds */
+  uint64_t state;          /* of the generator */
+} sampler __attribute__((tls_model("initial-exec")));
+
+/* Halfway to what the time since the last sample suggests, as requests come in bursts. */
+static uint32_t adapted(uint32_t in_so_many, uint64_t now) {
+  enum { COST = 5000, SHARE = 10 }; /* nanoseconds of a sample; in_so_many over it, of those */
+  uint64_t between = (uint64_t)COST * in_so_many / SHARE;
+  uint64_t request = (now - sampler.time) / (sampler.distance + 1) + 1; /* takes so long */
+  uint64_t interval = between / request / 2 + sampler.interval / 2;
+  return interval < in_so_many ? in_so_many : interval > INT32_MAX ? INT32_MAX : (uint32_t)interval;
+}
+
+/* Each time another distance away (1 to twice the interval less one), so that no request of a loop
+ * is always left out. The first draw is no sample: it would be every thread's first request. */
+__attribute__((noinline)) RARE static bool draw(uint32_t in_so_many) {
+  bool first = !sampler.state;
+  uint64_t now = os_nanoseconds();
+  if (first) sampler = (struct sampler){.interval = in_so_many, .state = os_random() | 1};
+  if (!first) sampler.interval = adapted(in_so_many, now);
+  sampler.time = now;
+  sampler.state = sampler.state * 6364136223846793005 + 1442695040888963407; /* Knuth, MMIX */
+  uint64_t range = 2 * (uint64_t)sampler.interval - 1;
+  sampler.left = sampler.distance = 1 + (uint32_t)((sampler.state >> 32) % range);
   return !first;
+}
+
+static inline bool is_chosen(uint32_t in_so_many) {
+  return in_so_many == 1 || (sampler.left-- <= 1 && draw(in_so_many));
 }
 
 /* The primary is started, too, as it may be for other reasons in a thread that is to be cancelled:
@@ -53,29 +77,34 @@ static bool prepare(struct patalloc_heap *heap) {
     primary.free(primary.malloc(1));
     return true;
   }
-  if (!atomic_exchange(&heap->unslotted, true))
-    report_line("guard_small: guard regions are not to be had (Linux 6.13, of files 6.15); small "
-                "blocks have no guards");
+  heap->unslotted = true;
   return false;
+}
+
+/* Told once, of a heap that is to guard all. */
+static void *go_without(struct patalloc_heap *heap) {
+  stats_add(heap_stats(heap), STAT_GUARDS_MISSING, 1);
+  if (heap->options.guard_small == 1 && !atomic_exchange(&heap->goes_without, true))
+    report_line("guard_small: some small blocks have no guard: there is no address space left, or "
+                "are no mappings (vm.max_map_count)");
+  return NULL;
 }
 
 static void *take(struct patalloc_heap *heap, size_t alignment, size_t size, bool zero) {
   const struct options *options = &heap->options;
-  if (heap->unslotted || !slot_fits(size, alignment) || !is_chosen(options->guard_small))
-    return NULL;
-  if (!prepare(heap)) return NULL;
+  if (!slot_fits(size, alignment)) return NULL;
+  if (heap->unslotted || !prepare(heap)) return go_without(heap);
   bool left = options->side == SIDE_LEFT || (options->side == SIDE_RANDOM && os_random() & 1);
   uint32_t slot = slot_take(feed_of_thread(), size, alignment, left, options);
-  if (!slot) return stats_add(heap_stats(heap), STAT_GUARDS_MISSING, 1), NULL;
-  uintptr_t start = slot_block(slot), end = chunk_slot_address(slot) + os_page;
+  if (!slot) return go_without(heap);
+  uintptr_t start = slot_block(slot), front = slot_front(slot), end = slot_end(slot);
   if (heap->watch.reports) {
     fault_watch(false);
     slot_table[slot].allocated = history_now(options);
     slot_table[slot].freed = (struct moment){0};
   }
+  fill_pattern(options->pattern, (void *)front, end - front);
   if (zero) memset((void *)start, 0, size);
-  fill_pattern(options->pattern, (void *)(zero ? start + size : start),
-               zero ? end - start - size : end - start);
   stats_add(heap_stats(heap), STAT_SMALL_GUARDED, 1);
   return (void *)start;
 }
@@ -85,37 +114,58 @@ static size_t alignment_of(const struct patalloc_heap *heap) {
   return (size_t)16 >> heap->options.align;
 }
 
-static void *guarded_malloc(struct patalloc_heap *heap, size_t size) {
+/* Those that are not chosen are not to feel it. */
+
+__attribute__((noinline)) static void *chosen_malloc(struct patalloc_heap *heap, size_t size) {
   void *pointer = take(heap, alignment_of(heap), size, false);
   return pointer ? pointer : heap->unguarded->malloc(heap, size);
 }
 
-static void *guarded_calloc(struct patalloc_heap *heap, size_t size) {
+static void *guarded_malloc(struct patalloc_heap *heap, size_t size) {
+  if (is_chosen(heap->options.guard_small)) return chosen_malloc(heap, size);
+  return heap->unguarded->malloc(heap, size);
+}
+
+__attribute__((noinline)) static void *chosen_calloc(struct patalloc_heap *heap, size_t size) {
   void *pointer = take(heap, alignment_of(heap), size, true);
   return pointer ? pointer : heap->unguarded->calloc(heap, size);
 }
 
+static void *guarded_calloc(struct patalloc_heap *heap, size_t size) {
+  if (is_chosen(heap->options.guard_small)) return chosen_calloc(heap, size);
+  return heap->unguarded->calloc(heap, size);
+}
+
 static void *guarded_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
-  void *pointer = take(heap, alignment, size, false);
+  bool chosen = is_chosen(heap->options.guard_small);
+  void *pointer = chosen ? take(heap, alignment, size, false) : NULL;
   return pointer ? pointer : heap->unguarded->aligned(heap, alignment, size);
 }
 
-/* What lies between a block and its guard, too short for that to be reached. */
+/* What lies between a block and its guard, too short for that to be reached, and in front of it. */
 static void check_slack(const struct watch *watch, const char *call, uint32_t slot) {
-  struct slack_part part;
+  struct difference part;
   struct event event;
-  uintptr_t from = slot_block(slot) + slot_table[slot].size;
-  uintptr_t end = chunk_slot_address(slot) + os_page;
+  uintptr_t start = slot_block(slot), end = start + slot_table[slot].size;
+  struct pattern pattern = watch->options->pattern;
   if (!slack_checks(watch->options, SLACK_LARGE)) return;
-  if (!slack_find(watch->options->pattern, from, end, &part)) return;
+  if (!compare_pattern(pattern, end, slot_end(slot), &part) &&
+      !compare_pattern(pattern, slot_front(slot), start, &part))
+    return;
   event_of_slot_overwrite(&event, call, slot, part.from, part.end);
   report_error(watch, &event);
 }
 
-static void guarded_free(struct patalloc_heap *heap, void *pointer) {
+RARE static void report_written(const struct watch *watch, const char *call,
+                                const struct slot_written *written) {
+  struct event event;
+  event_of_slot_written(&event, call, written);
+  report_error(watch, &event);
+}
+
+__attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
   uint32_t slot = chunk_slot_of((uintptr_t)pointer);
-  if (!chunk_holds((uintptr_t)pointer)) return heap->unguarded->free(heap, pointer);
   int error = errno;
   fork_expect();
   if (!slot_claim(slot, pointer)) {
@@ -125,10 +175,16 @@ static void guarded_free(struct patalloc_heap *heap, void *pointer) {
   }
   check_slack(&heap->watch, "free", slot);
   if (heap->watch.reports) slot_table[slot].freed = history_now(options);
-  struct pattern complement = {~options->pattern.word, options->pattern.size};
-  fill_pattern(complement, pointer, slot_table[slot].size);
-  slot_give(feed_of_thread(), slot, options);
+  struct slot_written written;
+  bool found = slot_give(feed_of_thread(), slot, options, &written);
+  for (; found; found = slot_go_on(feed_of_thread(), options, &written))
+    report_written(&heap->watch, "free", &written);
   errno = error;
+}
+
+static void guarded_free(struct patalloc_heap *heap, void *pointer) {
+  if (chunk_holds((uintptr_t)pointer)) return free_chosen(heap, pointer);
+  heap->unguarded->free(heap, pointer);
 }
 
 static size_t guarded_usable_size(struct patalloc_heap *heap, const char *call, void *pointer) {
@@ -143,6 +199,11 @@ static size_t guarded_usable_size(struct patalloc_heap *heap, const char *call, 
 static void *guarded_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
   if (!chunk_holds((uintptr_t)pointer)) return heap->unguarded->realloc(heap, pointer, have, size);
   return small_move(heap, &small_guarded, pointer, have, size);
+}
+
+void guarded_end(struct patalloc_heap *heap) {
+  struct slot_written written;
+  while (slot_find_written(&written)) report_written(&heap->watch, "exit", &written);
 }
 
 const struct small_path small_guarded = {guarded_malloc, guarded_calloc,  guarded_aligned,

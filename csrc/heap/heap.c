@@ -95,7 +95,7 @@ void heap_make_room(struct patalloc_heap *heap, size_t size) {
 
 size_t heap_release(struct patalloc_heap *heap) {
   size_t bytes = slot_release();
-  held_drain();
+  held_drain(&heap->watch);
   EACH_ARENA(heap, arena) {
     reset_settle(arena);
     arena_drop_kept(arena, 0);
@@ -106,6 +106,7 @@ size_t heap_release(struct patalloc_heap *heap) {
 
 void heap_tick(struct patalloc_heap *heap) {
   int64_t interval = heap->options.release_interval;
+  slot_tick(&heap->options);
   if (!heap->ready) return;
   EACH_ARENA(heap, arena) {
     reset_settle(arena);

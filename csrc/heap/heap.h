@@ -84,7 +84,7 @@ struct patalloc_heap {
   const struct large_path *_Atomic large;
   const struct small_path *_Atomic uncounted; /* what `small` is without count=yes */
   const struct small_path *_Atomic unguarded; /* and without guard_small */
-  _Atomic bool unslotted;                     /* whether there are no guards for small blocks */
+  _Atomic bool unslotted, goes_without;       /* whether no small block can be guarded; was not */
   const struct block_path *blocks;
   struct watch watch;
   bool tagged;         /* whether blocks have tags */

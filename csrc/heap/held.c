@@ -2,6 +2,9 @@
 #include "heap/held.h"
 
 #include "heap/primary.h"
+#include "pages/compare.h"
+#include "watch/event.h"
+#include "watch/report.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -13,29 +16,39 @@ enum { RINGS = sizeof rings / sizeof *rings, SLOTS = 1096 };
 
 static void *_Atomic slots[SLOTS];
 static _Atomic uint32_t next[RINGS];
-static _Atomic bool used;
+_Atomic bool held_used;
 
-static size_t let_go(void *pointer) {
+/* What is reported was freed, and is not in the program's hands. */
+static void look(const struct small_block *block, const struct watch *watch) {
+  struct difference part;
+  struct event event;
+  uintptr_t end = block->address + block->room;
+  if (!block->fill || !compare_pattern(pattern_of(block->fill), block->address, end, &part)) return;
+  event_of_small_written(&event, "free", block, part.from, part.end);
+  report_error(watch, &event);
+}
+
+static size_t let_go(void *pointer, const struct watch *watch) {
   struct small_block block = {0};
-  ledger_strike(pointer, &block);
+  if (ledger_strike(pointer, &block)) look(&block, watch);
   primary.free(pointer);
   return block.room;
 }
 
-void held_add(const struct small_block *block) {
+void held_add(const struct small_block *block, const struct watch *watch) {
   void *out = (void *)block->address;
   int i = 0;
   while (i < RINGS && block->room > rings[i].most) i++;
-  used = true;
+  held_used = true;
   if (i < RINGS) out = atomic_exchange(&slots[rings[i].first + next[i]++ % rings[i].slots], out);
-  if (out) let_go(out);
+  if (out) let_go(out, watch);
 }
 
-size_t held_drain(void) {
+size_t held_drain_all(const struct watch *watch) {
   size_t bytes = 0;
-  for (int i = 0; used && i < SLOTS; i++) {
+  for (int i = 0; i < SLOTS; i++) {
     void *out = atomic_exchange(&slots[i], NULL);
-    if (out) bytes += let_go(out);
+    if (out) bytes += let_go(out, watch);
   }
   return bytes;
 }

@@ -4,13 +4,19 @@
 #define PATALLOC_HELD_H
 
 #include "watch/ledger.h"
+#include "watch/watch.h"
 
 #include <stddef.h>
 
-/* Of a block that the ledger has as held. Another may leave for it. */
-void held_add(const struct small_block *block);
+/* Of a block that the ledger has as held. Another may leave for it, and is looked at: what was
+ * written to it since is reported. */
+void held_add(const struct small_block *block, const struct watch *watch);
 
 /* The primary gets all of them; returns their bytes. */
-USUAL size_t held_drain(void);
+RARE size_t held_drain_all(const struct watch *watch);
+extern _Atomic bool held_used;
+static inline size_t held_drain(const struct watch *watch) {
+  return held_used ? held_drain_all(watch) : 0;
+}
 
 #endif

@@ -20,7 +20,7 @@ __attribute__((always_inline)) static inline void *fill_small(const struct patal
 }
 
 bool small_again(struct patalloc_heap *heap) {
-  size_t held = held_drain();
+  size_t held = held_drain(&heap->watch);
   if (heap_release(heap) || held) return true;
   errno = ENOMEM;
   return false;

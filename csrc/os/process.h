@@ -5,19 +5,20 @@
 #include "os/os.h"
 
 int os_process_id(void);
-uint32_t os_thread_id(void);
+RARE uint32_t os_thread_id(void);
 
 /* The same without a call where this thread has asked before, until os_forget_thread: for the child
  * of a fork that the C library makes; of another's it is the parent's. */
-uint32_t os_thread_id_known(void);
+RARE uint32_t os_thread_id_known(void);
 RARE void os_forget_thread(void);
 
 enum { OS_NAME = 16 };
 RARE void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
 void os_yield(void);
-uint32_t os_milliseconds(void);  /* a monotonic clock that wraps */
-uint64_t os_random(void);        /* for places that are not to be guessed */
-bool os_secure(void);            /* AT_SECURE: the environment is not to be trusted */
-bool os_is_under_valgrind(void); /* which knows no kernel newer than itself */
+RARE uint64_t os_nanoseconds(void); /* a monotonic clock */
+uint32_t os_milliseconds(void);     /* a monotonic clock that wraps */
+uint64_t os_random(void);           /* for places that are not to be guessed */
+bool os_secure(void);               /* AT_SECURE: the environment is not to be trusted */
+bool os_is_under_valgrind(void);    /* which knows no kernel newer than itself */
 
 #endif

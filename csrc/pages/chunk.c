@@ -17,6 +17,7 @@ uintptr_t chunk_bytes;
 static struct table chunks;
 static _Atomic uint32_t next = 1; /* 0 is none */
 static _Atomic uint32_t mapped;   /* chunks now, of which each may be a mapping */
+static _Atomic uint32_t split;    /* mappings that pages of protected ones have made more */
 
 static size_t size_of_chunk(void) {
   return chunk_slot_bytes() << CHUNK_LOG;
@@ -30,7 +31,7 @@ bool chunk_init(const struct options *options) {
   enum { MOST = 1 << 23, STEP = 1 << 9 }; /* 16 TiB at 4 KiB pages */
   static struct lock once;
   if (chunk_base) return true;
-  if (!os_uses(options, OS_GUARD_REGIONS) || !region_init(options->reserve)) return false;
+  if (!region_init(options->reserve)) return false;
   size_t room, size = size_of_chunk();
   lock_take(&once);
   uintptr_t start = os_low_window(&room);
@@ -54,28 +55,44 @@ static uint32_t new_number(void) {
   return had ? number : (errno = ENOMEM, 0);
 }
 
+/* A page between guards that are page protection makes two mappings more. */
+enum { SPLIT = 2 };
+
+static bool mappings_left(void) {
+  return mapped + split + SPLIT < vmas_allowed() / 4;
+}
+
 static void open_chunk(uint32_t number) {
   chunk_table[number].wanted = UINT32_MAX;
   chunk_table[number].state = CHUNK_OPEN;
   mapped++;
 }
 
+/* With errno EEXIST where somebody's mapping is there. */
+static bool map_guards(uint32_t number, const struct options *options) {
+  uintptr_t address = address_of(number);
+  size_t size = size_of_chunk();
+  chunk_table[number].is_protected = !os_uses(options, OS_GUARD_REGIONS);
+  if (chunk_table[number].is_protected) return os_reserve_at(address, size);
+  if (!os_map_at(address, size)) return false;
+  if (os_guard_install(address, size)) return true;
+  int error = errno;
+  os_drop(address, size);
+  return errno = error, false;
+}
+
 /* Where somebody's mapping is found there, the next one is tried. Where address space has a limit
  * most of it is left to the primary. */
-uint32_t chunk_new(void) {
+uint32_t chunk_new(const struct options *options) {
   enum { LIMIT_SHARE = 4 };
-  size_t size = size_of_chunk();
-  if (region_ask_limit() && mapped >= region_limit / LIMIT_SHARE / size) return errno = ENOMEM, 0;
-  for (uint32_t number; (number = new_number());) {
-    if (!os_map_at(address_of(number), size)) {
-      if (errno != EEXIST) return 0;
-      continue;
-    }
-    if (os_guard_install(address_of(number), size)) return open_chunk(number), number;
-    int error = errno;
-    os_drop(address_of(number), size);
-    return errno = error, 0;
-  }
+  uint32_t number;
+  bool room = !region_ask_limit() || mapped < region_limit / LIMIT_SHARE / size_of_chunk();
+  if (!room || (!os_uses(options, OS_GUARD_REGIONS) && !mappings_left())) return errno = ENOMEM, 0;
+  while ((number = new_number()))
+    if (map_guards(number, options))
+      return open_chunk(number), number;
+    else if (errno != EEXIST)
+      break;
   return 0;
 }
 
@@ -85,18 +102,33 @@ static void set_pages(struct chunk *chunk, uint32_t from, uint32_t to) {
                              memory_order_relaxed);
 }
 
+static bool remove_guards(const struct os_range *ranges, unsigned count,
+                          const struct options *options) {
+  bool by_one = os_uses(options, OS_PROCESS_MADVISE) && os_guard_remove_all(ranges, count);
+  for (unsigned i = 0; !by_one && i < count; i++)
+    if (!os_guard_remove(ranges[i].start, os_page)) return false;
+  if (by_one && os_uses(options, OS_POPULATE)) os_populate_all(ranges, count); /* a hint */
+  return true;
+}
+
+static bool unprotect(uintptr_t page) {
+  if (!mappings_left()) return errno = ENOMEM, false;
+  bool done = os_protect(page, os_page, true);
+  if (done) split += SPLIT;
+  return done;
+}
+
 bool chunk_make(uint32_t number, unsigned count, const struct options *options) {
   struct chunk *chunk = &chunk_table[number];
   struct os_range ranges[OS_RANGES_MOST];
   uint32_t made = chunk->made;
   if (count > CHUNK_SLOTS - made) count = CHUNK_SLOTS - made;
   if (count > OS_RANGES_MOST) count = OS_RANGES_MOST;
+  if (chunk->is_protected) count = 1;
   for (unsigned i = 0; i < count; i++)
     ranges[i] = (struct os_range){chunk_slot_address((number << CHUNK_LOG) + made + i), os_page};
-  bool by_one = os_uses(options, OS_PROCESS_MADVISE) && os_guard_remove_all(ranges, count);
-  for (unsigned i = 0; !by_one && i < count; i++)
-    if (!os_guard_remove(ranges[i].start, os_page)) return false;
-  if (by_one && os_uses(options, OS_POPULATE)) os_populate_all(ranges, count); /* a hint */
+  if (chunk->is_protected ? !unprotect(ranges->start) : !remove_guards(ranges, count, options))
+    return false;
   set_pages(chunk, made, made + count);
   chunk->made = made + count;
   return true;
@@ -113,7 +145,7 @@ static unsigned count_pages(const struct chunk *chunk) {
 uint32_t chunk_move(uint32_t number) {
   enum { PAGES_LEAST = 48 };
   struct chunk *chunk = &chunk_table[number];
-  if (count_pages(chunk) < PAGES_LEAST || mapped >= vmas_allowed() / 4) return 0;
+  if (chunk->is_protected || count_pages(chunk) < PAGES_LEAST || !mappings_left()) return 0;
   uint32_t target = new_number();
   if (!target) return 0;
   if (!os_move(address_of(number), address_of(target), size_of_chunk())) return 0;
@@ -127,27 +159,44 @@ uint32_t chunk_move(uint32_t number) {
 }
 
 void chunk_end(uint32_t number) {
+  const struct chunk *chunk = &chunk_table[number];
   os_drop(address_of(number), size_of_chunk());
+  if (chunk->is_protected) split -= SPLIT * count_pages(chunk);
   chunk_table[number].state = CHUNK_GONE;
   mapped--;
 }
 
+static void install_guards(const struct os_range *ranges, unsigned count,
+                           const struct options *options) {
+  if (os_uses(options, OS_PROCESS_MADVISE) && os_reset_all(ranges, count) &&
+      os_guard_install_all(ranges, count))
+    return;
+  for (unsigned i = 0; i < count; i++) {
+    os_reset(ranges[i].start, ranges[i].size);
+    os_guard_install(ranges[i].start, ranges[i].size);
+  }
+}
+
+/* A new mapping of the pages gives them back as well. */
+static void protect(const struct os_range *ranges, unsigned count) {
+  for (unsigned i = 0; i < count; i++)
+    if (!os_release(ranges[i].start, ranges[i].size)) os_reset(ranges[i].start, ranges[i].size);
+}
+
 /* Neighbours by one range, which covers the guards between. */
 void chunk_shut(const uint32_t *slots, unsigned count, const struct options *options) {
+  struct chunk *chunk = chunk_of(*slots);
   struct os_range ranges[OS_RANGES_MOST];
   unsigned many = 0;
   for (unsigned i = 0, first = 0; i < count; i++) {
-    chunk_of(slots[i])->pages[slots[i] % CHUNK_SLOTS / 64] &= ~((uint64_t)1 << slots[i] % 64);
+    chunk->pages[slots[i] % CHUNK_SLOTS / 64] &= ~((uint64_t)1 << slots[i] % 64);
     if (i + 1 < count && slots[i + 1] == slots[i] + 1) continue;
     uintptr_t start = chunk_slot_address(slots[first]);
     ranges[many++] = (struct os_range){start, chunk_slot_address(slots[i]) + os_page - start};
     first = i + 1;
     if (many < OS_RANGES_MOST && first < count) continue;
-    if (!os_uses(options, OS_PROCESS_MADVISE) || !os_reset_all(ranges, many) ||
-        !os_guard_install_all(ranges, many))
-      for (unsigned k = 0; k < many; k++)
-        os_reset(ranges[k].start, ranges[k].size),
-            os_guard_install(ranges[k].start, ranges[k].size);
+    chunk->is_protected ? protect(ranges, many) : install_guards(ranges, many, options);
     many = 0;
   }
+  if (chunk->is_protected) split -= SPLIT * count;
 }

@@ -1,6 +1,8 @@
 /* Chunks: address space for small blocks with a guard each. A chunk is 256 slots, a slot a page and
  * a guard page behind it: at 4 KiB pages the 2 MiB that one page table covers, whose guards are
- * placed by one call, and which moves, with all its pages, by one mremap(2) of that table.
+ * placed by one call, and which moves, with all its pages, by one mremap(2) of that table. Where
+ * there are no guard regions it is protected, but for the pages of blocks, as long as there are
+ * mappings to spare; and does not move.
  *
  * Chunks are handed out in order, and none twice: what was freed in one stays unreachable. They lie
  * apart from the region, in a part of the address space where nobody else chooses places. Where a
@@ -18,6 +20,7 @@ enum chunk_state { CHUNK_NONE, CHUNK_OPEN, CHUNK_FULL, CHUNK_GONE };
 struct chunk {
   struct lock lock;              /* guards what its pages are, but for those of new slots */
   _Atomic uint32_t state;        /* enum chunk_state */
+  bool is_protected;             /* its guards are page protection */
   _Atomic uint32_t dead, wanted; /* blocks that were freed; that are to be, once it is full */
   uint32_t made;                 /* slots that have been made */
   _Atomic uint64_t pages[CHUNK_SLOTS / 64]; /* which of them have a page */
@@ -27,8 +30,7 @@ extern struct chunk *chunk_table;
 extern _Atomic uintptr_t chunk_base; /* 0: there are none */
 extern uintptr_t chunk_bytes;        /* of them all */
 
-/* Finds a place for them. Idempotent; any thread may call it. False where guard regions are not to
- * be had, or there is no such place. */
+/* Finds a place for them. Idempotent; any thread may call it. False where there is none. */
 struct options;
 bool chunk_init(const struct options *options);
 
@@ -50,7 +52,7 @@ static inline struct chunk *chunk_of(uint32_t slot) {
 }
 
 /* A chunk that is OPEN, of guards alone; 0 with errno. */
-uint32_t chunk_new(void);
+uint32_t chunk_new(const struct options *options);
 
 /* Gives pages to the next `count` slots of an OPEN one, which its owner alone does. */
 bool chunk_make(uint32_t number, unsigned count, const struct options *options);

@@ -3,6 +3,7 @@
 #include "blocks/tag.h"
 #include "heap/facts.h"
 #include "heap/fork.h"
+#include "heap/guarded.h"
 #include "heap/held.h"
 #include "heap/paths.h"
 #include "heap/sandbox.h"
@@ -89,9 +90,16 @@ __attribute__((constructor)) static void begin(void) {
   if (heap() && process_heap.options.sandbox) heap_enter_sandbox(&process_heap);
 }
 
+/* What is wrong with blocks that wait is told before it is too late. */
+RARE static void look_back(void) {
+  report_ending();
+  held_drain(&process_heap.watch);
+  if (process_heap.options.guard_small) guarded_end(&process_heap);
+}
+
 __attribute__((destructor)) static void end(void) {
-  held_drain(); /* what is wrong with them is for the primary to say, before it is too late */
-  if (started) heap_write_stats(&process_heap);
+  if (held_used || process_heap.options.guard_small) look_back();
+  heap_write_stats(&process_heap);
 }
 
 patalloc_heap *patalloc_process_heap(void) {

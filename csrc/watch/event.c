@@ -168,18 +168,20 @@ void event_of_misuse(struct event *event, const struct options *options, const c
   }
 }
 
-static void set_overwritten(struct event *event, const char *call, uintptr_t from, uintptr_t end) {
+/* `bytes` are what is there, and may be elsewhere by now. */
+static void set_overwritten(struct event *event, const char *call, uintptr_t from, uintptr_t end,
+                            const void *bytes) {
   event->call = call;
   event->access = "write";
   event->address = from;
   event->found = end - from < sizeof event->bytes ? (unsigned)(end - from) : sizeof event->bytes;
-  memcpy(event->bytes, (const void *)from, event->found);
+  memcpy(event->bytes, bytes, event->found);
 }
 
 void event_of_overwrite(struct event *event, const char *call, uint32_t granule, uintptr_t from,
                         uintptr_t end) {
   clear_event(event);
-  set_overwritten(event, call, from, end);
+  set_overwritten(event, call, from, end, (const void *)from);
   set_block(event, granule);
   event->kind = kind_of_access(event);
 }
@@ -187,10 +189,18 @@ void event_of_overwrite(struct event *event, const char *call, uint32_t granule,
 void event_of_slot_overwrite(struct event *event, const char *call, uint32_t slot, uintptr_t from,
                              uintptr_t end) {
   clear_event(event);
-  set_overwritten(event, call, from, end);
+  set_overwritten(event, call, from, end, (const void *)from);
   set_slot(event, slot);
   event->live = true;
   event->kind = kind_of_access(event);
+}
+
+void event_of_slot_written(struct event *event, const char *call,
+                           const struct slot_written *written) {
+  clear_event(event);
+  set_overwritten(event, call, written->part.from, written->part.end, written->bytes);
+  set_slot(event, written->slot);
+  event->kind = EVENT_USE_AFTER_FREE;
 }
 
 static void set_small(struct event *event, const struct small_block *block) {
@@ -203,12 +213,22 @@ static void set_small(struct event *event, const struct small_block *block) {
 void event_of_small_overwrite(struct event *event, const char *call,
                               const struct small_block *block, uintptr_t from, uintptr_t end) {
   clear_event(event);
-  set_overwritten(event, call, from, end);
+  set_overwritten(event, call, from, end, (const void *)from);
   set_small(event, block);
   event->kind = EVENT_OVERFLOW;
   event->live = true;
   event->place = PLACE_AFTER;
   event->distance = from - (event->block + event->size) + 1;
+}
+
+void event_of_small_written(struct event *event, const char *call, const struct small_block *block,
+                            uintptr_t from, uintptr_t end) {
+  clear_event(event);
+  set_overwritten(event, call, from, end, (const void *)from);
+  set_small(event, block);
+  event->kind = EVENT_USE_AFTER_FREE;
+  event->place = PLACE_INSIDE;
+  event->distance = from - event->block;
 }
 
 void event_of_freed_small(struct event *event, const char *call, const struct small_block *block) {

@@ -2,6 +2,7 @@
 #ifndef PATALLOC_EVENT_H
 #define PATALLOC_EVENT_H
 
+#include "blocks/slot.h"
 #include "watch/history.h"
 #include "watch/ledger.h"
 #include "watch/stack.h"
@@ -57,9 +58,15 @@ void event_of_overwrite(struct event *event, const char *call, uint32_t granule,
 void event_of_slot_overwrite(struct event *event, const char *call, uint32_t slot, uintptr_t from,
                              uintptr_t end);
 
-/* The same of a small block; or such a block was freed already. */
+/* And that a freed one was written to. */
+void event_of_slot_written(struct event *event, const char *call,
+                           const struct slot_written *written);
+
+/* The same two of a small block of the primary's; or such a block was freed already. */
 void event_of_small_overwrite(struct event *event, const char *call,
                               const struct small_block *block, uintptr_t from, uintptr_t end);
+void event_of_small_written(struct event *event, const char *call, const struct small_block *block,
+                            uintptr_t from, uintptr_t end);
 void event_of_freed_small(struct event *event, const char *call, const struct small_block *block);
 
 #endif

@@ -106,12 +106,13 @@ bool ledger_find(const void *pointer, struct small_block *block) {
   return true;
 }
 
-bool ledger_hold(const void *pointer, struct small_block *before) {
+bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before) {
   struct part *part = part_of(pointer);
   struct small_block *entry = take(part, pointer);
   if (!entry) return false;
   *before = *entry;
   entry->held = true;
+  entry->fill = fill;
   drop_lock(part);
   return true;
 }

@@ -21,6 +21,7 @@ struct small_block {
   uint32_t size, room; /* bytes: that were requested, and that the primary gave */
   uint32_t stack;      /* of the allocation */
   bool held;           /* it was freed, and the primary hasn't got it back yet */
+  uint8_t fill; /* the number of the pattern that it was filled with then (pages/compare.h) */
 };
 
 /* Whether one was ever entered. */
@@ -32,9 +33,9 @@ void ledger_enter(const struct small_block *block);
 /* False for an address that is not in it. */
 bool ledger_find(const void *pointer, struct small_block *block);
 
-/* Marks it held, and tells what it was before; or strikes it out. Of several threads that do so one
- * finds it as it was. */
-bool ledger_hold(const void *pointer, struct small_block *before);
+/* Marks it held, and to be filled so, and tells what it was before; or strikes it out. Of several
+ * threads that do so one finds it as it was. */
+bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before);
 bool ledger_strike(const void *pointer, struct small_block *before);
 
 void ledger_lock(void); /* around fork */

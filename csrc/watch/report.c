@@ -9,6 +9,7 @@
 #include "os/process.h"
 #include "watch/modules.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -379,11 +380,27 @@ static void say_error(const struct watch *watch, const struct event *event) {
   report_end();
 }
 
+static _Atomic bool ending;
+
+void report_ending(void) {
+  ending = true;
+}
+
+/* What the program has printed is not to be lost. Not where a thread has the stream, which may wait
+ * for ever with it. */
+static void flush_output(void) {
+  if (ftrylockfile(stdout)) return;
+  fflush(stdout);
+  funlockfile(stdout);
+}
+
 void report_error(const struct watch *watch, struct event *event) {
   unwind(&event->stack, watch->reports ? STACK_MOST / 2 : 0, NULL);
   if (!watch->reports || !is_one_too_many()) say_error(watch, event);
   stats_add(watch->stats, STAT_ERRORS, 1);
-  if (watch->options->on_error == ON_ERROR_ABORT) abort();
+  if (watch->options->on_error != ON_ERROR_ABORT) return;
+  if (ending) flush_output();
+  abort();
 }
 
 void report_misuse(const struct watch *watch, const char *call, const void *pointer) {

@@ -24,6 +24,10 @@ void report_in_a_line(const struct event *event);
 /* A fault; between report_begin and report_end. Ends nothing. */
 void report_fault(const struct event *event);
 
+/* The process ends by exit(3) from here on: what is found yet is not found in a call of the heap's,
+ * and the program's output may wait to be written. */
+RARE void report_ending(void);
+
 /* A misuse of this heap, or corruption in it; then abort(3) unless on_error=continue. In a thread
  * that is reporting already no more than a line. */
 void report_error(const struct watch *watch, struct event *event);

@@ -2,35 +2,15 @@
 #include "watch/slack.h"
 
 #include "blocks/arena.h"
+#include "pages/compare.h"
 #include "watch/event.h"
 #include "watch/report.h"
 
-/* The first byte from which on less than a word is left, or the pattern is not all that is there.
- */
-static uintptr_t skip_words(uint64_t word, uintptr_t from, uintptr_t end) {
-  uintptr_t at = from;
-  while (at < end && at & 7 && *(const unsigned char *)at == ((const unsigned char *)&word)[at & 7])
-    at++;
-  while (!(at & 7) && end - at >= 8 && *(const uint64_t *)at == word) at += 8;
-  return at;
-}
-
-bool slack_find(struct pattern pattern, uintptr_t from, uintptr_t end, struct slack_part *part) {
-  const unsigned char *bytes = (const unsigned char *)&pattern.word;
-  *part = (struct slack_part){0, 0};
-  for (uintptr_t at = skip_words(pattern.word, from, end); at < end; at++) {
-    if (*(const unsigned char *)at == bytes[at & 7]) continue;
-    if (!part->end) part->from = at;
-    part->end = at + 1;
-  }
-  return part->end;
-}
-
 static void check_part(const struct watch *watch, const char *call, uint32_t granule,
                        struct pattern pattern, uintptr_t from, uintptr_t end) {
-  struct slack_part part;
+  struct difference part;
   struct event event;
-  if (!slack_find(pattern, from, end, &part)) return;
+  if (!compare_pattern(pattern, from, end, &part)) return;
   event_of_overwrite(&event, call, granule, part.from, part.end);
   report_error(watch, &event);
 }
@@ -50,9 +30,9 @@ void slack_check_small(const struct watch *watch, const char *call,
                        const struct small_block *block) {
   struct pattern pattern = watch->options->pattern;
   uintptr_t from = block->address + block->size, end = block->address + block->room;
-  struct slack_part part;
+  struct difference part;
   struct event event;
-  if (!slack_find(pattern, from, end, &part)) return;
+  if (!compare_pattern(pattern, from, end, &part)) return;
   event_of_small_overwrite(&event, call, block, part.from, part.end);
   report_error(watch, &event);
 }

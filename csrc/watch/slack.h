@@ -26,12 +26,4 @@ static inline void slack_check(const struct watch *watch, const char *call, uint
 void slack_check_small(const struct watch *watch, const char *call,
                        const struct small_block *block);
 
-/* Of [from, end) the part from the first byte to the last that is not the pattern's. False for
- * none.
- */
-struct slack_part {
-  uintptr_t from, end;
-};
-bool slack_find(struct pattern pattern, uintptr_t from, uintptr_t end, struct slack_part *part);
-
 #endif

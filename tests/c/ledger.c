@@ -31,7 +31,7 @@ static void *work(void *which) {
       sizes[i] = 0;
       break;
     case 1:
-      CHECK(ledger_hold(place, &block) == (sizes[i] > 0));
+      CHECK(ledger_hold(place, 0, &block) == (sizes[i] > 0));
       CHECK(!sizes[i] || is(&block, place, sizes[i], held[i]));
       held[i] = sizes[i];
       break;

@@ -158,14 +158,15 @@ NOT_SMALL = {"overflow_between_blocks", "underflow_between_blocks", "slack_under
 UNDERFLOWS = {"underflow_read", "underflow_write"}
 
 
+@pytest.mark.parametrize("way", ["", ":without=guard_regions"])
 @pytest.mark.parametrize("name", sorted({*NAMES} - NOT_SMALL))
-def test_each_error_in_a_small_block_is_told(tmp_path: Path, name: str) -> None:
+def test_each_error_in_a_small_block_is_told(tmp_path: Path, name: str, way: str) -> None:
     """At once, where the block ends at a guard, or begins at one."""
     program, report = tmp_path / name, tmp_path / "report"
     command = ["cc", *FLAGS, "-DSIZE=24", source(name), "-o", program, "-lpthread"]
     subprocess.run(command, check=True)
     place = "side=left" if name in UNDERFLOWS else "align=8"
-    options = f"guard_small=all:delay=0:stacks=8:slack_check=all:{place}"
+    options = f"guard_small=all:delay=0:stacks=8:slack_check=all:{place}{way}"
     _, event = run_and_read([program], options, report)
     assert event.kind == expected(name)[0]
     assert event.access == (expected(name)[1] if expected(name)[1] != "-" else None)
@@ -175,12 +176,24 @@ def test_each_error_in_a_small_block_is_told(tmp_path: Path, name: str) -> None:
         assert bool(event.block.freed) == (event.block.state != "live")
 
 
-def test_the_delay_of_small_blocks_ends(build: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", ["guard_small=all", "slack_check=all"])
+def test_freed_blocks_are_looked_at_when_the_program_ends(
+    build: Build, tmp_path: Path, options: str
+) -> None:
+    report = tmp_path / "report"
+    result = preloaded([build("afterwards")], f"report={report}:slack_check=large:{options}")
+    (event,) = events.read(report.read_text())
+    assert (event.kind, event.access, event.distance) == ("use-after-free", "write", 3)
+    assert (result.returncode, result.stdout) == (-6, "done")
+
+
+@pytest.mark.parametrize("way", ["", ":without=guard_regions"])
+def test_the_delay_of_small_blocks_ends(tmp_path: Path, way: str) -> None:
     """By default a freed one is out of reach after as many frees as its chunk has blocks, or so."""
     program = tmp_path / "program"
     command = ["cc", *FLAGS, "-DSIZE=24", source("use_after_many_frees"), "-o", program]
     subprocess.run([*command, "-lpthread"], check=True)
-    _, event = run_and_read([program], "guard_small=all:stacks=8", tmp_path / "report")
+    _, event = run_and_read([program], f"guard_small=all:stacks=8{way}", tmp_path / "report")
     assert event.kind == "use-after-free"
     assert event.block
     assert event.block.freed

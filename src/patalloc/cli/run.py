@@ -16,7 +16,7 @@ from patalloc.machine import options as all_options
 from patalloc.preload import Outcome, environment
 from patalloc.preload import run as run_and_wait
 
-_PRESETS = "report=yes:slack_check=large"
+_PRESETS = "report=yes:slack_check=large:guard_small=1000"
 _NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it
 
 
@@ -40,8 +40,9 @@ def run(summary: bool, as_json: bool, command: tuple[str, ...], **options: str |
     """Run a program with its heap memory pattern-filled.
 
     It is waited for, and its exit status or signal passed on. Errors in the heap are reported, with
-    functions and source lines, when it has ended: report is yes here, and slack_check large, unless
-    given. With another --report and without a summary the program takes this process's place.
+    functions and source lines, when it has ended: report is yes here, slack_check large, and
+    guard_small 1000, unless given. With another --report and without a summary the program takes
+    this process's place.
     Options add to those in PATALLOC_OPTIONS. All that is printed goes to standard error.
     """
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
@@ -88,6 +89,7 @@ def _rows(processes: tuple[Stats, ...]) -> Iterator[tuple[str, int, int | None]]
     yield "  patterned by memset", total("blocks_memset"), total("bytes_memset")
     yield "  zeros for calloc", total("blocks_zero"), None
     yield "small requests", total("small_requests"), total("small_bytes")
+    yield "  that got a guard each", total("small_guarded"), None
     yield "pages of freed blocks", total("pages_counted"), None
     yield "  that had been written", total("pages_dirtied"), None
     for label, name in (
