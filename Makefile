@@ -6,7 +6,7 @@ SOURCES = $(shell find csrc src -type f ! -name '*.pyc') meson.build meson.optio
 C_FILES = $(shell find bench csrc kernel src tests -name '*.[ch]')
 TEST_PACKAGES = binutils electric-fence g++ gdb git libgc-dev libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 strace valgrind xz-utils
 BENCH_PACKAGES = libclang-rt-dev valgrind # for Scudo, and for a PDF of 100 pages
-BENCHMARKS = proposal peers scaling overhead growing limits places programs pdfium backends reports
+BENCHMARKS = proposal peers scaling overhead growing limits places programs pdfium backends reports guards
 CHECK_PACKAGES = clang clang-format
 PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
 HUNT_PACKAGES = file gawk ghostscript git graphviz imagemagick jq libxml2-utils poppler-utils valgrind
@@ -46,8 +46,9 @@ bench-short: $(VENV)/bench ## one quick pass of each, to see that it works
 
 peers: $(VENV)/test ## the errors of tests/watch under other tools, side by side
 	tools/debian-packages $(PEER_PACKAGES)
-	$(BIN)/python tests/watch/peers
-	$(BIN)/python tests/watch/peers --size 1000
+	$(BIN)/python tests/detection own
+	$(BIN)/python tests/detection own --size 1000
+	$(BIN)/python tests/detection own --size 24
 
 hunt-peers: $(VENV)/test ## patalloc hunt beside memcheck, on tests/hunt and real programs: 3 minutes
 	tools/debian-packages $(HUNT_PACKAGES)

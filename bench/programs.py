@@ -42,7 +42,7 @@ def programs(directory: Path, *, short: bool) -> dict[str, list[str]]:
     numpy = NUMPY.format(n=100_000 if short else 25_000_000)  # 200 MB an array
     sql = SQL.format(n=1000 if short else 300_000)
     sources = " ".join(
-        str(path) for path in sorted((ROOT / "csrc").glob("*.c"))[: 1 if short else None]
+        str(path) for path in sorted((ROOT / "csrc").glob("*/*.c"))[: 1 if short else None]
     )
     flags = f"-O2 -D_GNU_SOURCE -I{ROOT}/csrc -I{ROOT}/csrc/include"
     repository = directory / "repository"

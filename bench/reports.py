@@ -8,11 +8,12 @@ from measure import Result, Variant, arguments, build, finish, measure, patterne
 from programs import programs
 
 PROGRAMS = ("python start", "gcc -O2", "sqlite3 load", "git gc")
+RUN = "report=yes:slack_check=large:guard_small=1000"
 HEAPS = {
     "glibc": {},
     "patalloc": patterned(),
-    "patalloc run": patterned("report=yes:slack_check=large"),
-    "patalloc run, stacks=16": patterned("report=yes:slack_check=large:stacks=16"),
+    "patalloc run": patterned(RUN),
+    "patalloc run, stacks=16": patterned(f"{RUN}:stacks=16"),
     "everything": patterned(
         "report=yes:slack_check=all:stacks=16:small_fill=both:on_free=quarantine"
     ),

@@ -10,6 +10,7 @@
 #include "pages/fill.h"
 #include "watch/event.h"
 #include "watch/fault.h"
+#include "watch/program.h"
 #include "watch/report.h"
 
 #include <errno.h>
@@ -136,6 +137,7 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
     ledger_strike(pointer, &block);
     known = false;
   }
+  if (!known && program_owns(pointer)) return report_misuse(&heap->watch, "free", pointer);
   if (!known) return primary.free(pointer);
   if (block.held) return report_freed(&heap->watch, "free", &block);
   if (checked) slack_check_small(&heap->watch, "free", &block);

@@ -12,6 +12,7 @@
 #include "watch/fault.h"
 #include "watch/history.h"
 #include "watch/hunt.h"
+#include "watch/program.h"
 #include "watch/report.h"
 #include "watch/slack.h"
 
@@ -182,8 +183,15 @@ __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, vo
   errno = error;
 }
 
+/* Where all have guards few others are freed. */
+__attribute__((noinline)) static void free_other(struct patalloc_heap *heap, void *pointer) {
+  if (pointer && program_owns(pointer)) return report_misuse(&heap->watch, "free", pointer);
+  heap->unguarded->free(heap, pointer);
+}
+
 static void guarded_free(struct patalloc_heap *heap, void *pointer) {
   if (chunk_holds((uintptr_t)pointer)) return free_chosen(heap, pointer);
+  if (heap->options.guard_small == 1) return free_other(heap, pointer);
   heap->unguarded->free(heap, pointer);
 }
 

@@ -109,9 +109,16 @@ def test_blocks_of_another_malloc_are_left_to_it(build: Build, way: str, options
     assert_passes(preloaded([build("deepbind"), library, way], options))
 
 
-@pytest.mark.parametrize(
-    "kind", ["unaligned", "stack", "variable", "wild", "overwritten", "zeroed"]
-)
+@pytest.mark.parametrize("kind", ["stack", "variable"])
+def test_what_is_the_programs_own_is_no_block(build: Build, kind: str) -> None:
+    """Even where what lies before it looks to the malloc underneath as if it were one."""
+    for options in [*CAREFUL[1:], "guard_small=all"]:
+        result = preloaded([build("astray"), kind], options)
+        assert result.returncode == -signal.SIGABRT
+        assert result.stderr.startswith("patalloc: invalid-free: free of 0x"), options
+
+
+@pytest.mark.parametrize("kind", ["unaligned", "wild", "overwritten", "zeroed"])
 def test_what_the_malloc_underneath_says_is_kept(build: Build, kind: str) -> None:
     command = [build("astray"), kind]
     bare = subprocess.run(command, capture_output=True, text=True)
