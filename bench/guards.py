@@ -65,7 +65,9 @@ def real_programs(rounds: int, *, short: bool) -> dict[str, list[Result]]:
             first, *others = results
             ratios = [f"{each.us / first.us:.2f} ±{each.spread:.0%}" for each in others]
             if shutil.which("valgrind") and not short:
-                checked = Variant("valgrind", [timed, "valgrind", "-q", *command], env)
+                checked = Variant(
+                    "valgrind", [timed, "valgrind", "-q", "--trace-children=yes", *command], env
+                )
                 (slow,) = measure([checked], 1)
                 ratios.append(f"{slow.us / first.us:.0f}")
             rows.append((name, f"{first.us / 1e6:.3f} ±{first.spread:.0%}", *ratios))

@@ -215,8 +215,10 @@ bool slot_go_on(unsigned number, const struct options *options, struct slot_writ
   return found;
 }
 
-static bool find_in_line(const struct feed *feed, struct slot_written *written) {
-  bool found = false;
+static bool find_in_line(struct feed *feed, struct slot_written *written) {
+  bool found = feed->found;
+  if (found) *written = feed->written;
+  feed->found = false;
   for (uint32_t at = feed->first; at != feed->last && !found; at++)
     is_there(feed->line[at % LINE], &found, written);
   return found;
@@ -230,6 +232,29 @@ bool slot_find_written(struct slot_written *written) {
     lock_drop(&feeds[i].lock);
   }
   return found;
+}
+
+static bool is_live_there(uint32_t slot) {
+  const struct chunk *chunk = chunk_of(slot);
+  bool there = chunk->pages[slot % CHUNK_SLOTS / 64] >> slot % 64 & 1;
+  return there && slot_known(slot) && slot_table[slot].state == SLOT_LIVE;
+}
+
+uint32_t slot_enter_next(uint32_t slot) {
+  uint32_t end = slot_table ? chunk_count() << CHUNK_LOG : 0;
+  while (++slot < end) {
+    struct chunk *chunk = chunk_of(slot);
+    bool any = chunk->state == CHUNK_OPEN || chunk->state == CHUNK_FULL;
+    if (!any) slot |= CHUNK_SLOTS - 1;
+    if (!any || !is_live_there(slot) || !lock_try(&chunk->lock)) continue;
+    if (is_live_there(slot)) return slot;
+    lock_drop(&chunk->lock);
+  }
+  return 0;
+}
+
+void slot_leave(uint32_t slot) {
+  lock_drop(&chunk_of(slot)->lock);
 }
 
 /* What is found meanwhile is told of at the next free. */

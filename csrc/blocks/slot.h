@@ -76,6 +76,11 @@ bool slot_go_on(unsigned feed, const struct options *options, struct slot_writte
 /* Of all that wait one; for when the process ends. */
 bool slot_find_written(struct slot_written *written);
 
+/* The next live block after this slot, and 0 after the last, for slot 0 the first; its pages stay
+ * as they are until slot_leave. Those that threads are at are left out. */
+uint32_t slot_enter_next(uint32_t slot);
+void slot_leave(uint32_t slot);
+
 /* To be called now and then: those that have waited for so many milliseconds leave, as far as they
  * were not written to. */
 void slot_tick(const struct options *options);

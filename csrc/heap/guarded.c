@@ -212,6 +212,8 @@ static void *guarded_realloc(struct patalloc_heap *heap, void *pointer, size_t h
 void guarded_end(struct patalloc_heap *heap) {
   struct slot_written written;
   while (slot_find_written(&written)) report_written(&heap->watch, "exit", &written);
+  for (uint32_t slot = 0; (slot = slot_enter_next(slot)); slot_leave(slot))
+    check_slack(&heap->watch, "exit", slot);
 }
 
 const struct small_path small_guarded = {guarded_malloc, guarded_calloc,  guarded_aligned,

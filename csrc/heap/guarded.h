@@ -8,7 +8,7 @@
 /* Whether a heap with these options handles small requests so: not where a hunt counts them. */
 USUAL bool guarded_is_due(const struct options *options);
 
-/* Looks at those that were freed and wait, when the process ends. */
+/* Looks at those that were freed and wait, and around those that live, when the process ends. */
 RARE void guarded_end(struct patalloc_heap *heap);
 
 extern const struct small_path small_guarded;

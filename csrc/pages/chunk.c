@@ -47,6 +47,12 @@ bool chunk_init(const struct options *options) {
   return chunk_base;
 }
 
+uint32_t chunk_count(void) {
+  uint32_t count = next;
+  while (count > 1 && !table_has(&chunks, count - 1)) count--;
+  return count;
+}
+
 /* A number that nobody has had, and nothing mapped there; its record is zeros. */
 static uint32_t new_number(void) {
   uint32_t number = next++, most = (uint32_t)(chunk_bytes / size_of_chunk());

@@ -51,6 +51,9 @@ static inline struct chunk *chunk_of(uint32_t slot) {
   return &chunk_table[slot >> CHUNK_LOG];
 }
 
+/* One more than the last one's number; all up to there have a record. */
+uint32_t chunk_count(void);
+
 /* A chunk that is OPEN, of guards alone; 0 with errno. */
 uint32_t chunk_new(const struct options *options);
 

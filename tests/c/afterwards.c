@@ -1,10 +1,15 @@
-/* A block is written to after it was freed, and the program ends soon after that. */
+/* A block is written to after it was freed, or in front of its start, and the program ends soon
+ * after that.
+ *
+ *   afterwards freed|before */
 #include "check.h"
 
-int main(void) {
+int main(int argc, char **argv) {
+  CHECK(argc == 2);
   char *volatile block = malloc(24);
-  free(block);
-  block[3] = 'A';
+  bool freed = !strcmp(argv[1], "freed");
+  if (freed) free(block);
+  block[freed ? 3 : -3] = 'A';
   printf("done");
   return 0;
 }

@@ -4,8 +4,8 @@
   tests/detection security|mset|juliet|hardened_malloc CHECKOUT
 
 Prints a table in Markdown: in each row how many of its errors a tool named and, behind a plus, how
-many it stopped without a word. Needs the packages that `make peers` installs; a tool that is not
-there is left out.
+many it stopped without a word; of a single error, which of these. Needs the packages that
+`make peers` installs; a tool that is not there is left out.
 """
 
 import argparse
@@ -89,7 +89,9 @@ def run(
 
 
 def cell(verdicts: Sequence[str]) -> str:
-    """How many, by kind."""
+    """How many, by kind; of one error, what became of it."""
+    if len(verdicts) == 1:
+        return verdicts[0]
     named, stopped, unmet = (verdicts.count(kind) for kind in (NAMED, STOPPED, UNMET))
     text = str(named) + (f" + {stopped}" if stopped else "")
     return text + (f" ({unmet} can't happen)" if unmet else "")

@@ -181,10 +181,19 @@ def test_freed_blocks_are_looked_at_when_the_program_ends(
     build: Build, tmp_path: Path, options: str
 ) -> None:
     report = tmp_path / "report"
-    result = preloaded([build("afterwards")], f"report={report}:slack_check=large:{options}")
+    command = [build("afterwards"), "freed"]
+    result = preloaded(command, f"report={report}:slack_check=large:{options}")
     (event,) = events.read(report.read_text())
     assert (event.kind, event.access, event.distance) == ("use-after-free", "write", 3)
     assert (result.returncode, result.stdout) == (-6, "done")
+
+
+def test_live_small_blocks_are_looked_at_when_the_program_ends(
+    build: Build, tmp_path: Path
+) -> None:
+    options = "guard_small=all:slack_check=large"
+    _, event = run_and_read([build("afterwards"), "before"], options, tmp_path / "report")
+    assert (event.kind, event.access, event.distance) == ("heap-buffer-underflow", "write", 3)
 
 
 @pytest.mark.parametrize("way", ["", ":without=guard_regions"])
