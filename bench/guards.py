@@ -33,7 +33,7 @@ HEAPS = {
     "1 in 1000": patterned("report=yes:guard_small=1000"),
     "guards": patterned(GUARDS),
     "guards, delay=0": patterned(f"{GUARDS}:delay=0"),
-    "guards, stacks, quarantine": patterned(ALL),
+    "guards, reports": patterned(ALL),
 }
 FOUND = {"glibc": {}, "guards": patterned(GUARDS), "all": patterned(ALL)}
 

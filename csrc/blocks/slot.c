@@ -24,7 +24,7 @@ static struct feed {
   uint32_t line[LINE];   /* of freed blocks, in the order they were freed */
   uint32_t first, last;  /* in it; they run on */
   uint32_t mark, marked; /* where its end was, and when */
-  uint32_t last_chunk;   /* of which a block was freed last */
+  uint32_t closed;       /* a chunk that died before it was; it may be taken down yet */
   bool found;            /* what is to be told of yet */
   struct slot_written written;
 } __attribute__((aligned(64))) feeds[FEEDS];
@@ -32,7 +32,7 @@ static struct feed {
 bool slot_init(const struct options *options) {
   enum { STEP = 1 << 13 };
   static struct lock once;
-  if (!chunk_init(options)) return false;
+  if (os_page > UINT16_MAX / 2 || !chunk_init(options)) return false; /* records have 16 bits */
   lock_take(&once);
   size_t most = chunk_bytes / chunk_slot_bytes();
   if (!slot_table && region_place_table(TABLE_SLOTS, &slots, sizeof(struct slot), most, STEP))
@@ -78,6 +78,7 @@ static bool look(uint32_t slot, struct slot_written *written) {
 static bool look_at_all(uint32_t number, struct slot_written *written) {
   enum { AHEAD = 8 }; /* most of them are out of the caches by now */
   uint32_t slot = number << CHUNK_LOG, end = slot + chunk_table[number].made;
+  if (!table_has(&slots, end - 1)) return false; /* nor was any handed out */
   for (; slot < end; slot++) {
     if (slot + AHEAD < end) __builtin_prefetch((void *)slot_block(slot + AHEAD));
     if (look(slot, written)) return true;
@@ -180,13 +181,19 @@ bool slot_claim(uint32_t slot, const void *pointer) {
          atomic_compare_exchange_strong(&slot_table[slot].state, &live, SLOT_DEAD);
 }
 
-/* Chunks that may be dead, and the line as it is too long. */
-static bool tidy(struct feed *feed, const struct options *options, struct slot_written *written) {
-  if (feed->found) return feed->found = false, *written = feed->written, true;
-  struct chunk *chunk = &chunk_table[feed->last_chunk];
+static bool is_dead(uint32_t number) {
+  return chunk_table[number].dead == chunk_table[number].wanted;
+}
+
+/* A chunk that may be dead, what waits to be told of, and the line as it is too long. */
+static bool tidy(struct feed *feed, uint32_t number, const struct options *options,
+                 struct slot_written *written) {
   uint32_t delay = delay_of(feed, options), batch = delay < BATCH ? delay + 1 : BATCH;
-  if (chunk->dead == chunk->wanted && take_down(feed, feed->last_chunk, options, written))
-    return true;
+  uint32_t closed = feed->closed;
+  if (is_dead(number) && take_down(feed, number, options, written)) return true;
+  if (closed && take_down(feed, closed, options, written)) return true;
+  feed->closed = 0;
+  if (feed->found) return feed->found = false, *written = feed->written, true;
   return feed->last - feed->first >= delay + batch && shut_oldest(feed, batch, options, written);
 }
 
@@ -199,9 +206,8 @@ bool slot_give(unsigned number, uint32_t slot, const struct options *options,
   lock_take(&feed->lock);
   feed->live--;
   feed->line[feed->last++ % LINE] = slot;
-  feed->last_chunk = slot >> CHUNK_LOG;
   ++chunk_of(slot)->dead; /* before it is asked how many there are to be */
-  bool found = tidy(feed, options, written);
+  bool found = tidy(feed, slot >> CHUNK_LOG, options, written);
   lock_drop(&feed->lock);
   return found;
 }
@@ -209,8 +215,7 @@ bool slot_give(unsigned number, uint32_t slot, const struct options *options,
 bool slot_go_on(unsigned number, const struct options *options, struct slot_written *written) {
   struct feed *feed = &feeds[number % FEEDS];
   lock_take(&feed->lock);
-  feed->last_chunk = written->slot >> CHUNK_LOG;
-  bool found = tidy(feed, options, written);
+  bool found = tidy(feed, written->slot >> CHUNK_LOG, options, written);
   lock_drop(&feed->lock);
   return found;
 }
@@ -283,8 +288,9 @@ static void close_chunk(struct feed *feed, const struct options *options) {
   feed->chunk = 0;
   chunk->wanted = feed->handed;
   chunk->state = CHUNK_FULL;
-  if (chunk->dead == feed->handed && !feed->found)
-    feed->found = take_down(feed, number, options, &feed->written);
+  if (chunk->dead != feed->handed) return;
+  if (feed->found || (feed->found = take_down(feed, number, options, &feed->written)))
+    feed->closed = number;
 }
 
 /* One that there is no room for records of is closed again, and so taken down. */
@@ -309,6 +315,11 @@ static uint32_t next_in_chunk(struct feed *feed, const struct options *options) 
   return CHUNK_SLOTS;
 }
 
+/* It may go on when others have given up theirs. */
+static bool is_short_of_mappings(uint32_t number) {
+  return chunk_table[number].is_protected && chunk_table[number].made < CHUNK_SLOTS;
+}
+
 /* 0 for none. */
 static uint32_t next_slot(struct feed *feed, const struct options *options) {
   for (int tries = 0; tries < 2; tries++) {
@@ -319,6 +330,7 @@ static uint32_t next_slot(struct feed *feed, const struct options *options) {
       feed->live++;
       return feed->chunk << CHUNK_LOG | slot;
     }
+    if (feed->chunk && is_short_of_mappings(feed->chunk)) break;
     if (feed->chunk) close_chunk(feed, options);
     if (!open_chunk(feed, options)) break;
   }
@@ -339,8 +351,11 @@ uint32_t slot_take(unsigned number, size_t size, size_t alignment, bool left,
   size_t start = left ? 0 : (os_page - size) & ~(alignment - 1);
   slot_table[slot].size = (uint16_t)size;
   slot_table[slot].start = (uint16_t)start;
-  atomic_store_explicit(&slot_table[slot].state, SLOT_LIVE, memory_order_release);
   return slot;
+}
+
+void slot_publish(uint32_t slot) {
+  atomic_store_explicit(&slot_table[slot].state, SLOT_LIVE, memory_order_release);
 }
 
 bool slot_known(uint32_t slot) {

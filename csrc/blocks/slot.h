@@ -20,7 +20,8 @@ enum { SLOT_FRONT = 64 };
 /* Of a block, for as long as anything is known of it. */
 struct slot {
   _Atomic uint8_t state; /* enum slot_state */
-  uint8_t fill;          /* with which pattern it was filled when it was freed; 0: it was not */
+  uint8_t fill, around;  /* the numbers of the patterns (pages/compare.h) that it was filled with
+                          * when  it was freed, and that is around it; 0: not looked at */
   uint16_t size;         /* bytes requested */
   uint16_t start;        /* of the block, from the slot's: where the program's pointer points */
   struct moment allocated, freed; /* where reports are wanted */
@@ -51,9 +52,10 @@ static inline uintptr_t slot_end(uint32_t slot) {
 
 /* A block of that size, at a multiple of `alignment`, a power of two; slot_fits. At the guard
  * before it, or else as near to the one behind as the alignment lets it. Its content is whatever
- * was there. 0 with ENOMEM. */
+ * was there. It is live once it has been filled, and is published. 0 with ENOMEM. */
 uint32_t slot_take(unsigned feed, size_t size, size_t alignment, bool left,
                    const struct options *options);
+void slot_publish(uint32_t slot);
 
 /* Makes a live block dead; of several threads one does so. False for what is none. */
 bool slot_is_live(uint32_t slot, const void *pointer);

@@ -137,7 +137,9 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
     ledger_strike(pointer, &block);
     known = false;
   }
-  if (!known && program_owns(pointer)) return report_misuse(&heap->watch, "free", pointer);
+  if (!known && heap->watch.reports) fault_watch(false);
+  if (!known && program_owns(pointer, heap->watch.reports))
+    return report_misuse(&heap->watch, "free", pointer);
   if (!known) return primary.free(pointer);
   if (block.held) return report_freed(&heap->watch, "free", &block);
   if (checked) slack_check_small(&heap->watch, "free", &block);

@@ -106,6 +106,8 @@ static void *take(struct patalloc_heap *heap, size_t alignment, size_t size, boo
   }
   fill_pattern(options->pattern, (void *)front, end - front);
   if (zero) memset((void *)start, 0, size);
+  slot_table[slot].around = options->slack_check ? pattern_number(options->pattern) : 0;
+  slot_publish(slot);
   stats_add(heap_stats(heap), STAT_SMALL_GUARDED, 1);
   return (void *)start;
 }
@@ -144,17 +146,16 @@ static void *guarded_aligned(struct patalloc_heap *heap, size_t alignment, size_
 }
 
 /* What lies between a block and its guard, too short for that to be reached, and in front of it. */
-static void check_slack(const struct watch *watch, const char *call, uint32_t slot) {
+static bool find_overwritten(const char *call, uint32_t slot, struct event *event) {
   struct difference part;
-  struct event event;
   uintptr_t start = slot_block(slot), end = start + slot_table[slot].size;
-  struct pattern pattern = watch->options->pattern;
-  if (!slack_checks(watch->options, SLACK_LARGE)) return;
-  if (!compare_pattern(pattern, end, slot_end(slot), &part) &&
-      !compare_pattern(pattern, slot_front(slot), start, &part))
-    return;
-  event_of_slot_overwrite(&event, call, slot, part.from, part.end);
-  report_error(watch, &event);
+  uint8_t around = slot_table[slot].around;
+  if (!around) return false;
+  if (!compare_pattern(pattern_of(around), end, slot_end(slot), &part) &&
+      !compare_pattern(pattern_of(around), slot_front(slot), start, &part))
+    return false;
+  event_of_slot_overwrite(event, call, slot, part.from, part.end);
+  return true;
 }
 
 RARE static void report_written(const struct watch *watch, const char *call,
@@ -174,7 +175,8 @@ __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, vo
     errno = error;
     return;
   }
-  check_slack(&heap->watch, "free", slot);
+  struct event event;
+  if (find_overwritten("free", slot, &event)) report_error(&heap->watch, &event);
   if (heap->watch.reports) slot_table[slot].freed = history_now(options);
   struct slot_written written;
   bool found = slot_give(feed_of_thread(), slot, options, &written);
@@ -185,7 +187,9 @@ __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, vo
 
 /* Where all have guards few others are freed. */
 __attribute__((noinline)) static void free_other(struct patalloc_heap *heap, void *pointer) {
-  if (pointer && program_owns(pointer)) return report_misuse(&heap->watch, "free", pointer);
+  if (heap->watch.reports) fault_watch(false);
+  if (pointer && program_owns(pointer, heap->watch.reports))
+    return report_misuse(&heap->watch, "free", pointer);
   heap->unguarded->free(heap, pointer);
 }
 
@@ -212,8 +216,12 @@ static void *guarded_realloc(struct patalloc_heap *heap, void *pointer, size_t h
 void guarded_end(struct patalloc_heap *heap) {
   struct slot_written written;
   while (slot_find_written(&written)) report_written(&heap->watch, "exit", &written);
-  for (uint32_t slot = 0; (slot = slot_enter_next(slot)); slot_leave(slot))
-    check_slack(&heap->watch, "exit", slot);
+  for (uint32_t slot = 0; (slot = slot_enter_next(slot));) {
+    struct event event;
+    bool found = find_overwritten("exit", slot, &event);
+    slot_leave(slot);
+    if (found) report_error(&heap->watch, &event);
+  }
 }
 
 const struct small_path small_guarded = {guarded_malloc, guarded_calloc,  guarded_aligned,

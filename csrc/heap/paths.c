@@ -14,6 +14,7 @@
 #include "os/features.h"
 #include "os/limits.h"
 #include "os/memory.h"
+#include "pages/compare.h"
 #include "watch/disposition.h"
 #include "watch/fault.h"
 #include "watch/hunt.h"
@@ -77,6 +78,10 @@ void paths_start(struct patalloc_heap *heap) {
   }
   destination_identify(options->stats, &heap->stats_file);
   if (hunts) hunt_start(options);
+  if (options->slack_check) { /* before there is a fork that could leave a child without the lock */
+    pattern_number(options->pattern);
+    pattern_number((struct pattern){~options->pattern.word, options->pattern.size});
+  }
   heap->blocks = hunts ? &blocks_hunted : &blocks_plain;
   heap->large = &large_unready;
   paths_choose_small(heap);

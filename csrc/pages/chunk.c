@@ -186,7 +186,10 @@ static void install_guards(const struct os_range *ranges, unsigned count,
 /* A new mapping of the pages gives them back as well. */
 static void protect(const struct os_range *ranges, unsigned count) {
   for (unsigned i = 0; i < count; i++)
-    if (!os_release(ranges[i].start, ranges[i].size)) os_reset(ranges[i].start, ranges[i].size);
+    if (!os_release(ranges[i].start, ranges[i].size)) {
+      os_reset(ranges[i].start, ranges[i].size);
+      os_protect(ranges[i].start, ranges[i].size, false);
+    }
 }
 
 /* Neighbours by one range, which covers the guards between. */

@@ -343,8 +343,12 @@ static bool find_in(const uint8_t *entry, uintptr_t pc, struct cfi_rule *rule) {
   *rule = (struct cfi_rule){.cfa = CFI_HARD};
   if (!read_cie(back - read_bytes(&reader, 4), &cie)) return true;
   machine.at = read_pointer(&reader, cie.encoding);
-  if (pc - machine.at >= read_stored(&reader, cie.encoding)) return false;
-  reader.at += read_uleb(&reader);
+  uint64_t size = read_stored(&reader, cie.encoding);
+  if (reader.hard) return true;
+  if (pc - machine.at >= size) return false;
+  uint64_t skipped = read_uleb(&reader);
+  if (skipped > (size_t)(reader.end - reader.at)) return true;
+  reader.at += skipped;
   run(&machine, &cie, &cie.program);
   machine.first = machine.row;
   run(&machine, &cie, &reader);

@@ -111,8 +111,8 @@ bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before) 
   struct small_block *entry = take(part, pointer);
   if (!entry) return false;
   *before = *entry;
+  if (!entry->held) entry->fill = fill;
   entry->held = true;
-  entry->fill = fill;
   drop_lock(part);
   return true;
 }

@@ -24,8 +24,8 @@ void report_in_a_line(const struct event *event);
 /* A fault; between report_begin and report_end. Ends nothing. */
 void report_fault(const struct event *event);
 
-/* The process ends by exit(3) from here on: what is found yet is not found in a call of the heap's,
- * and the program's output may wait to be written. */
+/* The process ends by exit(3): where an error ends it before that is through, what waits for
+ * standard output is written first. */
 RARE void report_ending(void);
 
 /* A misuse of this heap, or corruption in it; then abort(3) unless on_error=continue. In a thread

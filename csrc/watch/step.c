@@ -44,21 +44,28 @@ static uint64_t pack(const struct cfi_rule *rule) {
          (uint64_t)(uint16_t)(rule->ra / 8) << RA_SHIFT;
 }
 
-/* Another writer's entry is left to it. What was found before something was forgotten may be old.
- */
+static _Atomic bool any; /* was kept */
+
+/* What a writer has is left to it. */
+static void clear(struct step *step) {
+  uintptr_t pc = step->pc;
+  if (pc && pc != BUSY) atomic_compare_exchange_strong(&step->pc, &pc, 0);
+}
+
+/* What was found before something was forgotten may be old. */
 static void keep(struct step *step, uintptr_t pc, uint64_t rule, uint32_t since) {
   uintptr_t before = step->pc;
   if (before == BUSY || !atomic_compare_exchange_strong(&step->pc, &before, BUSY)) return;
+  any = true;
   step->rule = rule;
   step->pc = pc;
-  if (since != forgotten) step->pc = 0;
+  if (since != forgotten) clear(step);
 }
 
-/* Pages of the table that were never written stay unread: most processes take no stacks. */
+/* Most processes take no stacks, and are not to have the table's pages. */
 void step_forget(void) {
   forgotten++;
-  for (int i = 0; i < 1 << STEPS_LOG; i++)
-    if (steps[i].pc != BUSY) steps[i].pc = 0;
+  for (int i = 0; any && i < 1 << STEPS_LOG; i++) clear(&steps[i]);
 }
 
 /* The kernel's return from a signal handler, of which the C library may have no information. */
@@ -84,8 +91,9 @@ static uint64_t find(struct step *step, uintptr_t place) {
   struct cfi_rule rule;
   uint32_t since = forgotten;
   if (!cfi_find(place, &rule)) return rule_of_unknown(place);
-  keep(step, place, pack(&rule), since);
-  return pack(&rule);
+  uint64_t packed = pack(&rule);
+  keep(step, place, packed, since);
+  return packed;
 }
 
 static uint64_t rule_at(uintptr_t place) {

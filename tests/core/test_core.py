@@ -69,11 +69,17 @@ def test_every_system_call_fails(build: Build, options: str) -> None:
             ["userfaultfd"],
             "backend=uffd: this process may not use userfaultfd(2); blocks are memset",
         ),
-        (
-            "guard_small=all:delay=200",
-            [],
-            "guard_small: some small blocks have no guard: there is no address space left, or "
-            "are no mappings (vm.max_map_count)",
+        *(
+            (
+                options,
+                [],
+                "guard_small: some small blocks have no guard: there is no address space left, or "
+                "are no mappings (vm.max_map_count)",
+            )
+            for options in (
+                "guard_small=all:delay=200:slack_check=large",
+                "guard_small=all:delay=200:without=guard_regions",
+            )
         ),
     ],
 )
