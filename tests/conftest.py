@@ -51,6 +51,7 @@ FALLBACKS = [
     "small_fill=both:slack_check=large",
     "guard_small=all",
     "guard_small=all:without=guard_regions",
+    "report=yes:slack_check=large:guard_small=1000",  # as `patalloc run` has it
     "guard_small=7:side=random:delay=50:report=yes:stacks=4",
     "report=yes:stacks=16:slack_check=all:small_fill=both:on_free=quarantine",
 ]

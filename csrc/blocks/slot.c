@@ -61,12 +61,10 @@ static void remember(uint32_t number, const struct options *options) {
 
 /* At a dead block, with its chunk's lock. */
 static bool look(uint32_t slot, struct slot_written *written) {
-  const struct chunk *chunk = chunk_of(slot);
   struct slot *block = &slot_table[slot];
   uintptr_t start = slot_block(slot);
   struct difference *part = &written->part;
-  bool there = chunk->pages[slot % CHUNK_SLOTS / 64] >> slot % 64 & 1;
-  if (!there || block->state != SLOT_DEAD || !block->fill) return false;
+  if (!chunk_has_page(slot) || block->state != SLOT_DEAD || !block->fill) return false;
   if (!compare_pattern(pattern_of(block->fill), start, start + block->size, part)) return false;
   size_t size = part->end - part->from;
   memcpy(written->bytes, (void *)part->from, size < 16 ? size : 16);
@@ -240,9 +238,7 @@ bool slot_find_written(struct slot_written *written) {
 }
 
 static bool is_live_there(uint32_t slot) {
-  const struct chunk *chunk = chunk_of(slot);
-  bool there = chunk->pages[slot % CHUNK_SLOTS / 64] >> slot % 64 & 1;
-  return there && slot_known(slot) && slot_table[slot].state == SLOT_LIVE;
+  return chunk_has_page(slot) && slot_known(slot) && slot_table[slot].state == SLOT_LIVE;
 }
 
 uint32_t slot_enter_next(uint32_t slot) {
@@ -307,10 +303,10 @@ static bool open_chunk(struct feed *feed, const struct options *options) {
 /* The next slot with a page of the feed's chunk; CHUNK_SLOTS for none. */
 static uint32_t next_in_chunk(struct feed *feed, const struct options *options) {
   enum { AT_ONCE = 16 };
-  struct chunk *chunk = &chunk_table[feed->chunk];
+  uint32_t first = feed->chunk << CHUNK_LOG;
   for (uint32_t slot = feed->next; slot < CHUNK_SLOTS; slot++) {
-    if (slot == chunk->made && !chunk_make(feed->chunk, AT_ONCE, options)) break;
-    if (chunk->pages[slot / 64] >> slot % 64 & 1) return slot;
+    if (slot == chunk_of(first)->made && !chunk_make(feed->chunk, AT_ONCE, options)) break;
+    if (chunk_has_page(first + slot)) return slot;
   }
   return CHUNK_SLOTS;
 }

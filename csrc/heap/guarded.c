@@ -14,7 +14,6 @@
 #include "watch/hunt.h"
 #include "watch/program.h"
 #include "watch/report.h"
-#include "watch/slack.h"
 
 #include <errno.h>
 #include <string.h>
@@ -104,8 +103,10 @@ static void *take(struct patalloc_heap *heap, size_t alignment, size_t size, boo
     slot_table[slot].allocated = history_now(options);
     slot_table[slot].freed = (struct moment){0};
   }
-  fill_pattern(options->pattern, (void *)front, end - front);
+  uintptr_t rest = zero ? start + size : start;
+  fill_pattern(options->pattern, (void *)front, start - front);
   if (zero) memset((void *)start, 0, size);
+  fill_pattern(options->pattern, (void *)rest, end - rest);
   slot_table[slot].around = options->slack_check ? pattern_number(options->pattern) : 0;
   slot_publish(slot);
   stats_add(heap_stats(heap), STAT_SMALL_GUARDED, 1);
@@ -119,23 +120,19 @@ static size_t alignment_of(const struct patalloc_heap *heap) {
 
 /* Those that are not chosen are not to feel it. */
 
-__attribute__((noinline)) static void *chosen_malloc(struct patalloc_heap *heap, size_t size) {
-  void *pointer = take(heap, alignment_of(heap), size, false);
-  return pointer ? pointer : heap->unguarded->malloc(heap, size);
+__attribute__((noinline)) static void *chosen(struct patalloc_heap *heap, size_t size, bool zero) {
+  const struct small_path *otherwise = heap->unguarded;
+  void *pointer = take(heap, alignment_of(heap), size, zero);
+  return pointer ? pointer : (zero ? otherwise->calloc : otherwise->malloc)(heap, size);
 }
 
 static void *guarded_malloc(struct patalloc_heap *heap, size_t size) {
-  if (is_chosen(heap->options.guard_small)) return chosen_malloc(heap, size);
+  if (is_chosen(heap->options.guard_small)) return chosen(heap, size, false);
   return heap->unguarded->malloc(heap, size);
 }
 
-__attribute__((noinline)) static void *chosen_calloc(struct patalloc_heap *heap, size_t size) {
-  void *pointer = take(heap, alignment_of(heap), size, true);
-  return pointer ? pointer : heap->unguarded->calloc(heap, size);
-}
-
 static void *guarded_calloc(struct patalloc_heap *heap, size_t size) {
-  if (is_chosen(heap->options.guard_small)) return chosen_calloc(heap, size);
+  if (is_chosen(heap->options.guard_small)) return chosen(heap, size, true);
   return heap->unguarded->calloc(heap, size);
 }
 

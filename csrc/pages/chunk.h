@@ -51,6 +51,11 @@ static inline struct chunk *chunk_of(uint32_t slot) {
   return &chunk_table[slot >> CHUNK_LOG];
 }
 
+/* Whether the slot has a page that can be accessed. */
+static inline bool chunk_has_page(uint32_t slot) {
+  return chunk_of(slot)->pages[slot % CHUNK_SLOTS / 64] >> slot % 64 & 1;
+}
+
 /* One more than the last one's number; all up to there have a record. */
 uint32_t chunk_count(void);
 
