@@ -13,7 +13,7 @@ static const char meanings[] =
     "guard_pages\0"
     "inaccessible pages on either side of a block\0"
     "guard_small\0"
-    "of small requests all, or one in so many, get a page and a guard behind it; 0: none\0"
+    "of small requests all, or one in so many, get pages and a guard of their own; 0: none\0"
     "align\0"
     "of blocks that guard_small chooses, where the request leaves it open; less than 16 has a "
     "block end at its guard where its size is no multiple of that\0"

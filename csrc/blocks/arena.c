@@ -18,7 +18,7 @@ uint32_t arena_granules_for(const struct arena *arena, size_t bytes) {
 
 uintptr_t arena_address_before(uintptr_t end, size_t size, size_t alignment) {
   enum { LEAST_ALIGNMENT = 16 };
-  if (alignment < LEAST_ALIGNMENT) alignment = LEAST_ALIGNMENT;
+  if (!alignment) alignment = LEAST_ALIGNMENT;
   return (end - size) & ~(alignment - 1);
 }
 

@@ -38,9 +38,11 @@ bool quarantine_take(struct quarantine *quarantine, uint32_t granule,
   return true;
 }
 
-/* With one block, where there is to be no quarantine any more. */
+/* With one block, where there is to be no quarantine any more. That of guarded small blocks has
+ * the same limits. */
 static bool is_full(const struct quarantine *quarantine, const struct options *options) {
-  if (options->on_free != ON_FREE_QUARANTINE) return quarantine->blocks;
+  bool due = options->on_free == ON_FREE_QUARANTINE || options->guard_small;
+  if (!due) return quarantine->blocks;
   size_t most = options->quarantine_size;
   if (most > region_size() / 4) most = region_size() / 4;
   return quarantine->blocks > options->quarantine_blocks || quarantine->bytes > most;

@@ -30,7 +30,8 @@ void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size)
   /* A small one at a large alignment, too: the primary's would be filled to where the next could
    * be. */
   if (heap_is_large(heap, size) || heap_is_large(heap, alignment))
-    return allocate_large(heap, (struct request){.size = size + !size, .alignment = alignment});
+    return allocate_large(
+        heap, (struct request){.size = size + !size, .alignment = alignment < 16 ? 0 : alignment});
   return heap->small->aligned(heap, alignment, size);
 }
 

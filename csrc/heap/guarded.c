@@ -1,4 +1,4 @@
-/* Small requests in slots (see guarded.h). */
+/* Guarded small requests (see guarded.h). */
 #include "heap/guarded.h"
 
 #include "blocks/slot.h"
@@ -90,11 +90,10 @@ static void *go_without(struct patalloc_heap *heap) {
   return NULL;
 }
 
-static void *take(struct patalloc_heap *heap, size_t alignment, size_t size, bool zero) {
+static void *take_slot(struct patalloc_heap *heap, size_t alignment, size_t size, bool zero,
+                       bool left) {
   const struct options *options = &heap->options;
-  if (!slot_fits(size, alignment)) return NULL;
   if (heap->unslotted || !prepare(heap)) return go_without(heap);
-  bool left = options->side == SIDE_LEFT || (options->side == SIDE_RANDOM && os_random() & 1);
   uint32_t slot = slot_take(feed_of_thread(), size, alignment, left, options);
   if (!slot) return go_without(heap);
   uintptr_t start = slot_block(slot), front = slot_front(slot), end = slot_end(slot);
@@ -113,9 +112,25 @@ static void *take(struct patalloc_heap *heap, size_t alignment, size_t size, boo
   return (void *)start;
 }
 
-/* Of what the request leaves open. */
+/* Blocks that begin with a page begin at the guard before them. */
+static void *take_large(struct patalloc_heap *heap, size_t alignment, size_t size, bool zero,
+                        bool left) {
+  struct request request = {.size = size + !size,
+                            .alignment = left && alignment < os_page ? os_page : alignment,
+                            .content = zero ? HOLDS_ZEROS : HOLDS_PATTERN};
+  stats_add(heap_stats(heap), STAT_SMALL_GUARDED, 1);
+  return heap->large->allocate(heap, &request);
+}
+
+static void *take(struct patalloc_heap *heap, size_t alignment, size_t size, bool zero) {
+  int side = heap->options.side;
+  bool left = side == SIDE_LEFT || (side == SIDE_RANDOM && os_random() & 1);
+  return (slot_fits(size, alignment) ? take_slot : take_large)(heap, alignment, size, zero, left);
+}
+
+/* Of what the request leaves open. Memory tags are of 16 bytes each. */
 static size_t alignment_of(const struct patalloc_heap *heap) {
-  return (size_t)16 >> heap->options.align;
+  return (size_t)16 >> (heap->options.tag == TAG_OFF ? heap->options.align : ALIGN_16);
 }
 
 /* Those that are not chosen are not to feel it. */

@@ -1,5 +1,6 @@
-/* Small requests in slots, with a guard each (blocks/slot.h): all of them, or one in so many
- * (guard_small). The others go the way that they would go without. */
+/* Small requests with a guard each: all of them, or one in so many (guard_small). Those of up to a
+ * page get slots (blocks/slot.h), those beyond blocks as large requests do, which wait in
+ * quarantine when they are freed. The others go the way that they would go without. */
 #ifndef PATALLOC_GUARDED_H
 #define PATALLOC_GUARDED_H
 

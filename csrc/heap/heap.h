@@ -111,6 +111,11 @@ static inline bool heap_is_large(const struct patalloc_heap *heap, size_t size) 
   return size >= heap->options.threshold;
 }
 
+/* Whether a block of that size, in an arena, is there to be guarded (guarded.h). */
+static inline bool heap_guards(const struct patalloc_heap *heap, size_t size) {
+  return heap->options.guard_small && !heap_is_large(heap, size);
+}
+
 static inline size_t shards_size(void) {
   return page_up(SHARDS * sizeof(struct shard));
 }

@@ -161,7 +161,8 @@ void large_drain(struct patalloc_heap *heap) {
 
 bool large_quarantine(struct patalloc_heap *heap, uint32_t granule) {
   const struct options *options = &heap->options;
-  if (options->on_free != ON_FREE_QUARANTINE) return false;
+  bool due = options->on_free == ON_FREE_QUARANTINE;
+  if (!due && !heap_guards(heap, region.table[granule].size)) return false;
   if (!quarantine_take(&heap->quarantine, granule, options)) return false;
   large_drain(heap);
   return true;
@@ -271,7 +272,7 @@ size_t large_usable_size(struct patalloc_heap *heap, const void *pointer) {
 
 /* From the primary, and filled if that fits: to its usable size, which realloc may hand out. */
 void *large_from_primary(struct patalloc_heap *heap, const struct request *request) {
-  const struct small_path *small = heap->uncounted;
+  const struct small_path *small = heap->unguarded;
   size_t size = request->size, alignment = request->alignment;
   bool zero = request->content == HOLDS_ZEROS;
   if (size > PTRDIFF_MAX || (!zero && !fill_fits(size))) return errno = ENOMEM, NULL;

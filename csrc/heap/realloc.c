@@ -127,6 +127,7 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
 void *realloc_resize(struct patalloc_heap *heap, uint32_t granule, size_t size) {
   size_t have = block_end(granule) - block_address(granule);
   if (!heap_is_large(heap, size)) return NULL; /* one at a large alignment may grow, and be small */
+  if (heap_guards(heap, region.table[granule].size)) return NULL; /* it would leave its guard */
   if (size <= have) return resize_within(heap, granule, size);
   if (size > region_size()) return NULL;
   struct arena *arena = arena_for_growth(heap, granule);

@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include "blocks/slot.h"
+#include "pages/region.h"
 
 #include <sys/wait.h>
 
@@ -13,7 +14,7 @@ patalloc_heap *heap;
 enum { LIVE = 1500, STEPS = 60000, PAGE = 4096 };
 
 static bool is_guarded(const void *block) {
-  return chunk_holds((uintptr_t)block);
+  return chunk_holds((uintptr_t)block) || region_holds(block);
 }
 
 static void check_fresh(unsigned char *block, size_t size) {
@@ -33,7 +34,7 @@ static void *churn(void *which) {
     int i = rand_r(&seed) % LIVE;
     if (blocks[i]) CHECK(holds(blocks[i], sizes[i], i & 0x7f));
     free(blocks[i]);
-    sizes[i] = (size_t)(rand_r(&seed) % (step % 10 ? 200 : PAGE + 1));
+    sizes[i] = (size_t)(rand_r(&seed) % (step % 10 ? 200 : 3 * PAGE));
     blocks[i] = malloc(sizes[i]);
     if (step % 50)
       CHECK(blocks[i] && holds(blocks[i], sizes[i], 0xab));
@@ -67,7 +68,7 @@ static void family(void) {
   CHECK(is_guarded(block) && !readable(block) && !malloc_usable_size(block));
   free(block);
   memset(zeros, 3, 330);
-  for (size_t before = 330, size = 700; size <= PAGE; before = size, size += 331) {
+  for (size_t before = 330, size = 700; size <= 3 * PAGE; before = size, size += 331) {
     zeros = realloc(zeros, size);
     CHECK(is_guarded(zeros) && holds(zeros, before, 3) &&
           holds(zeros + before, size - before, 0xab));
@@ -81,6 +82,29 @@ static void family(void) {
     CHECK(is_guarded(block) && (uintptr_t)block % alignment == 0 && holds(block, 100, 0xab));
     free(block);
   }
+}
+
+/* With a size that is no multiple of the alignment, of a slot and of more. */
+static void placed(void) {
+  static const char *const sides[] = {"right", "left"};
+  for (int align = 16; align; align /= 2)
+    for (int side = 0; side < 2; side++) {
+      char options[64];
+      snprintf(options, sizeof options, "guard_small=all:align=%d:side=%s", align, sides[side]);
+      patalloc_heap *own = patalloc_heap_create(options, NULL, 0);
+      for (size_t size = 1; size < 3 * PAGE; size += 1 + size / 3) {
+        char *block = patalloc_malloc(own, size), *zeros = patalloc_calloc(own, 1, size);
+        size_t most = (size + (size_t)align - 1) & ~((size_t)align - 1);
+        for (int i = 0; i < 2; i++) {
+          char *at = i ? zeros : block;
+          uintptr_t edge = side ? (uintptr_t)at : (uintptr_t)at + most;
+          CHECK(is_guarded(at) && holds((unsigned char *)at, size, i ? 0 : 0xab));
+          CHECK(edge % PAGE == 0 && !readable((void *)(side ? edge - 1 : edge)));
+          patalloc_free(own, at);
+        }
+      }
+      patalloc_heap_destroy(own);
+    }
 }
 
 /* What a child does to its blocks its parent does not see. */
@@ -111,6 +135,7 @@ int main(int argc, char **argv) {
   CHECK(heap && count <= MOST);
   family();
   freed_blocks_are_out_of_reach();
+  placed();
   for (long i = 0; i < count; i++) CHECK(!pthread_create(&threads[i], NULL, churn, (void *)i));
   forked();
   for (int i = 0; i < count; i++) CHECK(!pthread_join(threads[i], NULL));

@@ -159,11 +159,14 @@ UNDERFLOWS = {"underflow_read", "underflow_write"}
 
 
 @pytest.mark.parametrize("way", ["", ":without=guard_regions"])
+@pytest.mark.parametrize("size", [24, 10_008])
 @pytest.mark.parametrize("name", sorted({*NAMES} - NOT_SMALL))
-def test_each_error_in_a_small_block_is_told(tmp_path: Path, name: str, way: str) -> None:
+def test_each_error_in_a_small_block_is_told(
+    tmp_path: Path, name: str, size: int, way: str
+) -> None:
     """At once, where the block ends at a guard, or begins at one."""
     program, report = tmp_path / name, tmp_path / "report"
-    command = ["cc", *FLAGS, "-DSIZE=24", source(name), "-o", program, "-lpthread"]
+    command = ["cc", *FLAGS, f"-DSIZE={size}", source(name), "-o", program, "-lpthread"]
     subprocess.run(command, check=True)
     place = "side=left" if name in UNDERFLOWS else "align=8"
     options = f"guard_small=all:delay=0:stacks=8:slack_check=all:{place}{way}"
