@@ -31,5 +31,6 @@ const char stat_names[STATS][24] = {
     [STAT_SMALL_REQUESTS] = "small_requests",
     [STAT_SMALL_BYTES] = "small_bytes",
     [STAT_SMALL_GUARDED] = "small_guarded",
+    [STAT_NEW_REQUESTS] = "new_requests",
     [STAT_ERRORS] = "errors",
 };

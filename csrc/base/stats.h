@@ -36,7 +36,8 @@ enum stat {
   STAT_PAGES_DIRTIED,
   STAT_SMALL_REQUESTS, /* with count=yes */
   STAT_SMALL_BYTES,
-  STAT_SMALL_GUARDED, /* blocks in slots, since the start */
+  STAT_SMALL_GUARDED,
+  STAT_NEW_REQUESTS, /* with count=yes: by C++'s operators */
   STAT_ERRORS,
   STATS,
 };

@@ -68,7 +68,7 @@ uint32_t resize_move(struct arena *arena, uint32_t granule, size_t size, bool *m
   return 0;
 }
 
-bool resize_grow(struct arena *arena, uint32_t granule, size_t size) {
+RARE bool resize_grow(struct arena *arena, uint32_t granule, size_t size) {
   struct run *run = block_run(granule);
   uintptr_t old_end = block_end(granule), end = page_up(block_address(granule) + size);
   uintptr_t inside = end < run->end ? end : run->end;
@@ -85,7 +85,7 @@ bool resize_grow(struct arena *arena, uint32_t granule, size_t size) {
   return true;
 }
 
-void resize_shrink(struct arena *arena, uint32_t granule, size_t size) {
+RARE void resize_shrink(struct arena *arena, uint32_t granule, size_t size) {
   struct run *run = block_run(granule);
   uintptr_t old_end = block_end(granule), end = page_up(block_address(granule) + size);
   region.table[granule].size = size;

@@ -346,6 +346,7 @@ uint32_t slot_take(unsigned number, size_t size, size_t alignment, bool left,
   if (!slot) return 0;
   size_t start = left ? 0 : (os_page - size) & ~(alignment - 1);
   slot_table[slot].size = (uint16_t)size;
+  slot_table[slot].origin = 0;
   slot_table[slot].start = (uint16_t)start;
   return slot;
 }

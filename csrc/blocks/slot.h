@@ -22,6 +22,7 @@ struct slot {
   _Atomic uint8_t state; /* enum slot_state */
   uint8_t fill, around;  /* the numbers of the patterns (pages/compare.h) that it was filled with
                           * when  it was freed, and that is around it; 0: not looked at */
+  uint8_t origin;        /* which functions it is of (watch/origin.h) */
   uint16_t size;         /* bytes requested */
   uint16_t start;        /* of the block, from the slot's: where the program's pointer points */
   struct moment allocated, freed; /* where reports are wanted */

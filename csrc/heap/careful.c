@@ -10,6 +10,7 @@
 #include "pages/fill.h"
 #include "watch/event.h"
 #include "watch/fault.h"
+#include "watch/origin.h"
 #include "watch/program.h"
 #include "watch/report.h"
 
@@ -142,6 +143,7 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
     return report_misuse(&heap->watch, "free", pointer);
   if (!known) return primary.free(pointer);
   if (block.held) return report_freed(&heap->watch, "free", &block);
+  origin_expect_malloc(&heap->watch, "free", pointer, block.origin);
   if (checked) slack_check_small(&heap->watch, "free", &block);
   fill_pattern(complement, pointer, block.room);
   if (checked) return held_add(&block, &heap->watch);
@@ -158,6 +160,8 @@ static void careful_free(struct patalloc_heap *heap, void *pointer) {
 static void *careful_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
   struct small_block block;
   if (!find(pointer, &block)) return small_plain.realloc(heap, pointer, have, size);
+  origin_expect_malloc(&heap->watch, "realloc", pointer, block.origin);
+  origin_set(pointer, ORIGIN_CHECKED, 0);
   return small_move(heap, &small_careful, pointer, have, size);
 }
 

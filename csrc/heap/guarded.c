@@ -12,6 +12,7 @@
 #include "watch/fault.h"
 #include "watch/history.h"
 #include "watch/hunt.h"
+#include "watch/origin.h"
 #include "watch/program.h"
 #include "watch/report.h"
 
@@ -187,6 +188,7 @@ __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, vo
     errno = error;
     return;
   }
+  origin_expect_malloc(&heap->watch, "free", pointer, slot_table[slot].origin);
   struct event event;
   if (find_overwritten("free", slot, &event)) report_error(&heap->watch, &event);
   if (heap->watch.reports) slot_table[slot].freed = history_now(options);
@@ -222,6 +224,9 @@ static size_t guarded_usable_size(struct patalloc_heap *heap, const char *call, 
 /* To another place: where it ends is where its guard is. */
 static void *guarded_realloc(struct patalloc_heap *heap, void *pointer, size_t have, size_t size) {
   if (!chunk_holds((uintptr_t)pointer)) return heap->unguarded->realloc(heap, pointer, have, size);
+  struct slot *slot = &slot_table[chunk_slot_of((uintptr_t)pointer)];
+  origin_expect_malloc(&heap->watch, "realloc", pointer, slot->origin);
+  slot->origin = ORIGIN_CHECKED;
   return small_move(heap, &small_guarded, pointer, have, size);
 }
 

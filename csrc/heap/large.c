@@ -10,6 +10,7 @@
 #include "os/memory.h"
 #include "pages/fill.h"
 #include "watch/history.h"
+#include "watch/origin.h"
 #include "watch/report.h"
 #include "watch/slack.h"
 
@@ -251,6 +252,7 @@ void large_free(struct patalloc_heap *heap, void *pointer) {
   int error = errno;
   uint32_t granule = large_claim(heap, "free", pointer);
   if (granule) {
+    origin_expect_large(&heap->watch, "free", pointer, granule);
     if (!altered_is(granule)) slack_check(&heap->watch, "free", granule);
     large_give_up(heap, granule);
   } else if (block_is_foreign(pointer)) {

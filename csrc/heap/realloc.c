@@ -9,6 +9,7 @@
 #include "heap/primary.h"
 #include "pages/fill.h"
 #include "watch/history.h"
+#include "watch/origin.h"
 #include "watch/slack.h"
 
 #include <errno.h>
@@ -169,6 +170,7 @@ void *realloc_large(struct patalloc_heap *heap, void *pointer, size_t size) {
   uint32_t granule = large_claim(heap, "realloc", pointer);
   if (!granule && block_is_foreign(pointer)) return realloc_small(heap, pointer, size);
   if (!granule) return errno = EINVAL, NULL;
+  origin_expect_large(&heap->watch, "realloc", pointer, granule);
   if (!altered_is(granule)) slack_check(&heap->watch, "realloc", granule);
   if (!size) return large_give_up(heap, granule), NULL;
   void *resized = heap->blocks->resize(heap, granule, size);

@@ -44,7 +44,7 @@ static void *plain_calloc(struct patalloc_heap *heap, size_t size) {
   return fill_small(heap, small_calloc(heap, size), size);
 }
 
-static void *plain_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
+RARE static void *plain_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
   return fill_small(heap, small_aligned(heap, alignment, size), 0);
 }
 

@@ -293,7 +293,7 @@ static bool take_room(struct run *run, uintptr_t end) {
 }
 
 /* Where address space has a limit no more than is asked for, so that the last span may be short. */
-bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
+RARE bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
   size_t span = refpage_span(run->refpage, run->stage);
   uintptr_t before = run->end, mapped = before + (end - before + span - 1) / span * span;
   if (run->lean) mapped = end;

@@ -1,5 +1,6 @@
 /* malloc(3) and its kin, in front of the C library's: each call goes to the process's heap. And
  * what makes threads, as fork has to be prepared for then. */
+#include "preload/interpose.h"
 #include "blocks/tag.h"
 #include "heap/facts.h"
 #include "heap/fork.h"
@@ -12,6 +13,7 @@
 #include "os/process.h"
 #include "patalloc.h"
 #include "preload/next.h"
+#include "watch/origin.h"
 #include "watch/report.h"
 
 #include <errno.h>
@@ -21,7 +23,7 @@
 #include <threads.h>
 #include <unistd.h>
 
-static struct patalloc_heap process_heap;
+struct patalloc_heap process_heap;
 static _Atomic bool begun, started;
 
 static void complain_by_line(char *complaint) {
@@ -86,6 +88,10 @@ static inline struct patalloc_heap *heap(void) {
   return ready ? &process_heap : NULL;
 }
 
+struct patalloc_heap *interposed_heap(void) {
+  return heap();
+}
+
 __attribute__((constructor)) static void begin(void) {
   if (heap() && process_heap.options.sandbox) heap_enter_sandbox(&process_heap);
 }
@@ -139,15 +145,23 @@ EXPORT void free(void *pointer) {
     next_primary.free(pointer);
 }
 
-/* C23: the size is the caller's promise, which nothing here relies on. */
-RARE EXPORT void free_sized(void *pointer, size_t size) {
-  (void)size;
+/* C23: the size is the caller's promise, which nothing relies on, but is checked where it can be.
+ * The alignment is no part of what is known of malloc's. */
+RARE static void give_sized(const char *call, void *pointer, size_t size) {
+  struct giving giving = {.call = call, .origin = ORIGIN_MALLOC, .sized = true, .size = size};
+  struct patalloc_heap *ours = heap();
+  if (pointer && ours && origin_is_checked(&ours->options))
+    origin_check(&ours->watch, pointer, &giving);
   free(pointer);
 }
 
+RARE EXPORT void free_sized(void *pointer, size_t size) {
+  give_sized("free_sized", pointer, size);
+}
+
 RARE EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size) {
-  (void)alignment, (void)size;
-  free(pointer);
+  (void)alignment;
+  give_sized("free_aligned_sized", pointer, size);
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
@@ -157,13 +171,13 @@ EXPORT void *aligned_alloc(size_t alignment, size_t size) {
 }
 
 /* Other alignments than powers of two are rounded up, as glibc does. */
-EXPORT void *memalign(size_t alignment, size_t size) {
+RARE EXPORT void *memalign(size_t alignment, size_t size) {
   size_t power = 1;
   while (power && power < alignment) power *= 2;
   return power ? aligned_alloc(power, size) : (errno = EINVAL, NULL);
 }
 
-EXPORT int posix_memalign(void **pointer, size_t alignment, size_t size) {
+RARE EXPORT int posix_memalign(void **pointer, size_t alignment, size_t size) {
   if (alignment % sizeof(void *) || !alignment || alignment & (alignment - 1)) return EINVAL;
   void *allocated = aligned_alloc(alignment, size);
   if (!allocated) return errno; /* which glibc sets as well */
@@ -181,7 +195,7 @@ RARE EXPORT void *pvalloc(size_t size) {
   return aligned_alloc(page, (size + page - 1) & ~(page - 1));
 }
 
-EXPORT size_t malloc_usable_size(void *pointer) {
+RARE EXPORT size_t malloc_usable_size(void *pointer) {
   struct patalloc_heap *ours = heap();
   bool knows = ours && (primary.sized || region_holds(pointer));
   return knows ? patalloc_usable_size(ours, pointer) : next_primary.usable_size(pointer);
@@ -190,8 +204,8 @@ EXPORT size_t malloc_usable_size(void *pointer) {
 /* Before there is a second thread fork must be known to take our locks: a thread that takes one
  * while another is forking already would leave the child without. */
 
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*routine)(void *), void *argument) {
+RARE EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                               void *(*routine)(void *), void *argument) {
   int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
   *(void **)&next = next_symbol("pthread_create");
   fork_handle();

@@ -17,7 +17,7 @@ int next_sigaction(int signal, const struct sigaction *action, struct sigaction 
   return next(signal, action, before);
 }
 
-EXPORT int sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
+RARE EXPORT int sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
   struct sigaction given, old; /* they may be the same one */
   if (action) given = *action;
   int result = disposition_action(signal, action ? &given : NULL, &old);
@@ -26,7 +26,7 @@ EXPORT int sigaction(int signal, const struct sigaction *action, struct sigactio
   return result;
 }
 
-EXPORT int __sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
+RARE EXPORT int __sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
   return sigaction(signal, action, before);
 }
 
@@ -34,8 +34,8 @@ EXPORT int __sigaction(int signal, const struct sigaction *action, struct sigact
 
 typedef void handler_function(int);
 
-static handler_function *set_handler(int number, handler_function *handler, int flags,
-                                     const char *name) {
+RARE static handler_function *set_handler(int number, handler_function *handler, int flags,
+                                          const char *name) {
   struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, before;
   if (handler == SIG_ERR) return errno = EINVAL, SIG_ERR; /* as the C library has it */
   if (!(flags & SA_NODEFER)) sigaddset(&action.sa_mask, number);
@@ -46,7 +46,7 @@ static handler_function *set_handler(int number, handler_function *handler, int 
   return next ? next(number, handler) : (errno = ENOSYS, SIG_ERR);
 }
 
-EXPORT handler_function *signal(int number, handler_function *handler) {
+RARE EXPORT handler_function *signal(int number, handler_function *handler) {
   return set_handler(number, handler, SA_RESTART, "signal");
 }
 

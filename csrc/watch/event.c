@@ -73,7 +73,8 @@ static void set_slot(struct event *event, uint32_t number) {
   event->size = slot->size;
   event->live = slot->state == SLOT_LIVE;
   if (slot->allocated.thread)
-    event->history = (struct history){slot->size, 0, slot->allocated, slot->freed};
+    event->history =
+        (struct history){.size = slot->size, .allocated = slot->allocated, .freed = slot->freed};
   event->place = address < start                ? PLACE_BEFORE
                  : address < start + slot->size ? PLACE_INSIDE
                                                 : PLACE_AFTER;
@@ -238,4 +239,14 @@ void event_of_freed_small(struct event *event, const char *call, const struct sm
   set_small(event, block);
   event->kind = kind_of_freed(call);
   event->place = PLACE_INSIDE;
+}
+
+void event_of_mismatch(struct event *event, const struct options *options, const char *call,
+                       const void *pointer, const struct small_block *block) {
+  if (block)
+    event_of_freed_small(event, call, block);
+  else
+    event_of_misuse(event, options, call, pointer);
+  event->kind = EVENT_MISMATCH;
+  event->live = true;
 }

@@ -16,9 +16,17 @@ enum event_kind {
   EVENT_TAG_MISMATCH,
   EVENT_DOUBLE_FREE,
   EVENT_INVALID_FREE,
+  EVENT_MISMATCH, /* a block is given back otherwise than it was requested */
 };
 
 enum event_place { PLACE_UNKNOWN, PLACE_BEFORE, PLACE_INSIDE, PLACE_AFTER };
+
+struct mismatch {
+  const char *origin;                 /* the function that the block came from */
+  uint64_t alignment, told_alignment; /* that was asked for then, and is now; 0: none */
+  bool is_sized;                      /* whether another size is told than it has: */
+  uint64_t told_size;
+};
 
 struct event {
   enum event_kind kind;
@@ -37,7 +45,8 @@ struct event {
   struct history history; /* of it; a size of 0: not recorded */
   unsigned found;         /* of the bytes there, how many are given, where they were overwritten */
   unsigned char bytes[16];
-  struct stack stack; /* of the access or call */
+  struct mismatch mismatch; /* of that kind only */
+  struct stack stack;       /* of the access or call */
 };
 
 /* A fault inside the region. */
@@ -49,6 +58,11 @@ void event_set_tags(struct event *event);
 /* `call` was given an address that is no live block of the heap with these options. */
 void event_of_misuse(struct event *event, const struct options *options, const char *call,
                      const void *pointer);
+
+/* It was given a live block that another one should be given: a small one of the primary's, or
+ * NULL. In what is for the caller to say. */
+void event_of_mismatch(struct event *event, const struct options *options, const char *call,
+                       const void *pointer, const struct small_block *block);
 
 /* `call` found that bytes around a live block were overwritten: those of [from, end). */
 void event_of_overwrite(struct event *event, const char *call, uint32_t granule, uintptr_t from,

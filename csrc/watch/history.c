@@ -34,12 +34,20 @@ struct moment history_now(const struct options *options) {
 void history_note_allocated(const struct options *options, uint32_t granule) {
   struct history *record = record_of(granule);
   const struct granule *block = &region.table[granule];
-  if (record) *record = (struct history){block->size, block->offset, history_now(options), {0}};
+  struct moment now = history_now(options);
+  if (record) *record = (struct history){block->size, block->offset, .allocated = now};
 }
 
 void history_note_freed(const struct options *options, uint32_t granule) {
   struct history *record = record_of(granule);
   if (record) record->freed = history_now(options);
+}
+
+bool history_exchange_origin(uint32_t granule, uint8_t origin, uint8_t *before) {
+  if (!table_has(&table, granule) || !record_at(granule)->size) return false;
+  *before = record_at(granule)->origin;
+  record_at(granule)->origin = origin;
+  return true;
 }
 
 bool history_get(uint32_t granule, struct history *history) {

@@ -11,6 +11,7 @@
 struct history {
   uint64_t size;   /* bytes requested; 0: no block */
   uint32_t offset; /* of its address from the granule's */
+  uint8_t origin;  /* which functions it is of (origin.h) */
   struct moment allocated, freed;
 };
 
@@ -25,6 +26,9 @@ static inline void history_allocated(const struct watch *watch, uint32_t granule
 static inline void history_freed(const struct watch *watch, uint32_t granule) {
   if (watch->reports) history_note_freed(watch->options, granule);
 }
+
+/* Sets the origin of a live block, and tells what it was before; false for no record. */
+bool history_exchange_origin(uint32_t granule, uint8_t origin, uint8_t *before);
 
 /* Now, with the calling thread and its stack. */
 struct moment history_now(const struct options *options);

@@ -117,6 +117,16 @@ bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before) 
   return true;
 }
 
+bool ledger_exchange_origin(const void *pointer, uint8_t origin, struct small_block *before) {
+  struct part *part = part_of(pointer);
+  struct small_block *entry = take(part, pointer);
+  if (!entry) return false;
+  *before = *entry;
+  if (!entry->held) entry->origin = origin;
+  drop_lock(part);
+  return !before->held;
+}
+
 /* What is behind it and would not be found across the gap moves up (algorithm R). */
 static void close_gap(struct part *part, size_t gap) {
   size_t most = ((size_t)1 << part->log) - 1;

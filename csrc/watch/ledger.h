@@ -21,7 +21,8 @@ struct small_block {
   uint32_t size, room; /* bytes: that were requested, and that the primary gave */
   uint32_t stack;      /* of the allocation */
   bool held;           /* it was freed, and the primary hasn't got it back yet */
-  uint8_t fill; /* the number of the pattern that it was filled with then (pages/compare.h) */
+  uint8_t fill;   /* the number of the pattern that it was filled with then (pages/compare.h) */
+  uint8_t origin; /* which functions it is of (origin.h) */
 };
 
 /* Whether one was ever entered. */
@@ -37,6 +38,9 @@ bool ledger_find(const void *pointer, struct small_block *block);
  * threads that do so one finds it as it was. */
 bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before);
 bool ledger_strike(const void *pointer, struct small_block *before);
+
+/* Sets the origin of one that is not held, and tells what it was before. */
+bool ledger_exchange_origin(const void *pointer, uint8_t origin, struct small_block *before);
 
 void ledger_lock(void); /* around fork */
 void ledger_unlock(void);

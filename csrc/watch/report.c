@@ -20,7 +20,7 @@ static const char *const kinds[] = {
     [EVENT_OVERFLOW] = "heap-buffer-overflow", [EVENT_UNDERFLOW] = "heap-buffer-underflow",
     [EVENT_USE_AFTER_FREE] = "use-after-free", [EVENT_WILD_ACCESS] = "wild-access",
     [EVENT_TAG_MISMATCH] = "tag-mismatch",     [EVENT_DOUBLE_FREE] = "double-free",
-    [EVENT_INVALID_FREE] = "invalid-free",
+    [EVENT_INVALID_FREE] = "invalid-free",     [EVENT_MISMATCH] = "alloc-dealloc-mismatch",
 };
 
 /* Where JSON goes, besides: as the first heap had it that reports in full. */
@@ -86,13 +86,25 @@ static void say_bytes(struct text *text, const struct event *event) {
   }
 }
 
+static void say_mismatch(struct text *text, const struct mismatch *mismatch) {
+  text_string(text, "which came from ");
+  text_string(text, mismatch->origin);
+  if (mismatch->alignment) say(text, " at an alignment of ", mismatch->alignment, "");
+  if (mismatch->is_sized) say(text, ", as one of ", mismatch->told_size, " bytes");
+  if (mismatch->told_alignment != mismatch->alignment)
+    say(text, ", as if at one of ", mismatch->told_alignment, "");
+  text_string(text, ": ");
+}
+
 /* Of an address that a function of the family was given. */
 static void say_why(struct text *text, const struct event *event) {
   if (event->place == PLACE_UNKNOWN) {
     text_string(text, "which was never returned, or its memory has been released since");
     return;
   }
-  if (event->foreign) {
+  if (event->kind == EVENT_MISMATCH) {
+    say_mismatch(text, &event->mismatch);
+  } else if (event->foreign) {
     text_string(text, "which belongs to another heap: ");
   } else if (event->kind != EVENT_INVALID_FREE) {
     text_string(text, "which was freed already: ");
@@ -237,6 +249,13 @@ static void put_bytes(struct json *json, const struct event *event) {
   text_string(json->text, "\"");
 }
 
+static void put_mismatch(struct json *json, const struct mismatch *mismatch) {
+  json_string(json, "origin", mismatch->origin);
+  if (mismatch->is_sized) json_number(json, "told_size", mismatch->told_size);
+  if (mismatch->alignment) json_number(json, "alignment", mismatch->alignment);
+  if (mismatch->told_alignment) json_number(json, "told_alignment", mismatch->told_alignment);
+}
+
 static void put_modules(struct json *json) {
   struct text *text = json->text;
   json_key(json, "modules");
@@ -283,6 +302,7 @@ static void write_json(struct text *text, const struct event *event) {
   if (event->tags[0] >= 0) json_number(json, "pointer_tag", (uint64_t)event->tags[0]);
   if (event->tags[0] >= 0) json_number(json, "memory_tag", (uint64_t)event->tags[1]);
   if (event->found) put_bytes(json, event);
+  if (event->kind == EVENT_MISMATCH) put_mismatch(json, &event->mismatch);
   json_number(json, "process", (uint64_t)os_process_id());
   json_number(json, "thread", os_thread_id());
   json_string(json, "thread_name", name);

@@ -37,6 +37,7 @@ class Stats:
         pages_counted: with count=yes, the pages of freed blocks; pages_dirtied: those written.
         small_requests: with count=yes, those passed to the malloc underneath; small_bytes: theirs.
         small_guarded: small blocks that got a guard each (guard_small).
+        new_requests: with count=yes, requests of any size by C++'s operator new and its kin.
         errors: misuses reported.
         vmas: mappings that all heaps of the process use; vmas_allowed: how many they may.
     """
@@ -80,6 +81,7 @@ class Stats:
     small_requests: int
     small_bytes: int
     small_guarded: int
+    new_requests: int
     errors: int
     vmas: int
     vmas_allowed: int

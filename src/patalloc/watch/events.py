@@ -90,13 +90,14 @@ class Event:
     Attributes:
         version: of this format.
         kind: heap-buffer-overflow, heap-buffer-underflow, use-after-free, wild-access,
-            tag-mismatch, double-free or invalid-free.
+            tag-mismatch, double-free, invalid-free or alloc-dealloc-mismatch.
         summary: it all in a sentence.
         process: its number; thread: the number of the thread (gettid(2)); thread_name: its name.
         stack: addresses inside the calls that led to the access or call, the innermost first.
         modules: the files that the code on all stacks is from.
         access: read, write or execute; access where the processor does not tell. None for none.
-        call: the function that found it: free, realloc, malloc_usable_size. None for a fault.
+        call: the function that found it: free, realloc, malloc_usable_size, free_sized, operator
+            delete and so on. None for a fault.
         signal: that the fault is. None for none.
         address: what was accessed or passed; None where that is not known.
         place: of the address: before, inside or after the block. None where no block is near.
@@ -104,6 +105,10 @@ class Event:
             where it is not known.
         overwritten: what overwritten memory around the block holds, from `address` on.
         pointer_tag: in the address; memory_tag: of the memory there (Arm). None for other events.
+        origin: of a mismatch: the functions that the block came from: malloc (and its kin),
+            operator new or operator new[]. told_size: the size that the call was told, bytes, where
+            the block has another one. alignment: that the block was requested at, told_alignment:
+            that the call was told; None for none. All None for other events.
         block: the one that is nearest; None for none.
     """
 
@@ -126,6 +131,10 @@ class Event:
     )
     pointer_tag: int | None = None
     memory_tag: int | None = None
+    origin: str | None = None
+    told_size: int | None = None
+    alignment: int | None = None
+    told_alignment: int | None = None
     block: HeapBlock | None = attrs.field(converter=_block, default=None)
 
     @classmethod
