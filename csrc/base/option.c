@@ -25,6 +25,7 @@ static const struct rule rules[] = {
      .most = TERA, .changes = true},
     {AT(guard_pages), .name = "guard_pages", .preset = "1", .type = &value_count, .most = 64},
     {AT(guard_small), .name = "guard_small", .preset = "0", .type = &value_sample, .most = 1 << 30},
+    {AT(guard_sites), .name = "guard_sites", .preset = "", .type = &value_destination},
     {AT(align), .name = "align", .preset = "16", .type = &value_choice, .choices = alignments},
     {AT(side), .name = "side", .preset = "right", .type = &value_choice, .choices = sides},
     {AT(delay), .name = "delay", .preset = "8192", .type = &value_count, .most = 8192,

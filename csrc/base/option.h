@@ -44,6 +44,7 @@ struct options {
   char report[DESTINATION_MOST]; /* no, yes, or where JSON goes */
   char trace[DESTINATION_MOST];  /* where allocations are counted, and */
   char select[DESTINATION_MOST]; /* where it stands which hold another pattern; empty: nowhere */
+  char guard_sites[DESTINATION_MOST]; /* where it stands which small ones are guarded; likewise */
 };
 
 struct option_text {
@@ -67,6 +68,14 @@ RARE bool options_change(struct options *options, const char *string, struct tex
 /* Whether faults and misuse are reported in full. */
 static inline bool options_report(const struct options *options) {
   return !text_is("no", options->report, text_length(options->report));
+}
+
+/* Whether any small requests are guarded, or which: all, and not a sample of them. */
+static inline bool options_guard_small(const struct options *options) {
+  return options->guard_small || *options->guard_sites;
+}
+static inline bool options_sample(const struct options *options) {
+  return options->guard_small != 1 && !*options->guard_sites;
 }
 
 /* All of them as options_parse takes them, with `between` between two. */

@@ -41,7 +41,7 @@ bool quarantine_take(struct quarantine *quarantine, uint32_t granule,
 /* With one block, where there is to be no quarantine any more. That of guarded small blocks has
  * the same limits. */
 static bool is_full(const struct quarantine *quarantine, const struct options *options) {
-  bool due = options->on_free == ON_FREE_QUARANTINE || options->guard_small;
+  bool due = options->on_free == ON_FREE_QUARANTINE || options_guard_small(options);
   if (!due) return quarantine->blocks;
   size_t most = options->quarantine_size;
   if (most > region_size() / 4) most = region_size() / 4;

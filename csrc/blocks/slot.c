@@ -44,15 +44,12 @@ bool slot_init(const struct options *options) {
 /* Ends */
 
 /* A sample of blocks is to cost little memory: fewer wait, and fewer are known. */
-static bool is_sample(const struct options *options) {
-  return options->guard_small != 1;
-}
 
 /* What is known of the blocks of a chunk that is gone is known for a while. */
 static void remember(uint32_t number, const struct options *options) {
   enum { REMEMBERED = 512, OF_A_SAMPLE = 32 };
   static _Atomic uint32_t gone[REMEMBERED], count;
-  uint32_t place = count++ % (is_sample(options) ? OF_A_SAMPLE : REMEMBERED);
+  uint32_t place = count++ % (options_sample(options) ? OF_A_SAMPLE : REMEMBERED);
   uint32_t oldest = atomic_exchange(&gone[place], number);
   uintptr_t start = (uintptr_t)&slot_table[oldest << CHUNK_LOG];
   size_t size = sizeof(struct slot) << CHUNK_LOG;
@@ -162,7 +159,7 @@ static bool shut_up_to(struct feed *feed, uint32_t end, const struct options *op
 static uint32_t delay_of(const struct feed *feed, const struct options *options) {
   enum { LEAST = 256, TIMES = 3, OF_A_SAMPLE = 16 };
   uint32_t most = (uint32_t)options->delay;
-  if (is_sample(options)) return most < OF_A_SAMPLE ? most : OF_A_SAMPLE;
+  if (options_sample(options)) return most < OF_A_SAMPLE ? most : OF_A_SAMPLE;
   int64_t delay = feed->live * TIMES;
   if (delay < LEAST) delay = LEAST;
   return delay > most ? most : (uint32_t)delay;

@@ -83,6 +83,7 @@ static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool
     size_t from = options->small_fill && !zero ? 0 : size;
     if (from < room) fill_pattern(options->pattern, (char *)pointer + from, room - from);
   }
+  if (heap->watch.hunts && zero) hunt_count_zeros(options, size);
   if (heap->watch.hunts && !zero) choose_small(heap, pointer, size);
   enter(&heap->watch, pointer, size, room);
   return pointer;

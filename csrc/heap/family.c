@@ -62,7 +62,7 @@ void *patalloc_realloc(patalloc_heap *heap, void *pointer, size_t size) {
   return realloc_small(heap, pointer, size);
 }
 
-size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
+RARE size_t patalloc_usable_size(patalloc_heap *heap, void *pointer) {
   if (!pointer) return 0;
   size_t usable = region_holds(pointer)
                       ? large_usable_size(heap, pointer)

@@ -15,12 +15,20 @@
 #include "watch/origin.h"
 #include "watch/program.h"
 #include "watch/report.h"
+#include "watch/selection.h"
 
 #include <errno.h>
 #include <string.h>
 
 bool guarded_is_due(const struct options *options) {
-  return options->guard_small && !hunt_is_asked_for(options);
+  return options_guard_small(options) && !hunt_is_asked_for(options);
+}
+
+void guarded_start(struct patalloc_heap *heap) {
+  heap->sites = selection_read(heap->options.guard_sites);
+  if (!heap->sites)
+    report_line("guard_sites: the file can't be read, or is none that patalloc has made; no call "
+                "stacks are chosen");
 }
 
 /* Threads share feeds as they come. */
@@ -64,8 +72,20 @@ __attribute__((noinline)) RARE static bool draw(uint32_t in_so_many) {
   return !first;
 }
 
-static inline bool is_chosen(uint32_t in_so_many) {
-  return in_so_many == 1 || (sampler.left-- <= 1 && draw(in_so_many));
+/* By as many frames as stacks are recorded with, or the hunt has. */
+__attribute__((noinline)) static bool is_site(const struct patalloc_heap *heap, size_t size) {
+  enum { FRAMES = 16 };
+  int error = errno;
+  unsigned frames = stack_frames(&heap->options);
+  uint64_t stack = 0, number = stack_count(stack_take(frames ? frames : FRAMES), size, &stack);
+  errno = error;
+  return selection_find(heap->sites, stack, number).count;
+}
+
+static inline bool is_chosen(const struct patalloc_heap *heap, size_t size) {
+  uint32_t in_so_many = heap->options.guard_small;
+  if (in_so_many == 1 || (heap->sites && is_site(heap, size))) return true;
+  return in_so_many && sampler.left-- <= 1 && draw(in_so_many);
 }
 
 /* The primary is started, too, as it may be for other reasons in a thread that is to be cancelled:
@@ -82,10 +102,10 @@ static bool prepare(struct patalloc_heap *heap) {
   return false;
 }
 
-/* Told once, of a heap that is to guard all. */
+/* Told once, of a heap that is to guard more than a sample. */
 static void *go_without(struct patalloc_heap *heap) {
   stats_add(heap_stats(heap), STAT_GUARDS_MISSING, 1);
-  if (heap->options.guard_small == 1 && !atomic_exchange(&heap->goes_without, true))
+  if (!options_sample(&heap->options) && !atomic_exchange(&heap->goes_without, true))
     report_line("guard_small: some small blocks have no guard: there is no address space left, or "
                 "are no mappings (vm.max_map_count)");
   return NULL;
@@ -143,17 +163,17 @@ __attribute__((noinline)) static void *chosen(struct patalloc_heap *heap, size_t
 }
 
 static void *guarded_malloc(struct patalloc_heap *heap, size_t size) {
-  if (is_chosen(heap->options.guard_small)) return chosen(heap, size, false);
+  if (is_chosen(heap, size)) return chosen(heap, size, false);
   return heap->unguarded->malloc(heap, size);
 }
 
 static void *guarded_calloc(struct patalloc_heap *heap, size_t size) {
-  if (is_chosen(heap->options.guard_small)) return chosen(heap, size, true);
+  if (is_chosen(heap, size)) return chosen(heap, size, true);
   return heap->unguarded->calloc(heap, size);
 }
 
 static void *guarded_aligned(struct patalloc_heap *heap, size_t alignment, size_t size) {
-  bool chosen = is_chosen(heap->options.guard_small);
+  bool chosen = is_chosen(heap, size);
   void *pointer = chosen ? take(heap, alignment, size, false) : NULL;
   return pointer ? pointer : heap->unguarded->aligned(heap, alignment, size);
 }

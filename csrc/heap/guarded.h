@@ -1,4 +1,5 @@
-/* Small requests with a guard each: all of them, or one in so many (guard_small). Those of up to a
+/* Small requests with a guard each: all of them, or one in so many (guard_small), or those by call
+ * stacks that are chosen (guard_sites). Those of up to a
  * page get slots (blocks/slot.h), those beyond blocks as large requests do, which wait in
  * quarantine when they are freed. The others go the way that they would go without. */
 #ifndef PATALLOC_GUARDED_H
@@ -8,6 +9,9 @@
 
 /* Whether a heap with these options handles small requests so: not where a hunt counts them. */
 USUAL bool guarded_is_due(const struct options *options);
+
+/* Reads which call stacks are chosen. */
+RARE void guarded_start(struct patalloc_heap *heap);
 
 /* Looks at those that were freed and wait, and around those that live, when the process ends. */
 RARE void guarded_end(struct patalloc_heap *heap);

@@ -84,6 +84,7 @@ struct patalloc_heap {
   const struct large_path *_Atomic large;
   const struct small_path *_Atomic uncounted; /* what `small` is without count=yes */
   const struct small_path *_Atomic unguarded; /* and without guard_small */
+  const struct selection *sites;              /* of guard_sites; NULL: none */
   _Atomic bool unslotted, goes_without;       /* whether no small block can be guarded; was not */
   const struct block_path *blocks;
   struct watch watch;
@@ -113,7 +114,7 @@ static inline bool heap_is_large(const struct patalloc_heap *heap, size_t size) 
 
 /* Whether a block of that size, in an arena, is there to be guarded (guarded.h). */
 static inline bool heap_guards(const struct patalloc_heap *heap, size_t size) {
-  return heap->options.guard_small && !heap_is_large(heap, size);
+  return options_guard_small(&heap->options) && !heap_is_large(heap, size);
 }
 
 static inline size_t shards_size(void) {

@@ -37,6 +37,7 @@ uint32_t hunted_take(struct patalloc_heap *heap, const struct request *request,
   struct arena *arena = heap_arena(heap, zero ? ZEROED : heap->refpage ? PATTERNED : STORED);
   uint32_t granule = place_alone(arena, request->size, request->alignment);
   *fill = BLOCK_ZERO;
+  if (granule && zero) hunt_count_zeros(&heap->options, request->size);
   if (!granule || zero) return granule;
   *fill = heap->refpage ? BLOCK_REFPAGE : large_fill(heap, granule, 0);
   choose_parts(heap, granule, request->size);

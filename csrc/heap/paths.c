@@ -78,6 +78,7 @@ void paths_start(struct patalloc_heap *heap) {
   }
   destination_identify(options->stats, &heap->stats_file);
   if (hunts) hunt_start(options);
+  if (*options->guard_sites && !hunts) guarded_start(heap);
   if (options->slack_check) { /* before there is a fork that could leave a child without the lock */
     pattern_number(options->pattern);
     pattern_number((struct pattern){~options->pattern.word, options->pattern.size});

@@ -44,6 +44,7 @@ size_t patalloc_release(patalloc_heap *heap) {
 }
 
 RARE void patalloc_heap_destroy(patalloc_heap *heap) {
+  selection_drop(heap->sites);
   heap_write_stats(heap);
   fork_delist(heap);
   EACH_ARENA(heap, arena) run_release_all(arena);

@@ -55,12 +55,13 @@ static void check_tags(void) {
 RARE static void do_without_sizes(void) {
   struct options *options = &process_heap.options;
   if (options->small_fill == SMALL_FILL_NO && options->slack_check != SLACK_ALL &&
-      !options->guard_small)
+      !options_guard_small(options))
     return;
   report_line("the malloc underneath does not tell how large its blocks are: small ones are left "
               "as it gives them");
   options->small_fill = SMALL_FILL_NO;
   options->guard_small = 0;
+  *options->guard_sites = 0;
   if (options->slack_check == SLACK_ALL) options->slack_check = SLACK_LARGE;
 }
 
@@ -100,11 +101,11 @@ __attribute__((constructor)) static void begin(void) {
 RARE static void look_back(void) {
   report_ending();
   held_drain(&process_heap.watch);
-  if (process_heap.options.guard_small) guarded_end(&process_heap);
+  if (options_guard_small(&process_heap.options)) guarded_end(&process_heap);
 }
 
 __attribute__((destructor)) static void end(void) {
-  if (held_used || process_heap.options.guard_small) look_back();
+  if (held_used || options_guard_small(&process_heap.options)) look_back();
   heap_write_stats(&process_heap);
 }
 

@@ -1,9 +1,7 @@
-/* Hunts (see hunt.h). A selection is a file that src/patalloc/hunt/selection.py writes: a header,
- * and parts in order of stack and number, those of any stack first. */
+/* Hunts (see hunt.h). */
 #include "watch/hunt.h"
 
 #include "os/destination.h"
-#include "os/memory.h"
 #include "watch/report.h"
 #include "watch/stack.h"
 
@@ -13,47 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct selection {
-  char magic[8];
-  uint64_t word;
-  uint32_t pattern_size, unused;
-  uint64_t stop_stack, stop_number; /* the allocation to stop at; 0: none */
-  uint64_t count;
-  struct part parts[];
-};
-
-static const char magic[8] = "patsel1\n";
 static const struct selection *selection; /* set once, before there are threads */
-
-/* Sound, so that nothing else is checked later. */
-static bool is_sound(const struct selection *read, size_t size) {
-  if (size < sizeof *read || memcmp(read->magic, magic, sizeof magic)) return false;
-  if (read->count != (size - sizeof *read) / sizeof(struct part)) return false;
-  if (!read->pattern_size || read->pattern_size > sizeof(uint64_t)) return false;
-  for (size_t i = 1; i < read->count; i++) {
-    const struct part *before = &read->parts[i - 1], *part = &read->parts[i];
-    if (before->stack > part->stack || (before->stack == part->stack && before->last > part->last))
-      return false;
-  }
-  return true;
-}
-
-/* None is no error where the process's number is in the name: it is for another process then. */
-static bool copy_selection(int descriptor, void *unused) {
-  size_t size = 0;
-  struct selection *read = os_copy_file(descriptor, &size);
-  (void)unused;
-  if (read && is_sound(read, size)) return selection = read, true;
-  if (read) os_unmap(read, page_up(size));
-  return errno = EINVAL, false;
-}
-
-static bool read_selection(const char *path) {
-  struct os_identity identity;
-  destination_identify(path, &identity);
-  return destination_visit(path, &identity, OPEN_READ, copy_selection, NULL) ||
-         (errno == ENOENT && text_after(path, "%p"));
-}
 
 /* Kept, as the heap may be gone when the process forks. */
 static char trace_name[DESTINATION_MOST], select_name[DESTINATION_MOST];
@@ -70,11 +28,12 @@ void hunt_start(const struct options *options) {
   if (atomic_exchange(&started, true)) return;
   memcpy(trace_name, options->trace, sizeof trace_name);
   memcpy(select_name, options->select, sizeof select_name);
-  stack_identify();
   pthread_atfork(NULL, NULL, restart_in_child);
   if (*options->trace && !stack_trace_to(options->trace))
     report_line("trace: the file can't be made; allocations are not counted");
-  if (*options->select && !read_selection(options->select))
+  /* None is no error where the process's number is in the name: it is for another process then. */
+  if (*options->select) selection = selection_read(options->select);
+  if (*options->select && !selection && !(errno == ENOENT && text_after(options->select, "%p")))
     report_line(
         "select: the file can't be read, or is none that patalloc hunt has made; nothing is "
         "selected");
@@ -85,33 +44,15 @@ struct pattern hunt_pattern(const struct options *options) {
   return (struct pattern){selection->word, (uint8_t)selection->pattern_size};
 }
 
-/* The first part of the stack that does not end before the number. */
-static size_t first_part(uint64_t stack, uint64_t number) {
-  size_t low = 0, high = selection->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    const struct part *part = &selection->parts[middle];
-    if (part->stack < stack || (part->stack == stack && part->last < number))
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static struct choice choose(uint64_t stack, uint64_t number) {
-  size_t first = first_part(stack, number), end = first;
-  const struct part *parts = selection->parts;
-  while (end < selection->count && parts[end].stack == stack && parts[end].first <= number) end++;
-  return (struct choice){parts + first, end - first};
-}
-
 struct choice hunt_count(const struct options *options, size_t size) {
   uint64_t stack = 0, number = stack_count(stack_record(options), size, &stack);
   if (!selection) return (struct choice){NULL, 0};
   if (stack && stack == selection->stop_stack && number == selection->stop_number) abort();
-  struct choice choice = choose(stack, number);
-  return choice.count ? choice : choose(0, 1); /* that of any stack */
+  return selection_find(selection, stack, number);
+}
+
+void hunt_count_zeros(const struct options *options, size_t size) {
+  stack_count_zeros(stack_record(options), size);
 }
 
 bool hunt_part(const struct choice *choice, size_t index, uintptr_t start, uintptr_t *from,

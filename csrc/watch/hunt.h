@@ -5,6 +5,7 @@
 #ifndef PATALLOC_HUNT_H
 #define PATALLOC_HUNT_H
 
+#include "watch/selection.h"
 #include "watch/watch.h"
 
 static inline bool hunt_is_asked_for(const struct options *options) {
@@ -18,19 +19,13 @@ void hunt_start(const struct options *options);
 /* The other pattern; without a selection that of the options. */
 struct pattern hunt_pattern(const struct options *options);
 
-/* Bytes of an allocation that are to hold the other pattern. */
-struct part {
-  uint64_t stack, first, last; /* of which allocations: of this identity, from the how many-th on */
-  uint64_t from, to;           /* offsets; UINT64_MAX: to the end */
-};
-struct choice {
-  const struct part *parts;
-  size_t count;
-};
-
-/* Counts an allocation by the calling thread, and tells which parts of it were chosen. Ends the
+/* Counts an allocation by the calling thread, and tells which parts of it are to hold the other
+ * pattern. Ends the
  * process by abort(3) if it is the one to stop at. Must not be called in a signal handler. */
 struct choice hunt_count(const struct options *options, size_t size);
+
+/* Counts one of zeros, which stay. */
+void hunt_count_zeros(const struct options *options, size_t size);
 
 /* The `index`-th part, as far as it lies in [from, end) of the memory at `start`; false for
  * nothing. */

@@ -20,8 +20,9 @@ enum { BUCKETS = 1 << 14, UNIT = 8, MODULES = 256, PATH = 232 };
 
 struct recorded {
   uint32_t next; /* in its bucket; 0 ends it */
-  uint32_t hash, count, unused;
-  uint64_t identity; /* in every run of the program the same; if that is asked for */
+  uint32_t hash, count;
+  _Atomic uint32_t zeros;    /* allocations that were of zeros, beside the others */
+  _Atomic uint64_t identity; /* in every run of the program the same; 0: not asked for */
   _Atomic uint64_t allocations, bytes, largest;
   uint64_t frames[];
 };
@@ -66,12 +67,6 @@ static struct stack_table *make_table(void) {
   if (atomic_compare_exchange_strong(&table, &other, made)) return made;
   os_unmap(made, made->capacity);
   return other;
-}
-
-static bool identifies;
-
-void stack_identify(void) {
-  identifies = true;
 }
 
 struct mapped {
@@ -167,7 +162,7 @@ static uint64_t place_of(struct stack_table *stacks, uintptr_t pc) {
 
 #endif
 
-static uint64_t identity_of(struct stack_table *stacks, const struct stack *stack) {
+static uint64_t identity_of(struct stack_table *stacks, const struct recorded *stack) {
   uint64_t identity = 1;
   for (unsigned i = 0; i < stack->count; i++)
     identity = mix_in(identity, place_of(stacks, stack->frames[i]));
@@ -194,7 +189,6 @@ static uint32_t add_stack(struct stack_table *stacks, _Atomic uint32_t *bucket,
   recorded->hash = hash;
   recorded->count = stack->count;
   for (unsigned i = 0; i < stack->count; i++) recorded->frames[i] = stack->frames[i];
-  if (identifies) recorded->identity = identity_of(stacks, stack);
   uint32_t first = *bucket;
   do {
     uint32_t same = number_of(stacks, first, stack, hash); /* that another thread has added */
@@ -222,7 +216,7 @@ enum { WAYS = 4, SETS_LOG = 8 };
 struct trail {
   unsigned most;
   uint32_t number;            /* of the stack; 0: none yet */
-  uintptr_t frame, caller;    /* of stack_record */
+  uintptr_t frame, caller;    /* of stack_take */
   uint32_t slots[STACK_MOST]; /* from the frame */
 };
 
@@ -305,14 +299,12 @@ static uint32_t walk_and_record(struct search *search, struct trails *trails) {
   return search->number;
 }
 
-__attribute__((noinline)) uint32_t stack_record(const struct options *options) {
-  uint32_t wanted = options->stacks;
+__attribute__((noinline)) uint32_t stack_take(unsigned most) {
   struct search search = {
       .frame = (uintptr_t)__builtin_frame_address(0),
       .caller = (uintptr_t)__builtin_return_address(0),
-      .most = wanted & ((1u << STACKS_EVERY_SHIFT) - 1),
+      .most = most,
   };
-  if (!search.most || !is_sampled(wanted >> STACKS_EVERY_SHIFT)) return 0;
   search.stacks = table ? table : make_table();
   if (!search.stacks) return 0;
   struct trails *trails = enter_trails(search.frame, search.caller);
@@ -323,14 +315,29 @@ __attribute__((noinline)) uint32_t stack_record(const struct options *options) {
   return search.number;
 }
 
-uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity) {
-  if (!number) return 0;
+uint32_t stack_record(const struct options *options) {
+  unsigned most = stack_frames(options);
+  return most && is_sampled(options->stacks >> STACKS_EVERY_SHIFT) ? stack_take(most) : 0;
+}
+
+static struct recorded *count(uint32_t number, size_t size) {
   struct recorded *recorded = stack_at(table, number);
-  *identity = recorded->identity;
+  if (!recorded->identity) recorded->identity = identity_of(table, recorded);
   atomic_fetch_add_explicit(&recorded->bytes, size, memory_order_relaxed);
   uint64_t largest = recorded->largest;
   while (largest < size && !atomic_compare_exchange_weak(&recorded->largest, &largest, size)) {
   }
+  return recorded;
+}
+
+void stack_count_zeros(uint32_t number, size_t size) {
+  if (number) atomic_fetch_add_explicit(&count(number, size)->zeros, 1, memory_order_relaxed);
+}
+
+uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity) {
+  if (!number) return 0;
+  struct recorded *recorded = count(number, size);
+  *identity = recorded->identity;
   return 1 + atomic_fetch_add_explicit(&recorded->allocations, 1, memory_order_relaxed);
 }
 

@@ -5,21 +5,29 @@
 #include "base/option.h"
 #include "watch/unwind.h"
 
-/* The number in the table of the calling thread's stack; 0 where the options want none, or the
- * table is full. Safe as unwind. */
+/* The number in the table of the calling thread's stack, of at most so many frames; 0 for none, as
+ * where the table is full. Safe as unwind. */
+uint32_t stack_take(unsigned most);
+
+/* Of as many as the options want, if they want that of this block. */
 uint32_t stack_record(const struct options *options);
+
+/* So many, but for of how many blocks that is. */
+static inline unsigned stack_frames(const struct options *options) {
+  return options->stacks & ((1u << STACKS_EVERY_SHIFT) - 1);
+}
 
 /* Records stacks in a file from here on, which tells of them while the process runs and when it has
  * ended; in a forked child, in another one with what there is so far. False with errno where that
  * can't be made. */
 bool stack_trace_to(const char *destination);
 
-/* Has stacks get identities from here on: what they are called in every run of the program. */
-void stack_identify(void);
-
 /* Counts an allocation of so many bytes with that stack; returns the how many-th it is, and the
- * stack's identity. 0 for number 0. */
+ * stack's identity: what it is called in every run of the program. 0 for number 0. */
 uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity);
+
+/* Counts one of zeros, apart from those. */
+void stack_count_zeros(uint32_t number, size_t size);
 
 /* The stack of that number; empty for 0. Async-signal-safe. */
 void stack_find(uint32_t number, struct stack *stack);

@@ -70,6 +70,7 @@ class Config:
     threshold: int = _option("threshold")
     guard_pages: int = _option("guard_pages")
     guard_small: str = _option("guard_small", _as_text)
+    guard_sites: str = _option("guard_sites")
     align: str = _option("align", _as_text)
     side: str = _option("side")
     delay: int = _option("delay")
@@ -99,7 +100,7 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """Let the core check all values, and take them as it reads them."""
         checked = _check(str(self))
-        for name in ("report", "trace", "select", "stats"):
+        for name in ("guard_sites", "report", "trace", "select", "stats"):
             given: str = getattr(self, name)
             if checked[name] != given:
                 raise OptionError(f"{name}={given}: bad value; allowed: no option within it")

@@ -22,8 +22,10 @@ class Site:
     Attributes:
         identity: what it is called in every run of the program: made of its frames' places in their
             programs and libraries.
-        allocations: how many there were; bytes: of them all, as requested; largest: of one.
+        allocations: how many there were but for calloc's; bytes: of them all, as requested;
+            largest: of one.
         stack: addresses inside the calls, the innermost first, in this process.
+        zeros: how many there were of calloc's, which hold zeros; in bytes and largest, too.
     """
 
     identity: int
@@ -31,18 +33,23 @@ class Site:
     bytes: int
     largest: int
     stack: tuple[int, ...]
+    zeros: int = 0
 
 
 @attrs.frozen
 class Trace:
-    """A process's allocations, but for calloc's, which hold zeros."""
+    """A process's allocations."""
 
     sites: tuple[Site, ...]
     modules: tuple[Module, ...]
 
 
-def read(file_path: Path) -> Trace:
+def read(file_path: Path, *, zeros: bool = False) -> Trace:
     """The trace that a process has left, or is writing.
+
+    Args:
+        file_path: the file.
+        zeros: whether sites are wanted where calloc alone is called.
 
     Raises:
         OSError: the file can't be read.
@@ -63,11 +70,11 @@ def read(file_path: Path) -> Trace:
         modules.append(Module(path=path, build_id="", **place))
     sites, at = [], 0
     while at + _STACK.size <= len(data):
-        _, _, frames, _, identity, allocations, size, largest = _STACK.unpack_from(data, at)
+        _, _, frames, of_zeros, identity, allocations, size, largest = _STACK.unpack_from(data, at)
         if not frames:
             break  # not written yet, when the process ended
         stack = struct.unpack_from(f"{frames}Q", data, at + _STACK.size)
-        if allocations:
-            sites.append(Site(identity, allocations, size, largest, stack))
+        if allocations or (zeros and of_zeros):
+            sites.append(Site(identity, allocations, size, largest, stack, of_zeros))
         at += _STACK.size + 8 * frames
     return Trace(tuple(sites), tuple(modules))

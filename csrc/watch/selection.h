@@ -1,0 +1,38 @@
+/* Selections: allocations that are chosen by their call stacks, and of a stack by their number, or
+ * parts of them by offsets. A file that src/patalloc/hunt/selection.py writes: a header, and parts
+ * in order of stack and number, those of any stack first. */
+#ifndef PATALLOC_SELECTION_H
+#define PATALLOC_SELECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct part {
+  uint64_t stack, first, last; /* of which allocations: of this identity, from the how many-th on */
+  uint64_t from, to;           /* offsets; UINT64_MAX: to the end */
+};
+
+struct selection {
+  char magic[8];
+  uint64_t word; /* the pattern that they are to hold */
+  uint32_t pattern_size, unused;
+  uint64_t stop_stack, stop_number; /* the allocation to stop at; 0: none */
+  uint64_t count;
+  struct part parts[];
+};
+
+struct choice {
+  const struct part *parts;
+  size_t count;
+};
+
+/* A copy of what is there, sound, so that nothing else is checked later. NULL with errno: EINVAL
+ * where it is no selection. */
+const struct selection *selection_read(const char *path);
+void selection_drop(const struct selection *selection); /* or NULL */
+
+/* The parts of that allocation. */
+struct choice selection_find(const struct selection *selection, uint64_t stack, uint64_t number);
+
+#endif
