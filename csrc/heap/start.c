@@ -7,6 +7,7 @@
 #include "os/init.h"
 #include "os/memory.h"
 #include "patalloc.h"
+#include "watch/selection.h"
 
 #include <errno.h>
 
