@@ -82,4 +82,15 @@ static inline void lock_drop(struct lock *lock) {
 #endif
 }
 
+/* The same around so little that locking would take half of the time. Where there is one thread it
+ * need not, as with the C library's malloc. After a fork it may have the only thread's lock to drop
+ * all the same. */
+static inline void lock_take_shared(struct lock *lock) {
+  if (!SINGLE_THREADED) lock_take(lock);
+}
+
+static inline void lock_drop_shared(struct lock *lock) {
+  if (lock->state != LOCK_FREE) lock_drop(lock);
+}
+
 #endif

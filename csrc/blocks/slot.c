@@ -86,11 +86,11 @@ static bool look_at_all(uint32_t number, struct slot_written *written) {
 static bool take_down(struct feed *feed, uint32_t number, const struct options *options,
                       struct slot_written *written) {
   struct chunk *chunk = &chunk_table[number];
-  lock_take(&chunk->lock);
+  lock_take_shared(&chunk->lock);
   bool full = chunk->state == CHUNK_FULL, found = full && look_at_all(number, written);
   uint32_t moved = full && !found && feed->spare < SPARES ? chunk_move(number) : 0;
   if (full && !found && !moved) chunk_end(number);
-  lock_drop(&chunk->lock);
+  lock_drop_shared(&chunk->lock);
   if (moved) feed->spares[feed->spare++] = moved;
   if (full && !found) remember(number, options);
   return found;
@@ -109,17 +109,17 @@ static void sort(uint32_t *numbers, unsigned count) {
 /* Those that are dead in one chunk. */
 static void shut(const uint32_t *dead, unsigned count, const struct options *options) {
   struct chunk *chunk = chunk_of(*dead);
-  lock_take(&chunk->lock);
+  lock_take_shared(&chunk->lock);
   if (chunk->state != CHUNK_GONE) chunk_shut(dead, count, options);
-  lock_drop(&chunk->lock);
+  lock_drop_shared(&chunk->lock);
 }
 
 static bool is_there(uint32_t slot, bool *found, struct slot_written *written) {
   struct chunk *chunk = chunk_of(slot);
-  lock_take(&chunk->lock);
+  lock_take_shared(&chunk->lock);
   bool there = chunk->state != CHUNK_GONE;
   *found = there && look(slot, written);
-  lock_drop(&chunk->lock);
+  lock_drop_shared(&chunk->lock);
   return there;
 }
 
@@ -198,20 +198,20 @@ bool slot_give(unsigned number, uint32_t slot, const struct options *options,
   struct pattern complement = {~options->pattern.word, options->pattern.size};
   fill_pattern(complement, (void *)slot_block(slot), slot_table[slot].size);
   slot_table[slot].fill = options->slack_check ? pattern_number(complement) : 0;
-  lock_take(&feed->lock);
+  lock_take_shared(&feed->lock);
   feed->live--;
   feed->line[feed->last++ % LINE] = slot;
   ++chunk_of(slot)->dead; /* before it is asked how many there are to be */
   bool found = tidy(feed, slot >> CHUNK_LOG, options, written);
-  lock_drop(&feed->lock);
+  lock_drop_shared(&feed->lock);
   return found;
 }
 
 bool slot_go_on(unsigned number, const struct options *options, struct slot_written *written) {
   struct feed *feed = &feeds[number % FEEDS];
-  lock_take(&feed->lock);
+  lock_take_shared(&feed->lock);
   bool found = tidy(feed, written->slot >> CHUNK_LOG, options, written);
-  lock_drop(&feed->lock);
+  lock_drop_shared(&feed->lock);
   return found;
 }
 
@@ -246,7 +246,7 @@ uint32_t slot_enter_next(uint32_t slot) {
     if (!any) slot |= CHUNK_SLOTS - 1;
     if (!any || !is_live_there(slot) || !lock_try(&chunk->lock)) continue;
     if (is_live_there(slot)) return slot;
-    lock_drop(&chunk->lock);
+    lock_drop_shared(&chunk->lock);
   }
   return 0;
 }
@@ -313,15 +313,24 @@ static bool is_short_of_mappings(uint32_t number) {
   return chunk_table[number].is_protected && chunk_table[number].made < CHUNK_SLOTS;
 }
 
+/* What will be written to soon, of pages that have been out of the caches for long. */
+static void prefetch(uint32_t slot) {
+  enum { LINE_BYTES = 64 };
+  __builtin_prefetch((void *)(slot_end(slot) - LINE_BYTES), 1);
+  __builtin_prefetch((void *)(slot_end(slot) - 2 * LINE_BYTES), 1);
+}
+
 /* 0 for none. */
 static uint32_t next_slot(struct feed *feed, const struct options *options) {
   for (int tries = 0; tries < 2; tries++) {
-    uint32_t slot = feed->chunk ? next_in_chunk(feed, options) : CHUNK_SLOTS;
-    if (slot < CHUNK_SLOTS) {
-      feed->next = slot + 1;
+    uint32_t place = feed->chunk ? next_in_chunk(feed, options) : CHUNK_SLOTS;
+    uint32_t slot = feed->chunk << CHUNK_LOG | place;
+    if (place < CHUNK_SLOTS) {
+      prefetch(slot + 1);
+      feed->next = place + 1;
       feed->handed++;
       feed->live++;
-      return feed->chunk << CHUNK_LOG | slot;
+      return slot;
     }
     if (feed->chunk && is_short_of_mappings(feed->chunk)) break;
     if (feed->chunk) close_chunk(feed, options);
@@ -333,13 +342,13 @@ static uint32_t next_slot(struct feed *feed, const struct options *options) {
 uint32_t slot_take(unsigned number, size_t size, size_t alignment, bool left,
                    const struct options *options) {
   struct feed *feed = &feeds[number % FEEDS];
-  lock_take(&feed->lock);
+  lock_take_shared(&feed->lock);
   uint32_t slot = next_slot(feed, options);
   if (!slot && !feed->found) {
     feed->found = shut_up_to(feed, feed->last, options, &feed->written);
     slot = next_slot(feed, options);
   }
-  lock_drop(&feed->lock);
+  lock_drop_shared(&feed->lock);
   if (!slot) return 0;
   size_t start = left ? 0 : (os_page - size) & ~(alignment - 1);
   slot_table[slot].size = (uint16_t)size;

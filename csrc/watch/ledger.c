@@ -60,16 +60,6 @@ static bool make_room(struct part *part) {
   return true;
 }
 
-/* Where there is one thread it need not lock, as with the C library's malloc: half of the time that
- * the ledger takes. After a fork it may have the only thread's lock to drop all the same. */
-static void take_lock(struct part *part) {
-  if (!SINGLE_THREADED) lock_take(&part->lock);
-}
-
-static void drop_lock(struct part *part) {
-  if (part->lock.state != LOCK_FREE) lock_drop(&part->lock);
-}
-
 static _Atomic bool used;
 
 bool ledger_used(void) {
@@ -78,22 +68,22 @@ bool ledger_used(void) {
 
 void ledger_enter(const struct small_block *block) {
   struct part *part = part_of((void *)block->address);
-  take_lock(part);
+  lock_take_shared(&part->lock);
   used = true;
   if (make_room(part)) {
     struct small_block *entry = search(part, block->address);
     part->used += !entry->address;
     *entry = *block;
   }
-  drop_lock(part);
+  lock_drop_shared(&part->lock);
 }
 
 /* The entry, with its part's lock taken; NULL, without it, where there is none. */
 static struct small_block *take(struct part *part, const void *pointer) {
-  take_lock(part);
+  lock_take_shared(&part->lock);
   struct small_block *entry = part->log ? search(part, (uintptr_t)pointer) : NULL;
   if (entry && entry->address) return entry;
-  drop_lock(part);
+  lock_drop_shared(&part->lock);
   return NULL;
 }
 
@@ -102,7 +92,7 @@ bool ledger_find(const void *pointer, struct small_block *block) {
   const struct small_block *entry = take(part, pointer);
   if (!entry) return false;
   *block = *entry;
-  drop_lock(part);
+  lock_drop_shared(&part->lock);
   return true;
 }
 
@@ -113,7 +103,7 @@ bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before) 
   *before = *entry;
   if (!entry->held) entry->fill = fill;
   entry->held = true;
-  drop_lock(part);
+  lock_drop_shared(&part->lock);
   return true;
 }
 
@@ -123,7 +113,7 @@ bool ledger_exchange_origin(const void *pointer, uint8_t origin, struct small_bl
   if (!entry) return false;
   *before = *entry;
   if (!entry->held) entry->origin = origin;
-  drop_lock(part);
+  lock_drop_shared(&part->lock);
   return !before->held;
 }
 
@@ -146,7 +136,7 @@ bool ledger_strike(const void *pointer, struct small_block *before) {
   *before = *entry;
   close_gap(part, (size_t)(entry - part->blocks));
   part->used--;
-  drop_lock(part);
+  lock_drop_shared(&part->lock);
   return true;
 }
 
