@@ -50,7 +50,9 @@ FALLBACKS = [
     "on_free=quarantine:quarantine_size=8M:without=guard_regions",
     "small_fill=both:slack_check=large",
     "guard_small=all",
+    "guard_small=all:delay=0:slack_check=large",
     "guard_small=all:without=guard_regions",
+    "guard_small=all:without=guard_regions,uffd_move",
     "report=yes:slack_check=large:guard_small=1000",  # as `patalloc run` has it
     "guard_small=7:side=random:delay=50:report=yes:stacks=4",
     "report=yes:stacks=16:slack_check=all:small_fill=both:on_free=quarantine",

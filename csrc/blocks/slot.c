@@ -106,11 +106,12 @@ static void sort(uint32_t *numbers, unsigned count) {
   }
 }
 
-/* Those that are dead in one chunk. */
-static void shut(const uint32_t *dead, unsigned count, const struct options *options) {
+/* Those that are dead in one chunk; their pages may be the feed's next ones. */
+static void shut(const struct feed *feed, const uint32_t *dead, unsigned count,
+                 const struct options *options) {
   struct chunk *chunk = chunk_of(*dead);
   lock_take_shared(&chunk->lock);
-  if (chunk->state != CHUNK_GONE) chunk_shut(dead, count, options);
+  if (chunk->state != CHUNK_GONE) chunk_shut(dead, count, feed->chunk, options);
   lock_drop_shared(&chunk->lock);
 }
 
@@ -139,7 +140,7 @@ static bool shut_oldest(struct feed *feed, uint32_t many, const struct options *
   sort(dead, count);
   for (unsigned first = 0, i = 0; i < count; i++)
     if (i + 1 == count || chunk_of(dead[i + 1]) != chunk_of(dead[i])) {
-      shut(dead + first, i + 1 - first, options);
+      shut(feed, dead + first, i + 1 - first, options);
       first = i + 1;
     }
   return false;
@@ -310,7 +311,7 @@ static uint32_t next_in_chunk(struct feed *feed, const struct options *options) 
 
 /* It may go on when others have given up theirs. */
 static bool is_short_of_mappings(uint32_t number) {
-  return chunk_table[number].is_protected && chunk_table[number].made < CHUNK_SLOTS;
+  return chunk_table[number].guards == GUARDS_PROTECTED && chunk_table[number].made < CHUNK_SLOTS;
 }
 
 /* What will be written to soon, of pages that have been out of the caches for long. */

@@ -57,7 +57,7 @@ static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
 size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   struct text text = {json, capacity, 0};
   struct json lines = JSON_LINES(&text);
-  char options[4 * DESTINATION_MOST + 1024];
+  char options[5 * DESTINATION_MOST + 1024];
   options[0] = 0;
   options_format(&heap->options, ":", &TEXT(options));
   json_open(&lines);

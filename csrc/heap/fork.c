@@ -98,6 +98,7 @@ static void after_fork_in_child(void) {
   reset_restart();
   os_forget_calls();
   os_forget_thread();
+  chunk_restart();
   disposition_restart();
   os_set_locking(OS_LOCKS_NOTHING); /* fork(2): locks are not inherited */
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)

@@ -8,6 +8,7 @@
 #include "os/process.h"
 #include "pages/compare.h"
 #include "pages/fill.h"
+#include "pages/mover.h"
 #include "watch/event.h"
 #include "watch/fault.h"
 #include "watch/history.h"
@@ -198,6 +199,15 @@ RARE static void report_written(const struct watch *watch, const char *call,
   report_error(watch, &event);
 }
 
+/* Once. What was freed, and what lies between blocks, reads as zeros; blocks to come have guards.
+ */
+RARE static void tell_of_loss(void) {
+  static _Atomic bool told;
+  if (!atomic_exchange(&told, true))
+    report_line("guard_small: the program has closed the descriptor by which small blocks had "
+                "guards; those that there were have none any more");
+}
+
 __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
   uint32_t slot = chunk_slot_of((uintptr_t)pointer);
@@ -216,6 +226,7 @@ __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, vo
   bool found = slot_give(feed_of_thread(), slot, options, &written);
   for (; found; found = slot_go_on(feed_of_thread(), options, &written))
     report_written(&heap->watch, "free", &written);
+  if (mover_is_lost()) tell_of_loss();
   errno = error;
 }
 

@@ -138,11 +138,12 @@ void *realloc_resize(struct patalloc_heap *heap, uint32_t granule, size_t size) 
 
 /* To anywhere, by copying. Where there is nowhere, a block that is to shrink stays where it is. */
 static void *copy(struct patalloc_heap *heap, uint32_t granule, const void *pointer, size_t size) {
-  size_t have = block_end(granule) - block_address(granule), before = region.table[granule].size;
+  size_t have = block_end(granule) - block_address(granule);
+  size_t usable = heap_usable_size(heap, granule);
   bool large = heap_is_large(heap, size);
   void *target = large ? grow_to(heap, size) : heap->small->malloc(heap, size);
   if (target) {
-    memcpy(target, pointer, before < size ? before : size);
+    memcpy(target, pointer, usable < size ? usable : size);
     stats_add(heap_stats(heap), STAT_REALLOCS_COPIED, 1);
     large_give_up(heap, granule);
     return target;

@@ -29,6 +29,7 @@ const char *const os_feature_names[OS_FEATURES + 1] = {
     [OS_HUGE_PAGES] = "huge_pages",
     [OS_DEVICE] = "device",
     [OS_USERFAULTFD] = "userfaultfd",
+    [OS_UFFD_MOVE] = "uffd_move",
     [OS_MTE] = "mte",
     [OS_TAG_REFPAGES] = "tag_refpages",
 };
@@ -140,9 +141,8 @@ static bool probe_device(char *pages) {
   return true;
 }
 
-/* With the privilege: else the kernel's own accesses to missing pages would fail (Linux 5.11). */
-static bool probe_userfaultfd(void) {
-  int descriptor = os_uffd_open();
+RARE static bool probe_uffd(int (*open)(void)) {
+  int descriptor = open();
   if (descriptor < 0) return false;
   os_close(descriptor);
   return true;
@@ -164,7 +164,7 @@ static uint32_t probe_one(bool (*probe)(char *), char *pages, int feature) {
 /* What Valgrind does not know it complains of on standard error. */
 static bool is_worth_a_try(int feature) {
   bool new = feature == OS_GUARD_REGIONS || feature == OS_PROCESS_MADVISE ||
-             feature == OS_PAGEMAP_SCAN || feature == OS_USERFAULTFD;
+             feature == OS_PAGEMAP_SCAN || feature == OS_USERFAULTFD || feature == OS_UFFD_MOVE;
   return !new || !os_is_under_valgrind();
 }
 
@@ -220,13 +220,33 @@ static uint32_t known_features(void) {
   return found;
 }
 
-/* userfaultfd(2) is tried only when asked for: a sandbox may end a process for it. */
+/* Asked again and again: it is remembered. */
+RARE static bool pages_move(void) {
+  static _Atomic uint8_t known; /* 1: no, 2: yes */
+  if (known) return known == 2;
+  errno = 0;
+  bool works = probe_uffd(os_uffd_open_mover);
+  if (works || !is_transient(errno)) known = works ? 2 : 1;
+  return works;
+}
+
+/* userfaultfd(2) is tried only when asked for: a sandbox may end a process for it. With the
+ * privilege where a thread serves faults: else the kernel's own accesses would fail (Linux 5.11).
+ */
 bool os_has(enum os_feature feature) {
-  if (feature == OS_USERFAULTFD) return is_worth_a_try(feature) && probe_userfaultfd();
+  if (feature == OS_USERFAULTFD) return is_worth_a_try(feature) && probe_uffd(os_uffd_open);
+  if (feature == OS_UFFD_MOVE) return is_worth_a_try(feature) && pages_move();
   return known_features() >> feature & 1;
+}
+
+/* Where freed small blocks are to be out of reach at once, or guards would be two mappings each. */
+RARE static bool wants_moves(const struct options *options) {
+  if (!options_guard_small(options) || options_sample(options)) return false;
+  return !options->delay || !os_uses(options, OS_GUARD_REGIONS);
 }
 
 bool os_uses(const struct options *options, enum os_feature feature) {
   if (feature == OS_USERFAULTFD && options->backend.kind != BACKEND_UFFD) return false;
+  if (feature == OS_UFFD_MOVE && !wants_moves(options)) return false;
   return !(options->without >> feature & 1) && os_has(feature);
 }

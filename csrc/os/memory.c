@@ -249,6 +249,10 @@ bool os_reset_all(const struct os_range *ranges, unsigned count) {
   return os_advise_all(ranges, count, MADV_DONTNEED);
 }
 
+bool os_wipe_on_fork(uintptr_t address, size_t size) {
+  return os_advise(address, size, MADV_WIPEONFORK);
+}
+
 void os_leave_out_of_dumps(void *address, size_t size) {
   os_advise((uintptr_t)address, size, MADV_DONTDUMP);
 }

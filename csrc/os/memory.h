@@ -68,6 +68,9 @@ bool os_is_readable(uintptr_t address);
 /* Leaves memory out of core dumps (madvise(2), MADV_DONTDUMP), if the kernel can. */
 void os_leave_out_of_dumps(void *address, size_t size);
 
+/* A forked child, however it was made, finds zeros there (Linux 4.14). */
+RARE bool os_wipe_on_fork(uintptr_t address, size_t size);
+
 /* Hints: a page fault for each page is saved by making all of them at once, or by larger pages. */
 bool os_populate(uintptr_t address, size_t size); /* as if every page were written */
 bool os_populate_all(const struct os_range *ranges, unsigned count);

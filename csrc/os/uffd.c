@@ -3,6 +3,7 @@
 
 #include "os/call.h"
 #include "os/files.h"
+#include "os/sandbox.h"
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -10,22 +11,47 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1 /* Linux 5.11 */
+#endif
+#ifndef UFFDIO_MOVE /* Linux 6.8, with MODE_DONTWAKE */
+struct uffdio_move {
+  uint64_t dst, src, len, mode;
+  int64_t move;
+};
+#define UFFDIO_MOVE               _IOWR(UFFDIO, 0x05, struct uffdio_move)
+#define UFFDIO_MOVE_MODE_DONTWAKE 1
+#define UFFD_FEATURE_MOVE         (1 << 16)
+#endif
+
 /* Missing pages, userfaultfd(2) */
 
-int os_uffd_open(void) {
+static bool control(int descriptor, unsigned long request, void *argument) {
+  if (os_refuses("ioctl")) return false;
+  if (!os_may_call()) return errno = EPERM, false;
+  long failed = syscall(SYS_ioctl, descriptor, request, argument);
+  os_called();
+  return !failed;
+}
+
+static int open_with(int flags, uint64_t features) {
+  if (os_is_sandboxed()) return errno = EPERM, -1;
   if (os_refuses("userfaultfd")) return -1;
-  long descriptor = syscall(SYS_userfaultfd, O_CLOEXEC);
-  struct uffdio_api api = {.api = UFFD_API};
+  long descriptor = syscall(SYS_userfaultfd, O_CLOEXEC | flags);
+  struct uffdio_api api = {.api = UFFD_API, .features = features};
   if (descriptor < 0 || syscall(SYS_ioctl, descriptor, UFFDIO_API, &api) == 0)
     return (int)descriptor;
   os_close((int)descriptor);
   return -1;
 }
 
+int os_uffd_open(void) {
+  return open_with(0, 0);
+}
+
 bool os_uffd_watch(int descriptor, uintptr_t address, size_t size) {
   struct uffdio_register range = {.range = {address, size}, .mode = UFFDIO_REGISTER_MODE_MISSING};
-  if (os_refuses("ioctl")) return false;
-  return syscall(SYS_ioctl, descriptor, UFFDIO_REGISTER, &range) == 0;
+  return control(descriptor, UFFDIO_REGISTER, &range);
 }
 
 /* Where the page is there by now, as another thread has faulted too, or is no longer wanted, it
@@ -48,4 +74,20 @@ bool os_uffd_serve(int descriptor, const void *page) {
   if (message.event == UFFD_EVENT_PAGEFAULT)
     copy_page(descriptor, page_down(message.arg.pagefault.address), page);
   return true;
+}
+
+int os_uffd_open_mover(void) {
+  return open_with(UFFD_USER_MODE_ONLY, UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MOVE);
+}
+
+bool os_uffd_make(int descriptor, uintptr_t to, const void *page) {
+  struct uffdio_copy copy = {
+      .dst = to, .src = (uintptr_t)page, .len = os_page, .mode = UFFDIO_COPY_MODE_DONTWAKE};
+  return control(descriptor, UFFDIO_COPY, &copy);
+}
+
+bool os_uffd_move(int descriptor, uintptr_t from, uintptr_t to) {
+  struct uffdio_move move = {
+      .dst = to, .src = from, .len = os_page, .mode = UFFDIO_MOVE_MODE_DONTWAKE};
+  return control(descriptor, UFFDIO_MOVE, &move);
 }

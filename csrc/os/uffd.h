@@ -9,4 +9,11 @@ RARE bool os_uffd_watch(int descriptor, uintptr_t address, size_t size);
 /* Waits for a fault, and copies the page there. */
 RARE bool os_uffd_serve(int descriptor, const void *page);
 
+/* One in whose memory missing pages are guards, for the kernel's own accesses too, and pages move
+ * (Linux 6.8). It needs no privilege. */
+RARE int os_uffd_open_mover(void);
+/* Makes a missing page; moves one to where one is missing. */
+bool os_uffd_make(int descriptor, uintptr_t to, const void *page);
+bool os_uffd_move(int descriptor, uintptr_t from, uintptr_t to);
+
 #endif

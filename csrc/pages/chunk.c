@@ -5,6 +5,7 @@
 #include "os/guards.h"
 #include "os/memory.h"
 #include "os/process.h"
+#include "pages/mover.h"
 #include "pages/region.h"
 #include "pages/run.h"
 
@@ -53,9 +54,11 @@ uint32_t chunk_count(void) {
   return count;
 }
 
-/* A number that nobody has had, and nothing mapped there; its record is zeros. */
-static uint32_t new_number(void) {
-  uint32_t number = next++, most = (uint32_t)(chunk_bytes / size_of_chunk());
+/* A number that nobody has had, and nothing mapped there; its record is zeros. With a gap nothing
+ * will be before it either. */
+static uint32_t new_number(bool gap) {
+  uint32_t number = atomic_fetch_add(&next, 1u + gap) + gap;
+  uint32_t most = (uint32_t)(chunk_bytes / size_of_chunk());
   if (number >= most) next = most; /* for good */
   bool had = number < most && table_reach(&chunks, number);
   return had ? number : (errno = ENOMEM, 0);
@@ -74,14 +77,24 @@ static void open_chunk(uint32_t number) {
   mapped++;
 }
 
+static enum chunk_guards choose_guards(const struct options *options) {
+  static struct lock once;
+  lock_take(&once);
+  bool moves = mover_init(options);
+  lock_drop(&once);
+  if (moves) return GUARDS_MISSING;
+  return os_uses(options, OS_GUARD_REGIONS) ? GUARDS_MARKED : GUARDS_PROTECTED;
+}
+
 /* With errno EEXIST where somebody's mapping is there. */
-static bool map_guards(uint32_t number, const struct options *options) {
+static bool map_guards(uint32_t number, enum chunk_guards guards) {
   uintptr_t address = address_of(number);
   size_t size = size_of_chunk();
-  chunk_table[number].is_protected = !os_uses(options, OS_GUARD_REGIONS);
-  if (chunk_table[number].is_protected) return os_reserve_at(address, size);
+  chunk_table[number].guards = (uint8_t)guards;
+  if (guards == GUARDS_PROTECTED) return os_reserve_at(address, size);
   if (!os_map_at(address, size)) return false;
-  if (os_guard_install(address, size)) return true;
+  if (guards == GUARDS_MISSING ? mover_watch(address, size) : os_guard_install(address, size))
+    return true;
   int error = errno;
   os_drop(address, size);
   return errno = error, false;
@@ -93,9 +106,10 @@ uint32_t chunk_new(const struct options *options) {
   enum { LIMIT_SHARE = 4 };
   uint32_t number;
   bool room = !region_ask_limit() || mapped < region_limit / LIMIT_SHARE / size_of_chunk();
-  if (!room || (!os_uses(options, OS_GUARD_REGIONS) && !mappings_left())) return errno = ENOMEM, 0;
-  while ((number = new_number()))
-    if (map_guards(number, options))
+  enum chunk_guards guards = choose_guards(options);
+  if (!room || (guards == GUARDS_PROTECTED && !mappings_left())) return errno = ENOMEM, 0;
+  while ((number = new_number(false)))
+    if (map_guards(number, guards))
       return open_chunk(number), number;
     else if (errno != EEXIST)
       break;
@@ -124,17 +138,29 @@ static bool unprotect(uintptr_t page) {
   return done;
 }
 
+/* As many as can be had, of which the first must. */
+static unsigned make_missing(const struct os_range *ranges, unsigned count) {
+  unsigned made = 0;
+  while (made < count && mover_make(ranges[made].start)) made++;
+  return made;
+}
+
 bool chunk_make(uint32_t number, unsigned count, const struct options *options) {
   struct chunk *chunk = &chunk_table[number];
   struct os_range ranges[OS_RANGES_MOST];
   uint32_t made = chunk->made;
+  bool done = true;
   if (count > CHUNK_SLOTS - made) count = CHUNK_SLOTS - made;
   if (count > OS_RANGES_MOST) count = OS_RANGES_MOST;
-  if (chunk->is_protected) count = 1;
+  if (chunk->guards == GUARDS_PROTECTED) count = 1;
   for (unsigned i = 0; i < count; i++)
     ranges[i] = (struct os_range){chunk_slot_address((number << CHUNK_LOG) + made + i), os_page};
-  if (chunk->is_protected ? !unprotect(ranges->start) : !remove_guards(ranges, count, options))
-    return false;
+  if (chunk->guards == GUARDS_MISSING)
+    done = (count = make_missing(ranges, count));
+  else
+    done = chunk->guards == GUARDS_PROTECTED ? unprotect(ranges->start)
+                                             : remove_guards(ranges, count, options);
+  if (!done) return false;
   set_pages(chunk, made, made + count);
   chunk->made = made + count;
   return true;
@@ -147,27 +173,34 @@ static unsigned count_pages(const struct chunk *chunk) {
   return count;
 }
 
-/* A chunk that was moved is a mapping of its own. Moving few pages costs more than making them. */
+/* A chunk that was moved is a mapping of its own. Moving few pages costs more than making them. One
+ * that is watched has a gap before it: mremap(2) would merge it with a neighbour that came from
+ * beside it, and end the watch of both (Linux 6.18). */
 uint32_t chunk_move(uint32_t number) {
   enum { PAGES_LEAST = 48 };
   struct chunk *chunk = &chunk_table[number];
-  if (chunk->is_protected || count_pages(chunk) < PAGES_LEAST || !mappings_left()) return 0;
-  uint32_t target = new_number();
+  bool moves =
+      chunk->guards == GUARDS_MARKED || (chunk->guards == GUARDS_MISSING && mover_is_there());
+  if (!moves || count_pages(chunk) < PAGES_LEAST || !mappings_left()) return 0;
+  uint32_t target = new_number(chunk->guards == GUARDS_MISSING);
   if (!target) return 0;
   if (!os_move(address_of(number), address_of(target), size_of_chunk())) return 0;
   struct chunk *moved = &chunk_table[target];
   moved->made = CHUNK_SLOTS;
+  moved->guards = chunk->guards;
   for (int i = 0; i < CHUNK_SLOTS / 64; i++) moved->pages[i] = chunk->pages[i];
   open_chunk(target);
   chunk->state = CHUNK_GONE;
   mapped--;
-  return target;
+  bool watched =
+      moved->guards != GUARDS_MISSING || mover_watch(address_of(target), size_of_chunk());
+  return watched ? target : (chunk_end(target), 0);
 }
 
 void chunk_end(uint32_t number) {
   const struct chunk *chunk = &chunk_table[number];
   os_drop(address_of(number), size_of_chunk());
-  if (chunk->is_protected) split -= SPLIT * count_pages(chunk);
+  if (chunk->guards == GUARDS_PROTECTED) split -= SPLIT * count_pages(chunk);
   chunk_table[number].state = CHUNK_GONE;
   mapped--;
 }
@@ -192,20 +225,51 @@ static void protect(const struct os_range *ranges, unsigned count) {
     }
 }
 
+/* Where the mover is gone the memory is any other. */
+static void shut(struct chunk *chunk, const struct os_range *ranges, unsigned count,
+                 const struct options *options) {
+  if (chunk->guards == GUARDS_PROTECTED) return protect(ranges, count);
+  if (chunk->guards == GUARDS_MARKED || !mover_is_there())
+    return install_guards(ranges, count, options);
+  for (unsigned i = 0; i < count; i++) os_reset(ranges[i].start, ranges[i].size);
+}
+
+/* Its page becomes that of the next slot there. Not where a forked child has a part in it, or a
+ * device: it is dropped then. */
+static bool pass_on(uint32_t slot, uint32_t open) {
+  struct chunk *target = &chunk_table[open];
+  bool fits = chunk_of(slot)->guards == GUARDS_MISSING && open &&
+              target->guards == GUARDS_MISSING && target->made < CHUNK_SLOTS;
+  uint32_t next = (open << CHUNK_LOG) + target->made;
+  if (!fits || !mover_move(chunk_slot_address(slot), chunk_slot_address(next))) return false;
+  set_pages(target, target->made, target->made + 1);
+  target->made++;
+  return true;
+}
+
 /* Neighbours by one range, which covers the guards between. */
-void chunk_shut(const uint32_t *slots, unsigned count, const struct options *options) {
+void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
+                const struct options *options) {
   struct chunk *chunk = chunk_of(*slots);
   struct os_range ranges[OS_RANGES_MOST];
   unsigned many = 0;
-  for (unsigned i = 0, first = 0; i < count; i++) {
+  for (unsigned i = 0; i < count; i++) {
+    uintptr_t start = chunk_slot_address(slots[i]);
+    struct os_range *last = many ? &ranges[many - 1] : NULL;
     chunk->pages[slots[i] % CHUNK_SLOTS / 64] &= ~((uint64_t)1 << slots[i] % 64);
-    if (i + 1 < count && slots[i + 1] == slots[i] + 1) continue;
-    uintptr_t start = chunk_slot_address(slots[first]);
-    ranges[many++] = (struct os_range){start, chunk_slot_address(slots[i]) + os_page - start};
-    first = i + 1;
-    if (many < OS_RANGES_MOST && first < count) continue;
-    chunk->is_protected ? protect(ranges, many) : install_guards(ranges, many, options);
-    many = 0;
+    if (pass_on(slots[i], open)) continue;
+    if (last && last->start + last->size + os_page == start) {
+      last->size += chunk_slot_bytes();
+      continue;
+    }
+    if (many == OS_RANGES_MOST) shut(chunk, ranges, many, options), many = 0;
+    ranges[many++] = (struct os_range){start, os_page};
   }
-  if (chunk->is_protected) split -= SPLIT * count;
+  if (many) shut(chunk, ranges, many, options);
+  if (chunk->guards == GUARDS_PROTECTED) split -= SPLIT * count;
+}
+
+void chunk_restart(void) {
+  uint32_t count = chunk_base ? chunk_count() : 0;
+  if (count > 1) mover_restart(address_of(1), (count - 1) * size_of_chunk());
 }

@@ -1,8 +1,9 @@
 /* Chunks: address space for small blocks with a guard each. A chunk is 256 slots, a slot a page and
  * a guard page behind it: at 4 KiB pages the 2 MiB that one page table covers, whose guards are
  * placed by one call, and which moves, with all its pages, by one mremap(2) of that table. Where
- * there are no guard regions it is protected, but for the pages of blocks, as long as there are
- * mappings to spare; and does not move.
+ * blocks are to be out of reach at once, or there are no guard regions, its guards are pages that
+ * are missing (mover.h), if that can be. Without either it is protected, but for the pages of
+ * blocks, as long as there are mappings to spare; and does not move.
  *
  * Chunks are handed out in order, and none twice: what was freed in one stays unreachable. They lie
  * apart from the region, in a part of the address space where nobody else chooses places. Where a
@@ -17,10 +18,13 @@ enum { CHUNK_LOG = 8, CHUNK_SLOTS = 1 << CHUNK_LOG };
 
 enum chunk_state { CHUNK_NONE, CHUNK_OPEN, CHUNK_FULL, CHUNK_GONE };
 
+/* What its guards are: markers; page protection; missing pages (mover.h). */
+enum chunk_guards { GUARDS_MARKED, GUARDS_PROTECTED, GUARDS_MISSING };
+
 struct chunk {
   struct lock lock;              /* guards what its pages are, but for those of new slots */
   _Atomic uint32_t state;        /* enum chunk_state */
-  bool is_protected;             /* its guards are page protection */
+  uint8_t guards;                /* enum chunk_guards */
   _Atomic uint32_t dead, wanted; /* blocks that were freed; that are to be, once it is full */
   uint32_t made;                 /* slots that have been made */
   _Atomic uint64_t pages[CHUNK_SLOTS / 64]; /* which of them have a page */
@@ -70,7 +74,12 @@ bool chunk_make(uint32_t number, unsigned count, const struct options *options);
 uint32_t chunk_move(uint32_t number);
 void chunk_end(uint32_t number);
 
-/* Makes slots of one chunk inaccessible, with its lock; they are in order. */
-void chunk_shut(const uint32_t *slots, unsigned count, const struct options *options);
+/* Makes slots of one chunk inaccessible, with its lock; they are in order. Their pages may become
+ * those of the next slots of an OPEN one, whose owner calls; 0 for none. */
+void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
+                const struct options *options);
+
+/* In the child of a fork, before there are threads. */
+RARE void chunk_restart(void);
 
 #endif

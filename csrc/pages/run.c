@@ -360,8 +360,8 @@ RARE static void fetch_back(const struct run *source, uintptr_t from, uintptr_t 
 
 /* A failed mremap(2) may have unmapped its target, which is mapped again before the copy. What was
  * moved before that failed too is copied back: that needs no help of the kernel's. */
-bool run_move(const struct run *source, uintptr_t from, struct run *target, size_t size,
-              bool *moved) {
+RARE bool run_move(const struct run *source, uintptr_t from, struct run *target, size_t size,
+                   bool *moved) {
   uintptr_t to = target->start;
   bool all = *moved;
   for (size_t done = 0; done < size;) {

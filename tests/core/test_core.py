@@ -78,7 +78,9 @@ def test_every_system_call_fails(build: Build, options: str) -> None:
             )
             for options in (
                 "guard_small=all:delay=200:slack_check=large",
+                "guard_small=all:delay=0:slack_check=large",
                 "guard_small=all:delay=200:without=guard_regions",
+                "guard_small=all:delay=200:without=guard_regions,uffd_move",
             )
         ),
     ],
@@ -148,7 +150,10 @@ def test_a_table_of_stacks_that_is_full(build: Build) -> None:
     [
         ("", 4),
         (":without=process_madvise", 4),
-        (":without=guard_regions", 2),  # of which each slot takes two mappings
+        (":delay=0", 4),
+        (":delay=0:without=uffd_move", 4),
+        (":without=guard_regions", 2),  # of which each larger block takes two mappings
+        (":without=guard_regions,uffd_move", 2),  # and each slot
         (":report=yes:stacks=4:slack_check=all", 4),
         (":count=yes", 4),
     ],

@@ -15,7 +15,10 @@ import pytest
 
 from conftest import FALLBACKS, Build, assert_passes, preloaded
 from patalloc import Stats
+from patalloc.machine import features
 from patalloc.preload import library
+
+MOVES = any(feature.name == "uffd_move" and feature.available for feature in features())
 
 
 @pytest.mark.parametrize("options", ["", "guard_pages=3:cache_size=8M", *FALLBACKS])
@@ -493,6 +496,18 @@ def test_peak_memory_is_that_of_the_bare_program(build: Build) -> None:
 
     without = median(peak(under_the_library=False) for _ in range(31))
     assert median(peak(under_the_library=True) for _ in range(31)) <= without + 256
+
+
+@pytest.mark.parametrize("way", ["", ":without=uffd_move", ":without=guard_regions"])
+@pytest.mark.parametrize("case", ["closed", "forked", "shared"])
+def test_pages_that_move_as_they_are_freed(build: Build, case: str, way: str) -> None:
+    """And what takes away the descriptor that they move by."""
+    result = preloaded([build("moved"), case], f"guard_small=all:delay=0{way}")
+    assert result.returncode == 0, result.stderr
+    lines = result.stderr.splitlines()
+    lost = case == "closed" and "uffd_move" not in way and MOVES
+    assert [line for line in lines if "has closed the descriptor" in line] == lines
+    assert len(lines) == (1 if lost else 0)
 
 
 def test_an_ordinary_program_reads_the_librarys_first_pages_only() -> None:

@@ -158,7 +158,7 @@ NOT_SMALL = {"overflow_between_blocks", "underflow_between_blocks", "slack_under
 UNDERFLOWS = {"underflow_read", "underflow_write"}
 
 
-@pytest.mark.parametrize("way", ["", ":without=guard_regions"])
+@pytest.mark.parametrize("way", ["", ":without=uffd_move", ":without=guard_regions,uffd_move"])
 @pytest.mark.parametrize("size", [24, 10_008])
 @pytest.mark.parametrize("name", sorted({*NAMES} - NOT_SMALL))
 def test_each_error_in_a_small_block_is_told(
@@ -199,7 +199,7 @@ def test_live_small_blocks_are_looked_at_when_the_program_ends(
     assert (event.kind, event.access, event.distance) == ("heap-buffer-underflow", "write", 3)
 
 
-@pytest.mark.parametrize("way", ["", ":without=guard_regions"])
+@pytest.mark.parametrize("way", ["", ":without=uffd_move", ":without=guard_regions,uffd_move"])
 def test_the_delay_of_small_blocks_ends(tmp_path: Path, way: str) -> None:
     """By default a freed one is out of reach after as many frees as its chunk has blocks, or so."""
     program = tmp_path / "program"
