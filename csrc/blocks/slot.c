@@ -49,11 +49,14 @@ bool slot_init(const struct options *options) {
 static void remember(uint32_t number, const struct options *options) {
   enum { REMEMBERED = 512, OF_A_SAMPLE = 32 };
   static _Atomic uint32_t gone[REMEMBERED], count;
-  uint32_t place = count++ % (options_sample(options) ? OF_A_SAMPLE : REMEMBERED);
+  uint32_t most = options_sample(options) ? OF_A_SAMPLE : REMEMBERED, share = chunk_most() / 8 + 1;
+  uint32_t place = count++ % (most < share ? most : share);
   uint32_t oldest = atomic_exchange(&gone[place], number);
   uintptr_t start = (uintptr_t)&slot_table[oldest << CHUNK_LOG];
   size_t size = sizeof(struct slot) << CHUNK_LOG;
-  if (oldest) os_reset(page_up(start), page_down(start + size) - page_up(start));
+  if (!oldest) return;
+  os_reset(page_up(start), page_down(start + size) - page_up(start));
+  chunk_forget(oldest);
 }
 
 /* At a dead block, with its chunk's lock. */
@@ -111,14 +114,16 @@ static void shut(const struct feed *feed, const uint32_t *dead, unsigned count,
                  const struct options *options) {
   struct chunk *chunk = chunk_of(*dead);
   lock_take_shared(&chunk->lock);
-  if (chunk->state != CHUNK_GONE) chunk_shut(dead, count, feed->chunk, options);
+  if (chunk->state == CHUNK_OPEN || chunk->state == CHUNK_FULL)
+    chunk_shut(dead, count, feed->chunk, options);
   lock_drop_shared(&chunk->lock);
 }
 
 static bool is_there(uint32_t slot, bool *found, struct slot_written *written) {
   struct chunk *chunk = chunk_of(slot);
   lock_take_shared(&chunk->lock);
-  bool there = chunk->state != CHUNK_GONE;
+  bool open = chunk->state == CHUNK_OPEN || chunk->state == CHUNK_FULL;
+  bool there = open && slot_table[slot].state == SLOT_DEAD; /* or another block has come there */
   *found = there && look(slot, written);
   lock_drop_shared(&chunk->lock);
   return there;

@@ -29,14 +29,14 @@ static uintptr_t address_of(uint32_t number) {
 }
 
 bool chunk_init(const struct options *options) {
-  enum { MOST = 1 << 23, STEP = 1 << 9 }; /* 16 TiB at 4 KiB pages */
+  enum { STEP = 1 << 9 };
   static struct lock once;
   if (chunk_base) return true;
   if (!region_init(options->reserve)) return false;
   size_t room, size = size_of_chunk();
   lock_take(&once);
   uintptr_t start = os_low_window(&room);
-  size_t most = room / 2 / size < MOST ? room / 2 / size : MOST;
+  size_t wanted = 2 * options->reserve, most = (room / 2 < wanted ? room / 2 : wanted) / size;
   if (!chunk_base && most > 1 && !region.reserved &&
       region_place_table(TABLE_CHUNKS, &chunks, sizeof(struct chunk), most, STEP)) {
     chunk_table = (struct chunk *)chunks.start;
@@ -54,14 +54,36 @@ uint32_t chunk_count(void) {
   return count;
 }
 
+void chunk_forget(uint32_t number) {
+  uint32_t gone = CHUNK_GONE;
+  atomic_compare_exchange_strong(&chunk_table[number].state, &gone, CHUNK_FORGOTTEN);
+}
+
+/* The one after the last that was so found. */
+static uint32_t forgotten_number(void) {
+  static _Atomic uint32_t last;
+  for (uint32_t tries = chunk_most(); tries; tries--) {
+    uint32_t number = last++ % chunk_most(), forgotten = CHUNK_FORGOTTEN;
+    struct chunk *chunk = &chunk_table[number];
+    if (!table_has(&chunks, number) ||
+        !atomic_compare_exchange_strong(&chunk->state, &forgotten, CHUNK_NONE))
+      continue;
+    chunk->dead = chunk->made = 0;
+    for (int i = 0; i < CHUNK_SLOTS / 64; i++) chunk->pages[i] = 0;
+    return number;
+  }
+  return errno = ENOMEM, 0;
+}
+
 /* A number that nobody has had, and nothing mapped there; its record is zeros. With a gap nothing
  * will be before it either. */
 static uint32_t new_number(bool gap) {
-  uint32_t number = atomic_fetch_add(&next, 1u + gap) + gap;
-  uint32_t most = (uint32_t)(chunk_bytes / size_of_chunk());
-  if (number >= most) next = most; /* for good */
-  bool had = number < most && table_reach(&chunks, number);
-  return had ? number : (errno = ENOMEM, 0);
+  uint32_t number = next < chunk_most() ? atomic_fetch_add(&next, 1u + gap) + gap : chunk_most();
+  if (number >= chunk_most()) next = chunk_most();
+  if (number >= chunk_most()) return gap ? 0 : forgotten_number();
+  if (!table_reach(&chunks, number)) return errno = ENOMEM, 0;
+  if (gap) chunk_table[number - 1].state = CHUNK_FORGOTTEN;
+  return number;
 }
 
 /* A page between guards that are page protection makes two mappings more. */
@@ -256,6 +278,8 @@ void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
   for (unsigned i = 0; i < count; i++) {
     uintptr_t start = chunk_slot_address(slots[i]);
     struct os_range *last = many ? &ranges[many - 1] : NULL;
+    if (!chunk_has_page(slots[i])) continue;
+    if (chunk->guards == GUARDS_PROTECTED) split -= SPLIT;
     chunk->pages[slots[i] % CHUNK_SLOTS / 64] &= ~((uint64_t)1 << slots[i] % 64);
     if (pass_on(slots[i], open)) continue;
     if (last && last->start + last->size + os_page == start) {
@@ -266,7 +290,6 @@ void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
     ranges[many++] = (struct os_range){start, os_page};
   }
   if (many) shut(chunk, ranges, many, options);
-  if (chunk->guards == GUARDS_PROTECTED) split -= SPLIT * count;
 }
 
 void chunk_restart(void) {

@@ -5,9 +5,9 @@
  * are missing (mover.h), if that can be. Without either it is protected, but for the pages of
  * blocks, as long as there are mappings to spare; and does not move.
  *
- * Chunks are handed out in order, and none twice: what was freed in one stays unreachable. They lie
- * apart from the region, in a part of the address space where nobody else chooses places. Where a
- * chunk is no more, nothing is mapped. */
+ * Chunks are handed out in order, and none twice before all have been (2^31 blocks, by default):
+ * what was freed in one stays unreachable. They lie apart from the region, in a part of the address
+ * space where nobody else chooses places. Where a chunk is no more, nothing is mapped. */
 #ifndef PATALLOC_CHUNK_H
 #define PATALLOC_CHUNK_H
 
@@ -16,7 +16,7 @@
 
 enum { CHUNK_LOG = 8, CHUNK_SLOTS = 1 << CHUNK_LOG };
 
-enum chunk_state { CHUNK_NONE, CHUNK_OPEN, CHUNK_FULL, CHUNK_GONE };
+enum chunk_state { CHUNK_NONE, CHUNK_OPEN, CHUNK_FULL, CHUNK_GONE, CHUNK_FORGOTTEN };
 
 /* What its guards are: markers; page protection; missing pages (mover.h). */
 enum chunk_guards { GUARDS_MARKED, GUARDS_PROTECTED, GUARDS_MISSING };
@@ -73,6 +73,15 @@ bool chunk_make(uint32_t number, unsigned count, const struct options *options);
  * which is returned. 0 where it has too few, or that can't be; chunk_end is for it then. */
 uint32_t chunk_move(uint32_t number);
 void chunk_end(uint32_t number);
+
+/* Of one that is GONE, of which nothing is known any more: its addresses may be had again, when
+ * there are no others. */
+void chunk_forget(uint32_t number);
+
+/* How many there may be. */
+static inline uint32_t chunk_most(void) {
+  return (uint32_t)(chunk_bytes >> (os_page_shift + 1 + CHUNK_LOG));
+}
 
 /* Makes slots of one chunk inaccessible, with its lock; they are in order. Their pages may become
  * those of the next slots of an OPEN one, whose owner calls; 0 for none. */

@@ -1,9 +1,11 @@
 /* What a heap has runs out, and is there again later. Linked with the core.
  *
  *   full region    all of its address space; HEAP_OPTIONS has reserve=64M
+ *   full slots     all addresses of small blocks with a guard each; likewise, and guard_small=all
  *   full stacks    the table of call stacks, under a limit of address space; with reports */
 #include "check.h"
 
+#include "blocks/slot.h"
 #include "watch/stack.h"
 
 #include <sys/resource.h>
@@ -45,6 +47,30 @@ static void region_is_full(void) {
   void *most = malloc(40 * MIB);
   CHECK(is_large(most));
   free(most);
+}
+
+/* Some live on, and are where they were when all addresses have been handed out several times. */
+static void slots_are_full(void) {
+  enum { KEPT = 40, STEPS = 400000, SIZE = 40 };
+  static unsigned char *kept[KEPT], *others[KEPT];
+  static bool again;
+  uintptr_t highest = 0;
+  for (int i = 0; i < STEPS; i++) {
+    unsigned char **place = i % (STEPS / KEPT) ? &others[i % KEPT] : &kept[i / (STEPS / KEPT)];
+    free(*place);
+    *place = malloc(SIZE);
+    CHECK(*place && chunk_holds((uintptr_t)*place) && holds(*place, SIZE, 0xab));
+    if (i % 1000 == 0) CHECK(!readable(*place + SIZE + 8));
+    memset(*place, place == &others[i % KEPT] ? 0x11 : 0x22, SIZE);
+    again |= (uintptr_t)*place < highest;
+    if ((uintptr_t)*place > highest) highest = (uintptr_t)*place;
+  }
+  CHECK(again);
+  for (int i = 0; i < KEPT; i++) {
+    CHECK(holds(kept[i], SIZE, 0x22) && holds(others[i], SIZE, 0x11));
+    free(kept[i]);
+    free(others[i]);
+  }
 }
 
 /* As many stacks as leaves, until one is not recorded any more. */
@@ -90,7 +116,8 @@ int main(int argc, char **argv) {
   if (stacks) CHECK(!setrlimit(RLIMIT_AS, &(struct rlimit){256 * MIB, 256 * MIB}));
   heap = patalloc_heap_create(getenv("HEAP_OPTIONS"), NULL, 0);
   CHECK(heap);
-  (stacks ? stacks_are_full : region_is_full)();
+  bool slots = !strcmp(argv[1], "slots");
+  (stacks ? stacks_are_full : slots ? slots_are_full : region_is_full)();
   patalloc_heap_destroy(heap);
   return 0;
 }

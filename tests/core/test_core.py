@@ -133,6 +133,14 @@ def test_address_space_that_is_full(build: Build, options: str) -> None:
     run(build("full", *ADDRESS, core=True), "region", HEAP_OPTIONS=f"reserve=64M{options}")
 
 
+@pytest.mark.parametrize(
+    "options", ["", ":delay=0", ":delay=0:without=uffd_move", ":without=guard_regions"]
+)
+def test_addresses_of_small_blocks_are_had_again(build: Build, options: str) -> None:
+    program = build("full", *ADDRESS, core=True)
+    run(program, "slots", HEAP_OPTIONS=f"reserve=64M:guard_small=all:slack_check=large{options}")
+
+
 def test_a_table_of_stacks_that_is_full(build: Build) -> None:
     """A sanitizer would need the address space."""
     options = "report=yes:stacks=16:on_free=quarantine:on_error=continue"
