@@ -73,12 +73,10 @@ __attribute__((noinline)) RARE static bool draw(uint32_t in_so_many) {
   return !first;
 }
 
-/* By as many frames as stacks are recorded with, or the hunt has. */
 __attribute__((noinline)) static bool is_site(const struct patalloc_heap *heap, size_t size) {
-  enum { FRAMES = 16 };
   int error = errno;
-  unsigned frames = stack_frames(&heap->options);
-  uint64_t stack = 0, number = stack_count(stack_take(frames ? frames : FRAMES), size, &stack);
+  unsigned frames = heap->sites->frames ? heap->sites->frames : HUNT_FRAMES;
+  uint64_t stack = 0, number = stack_count(stack_take(frames), size, &stack);
   errno = error;
   return selection_find(heap->sites, stack, number).count;
 }

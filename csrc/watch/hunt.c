@@ -44,15 +44,19 @@ struct pattern hunt_pattern(const struct options *options) {
   return (struct pattern){selection->word, (uint8_t)selection->pattern_size};
 }
 
+static uint32_t take_stack(const struct options *options) {
+  return stack_frames(options) ? stack_record(options) : stack_take(HUNT_FRAMES);
+}
+
 struct choice hunt_count(const struct options *options, size_t size) {
-  uint64_t stack = 0, number = stack_count(stack_record(options), size, &stack);
+  uint64_t stack = 0, number = stack_count(take_stack(options), size, &stack);
   if (!selection) return (struct choice){NULL, 0};
   if (stack && stack == selection->stop_stack && number == selection->stop_number) abort();
   return selection_find(selection, stack, number);
 }
 
 void hunt_count_zeros(const struct options *options, size_t size) {
-  stack_count_zeros(stack_record(options), size);
+  stack_count_zeros(take_stack(options), size);
 }
 
 bool hunt_part(const struct choice *choice, size_t index, uintptr_t start, uintptr_t *from,

@@ -12,6 +12,9 @@ static inline bool hunt_is_asked_for(const struct options *options) {
   return *options->trace || *options->select;
 }
 
+/* Of a call stack, where the options have it without. */
+enum { HUNT_FRAMES = 16 };
+
 /* Opens both, of the first heap that asks; what can't be used is told in a line, and done without.
  * A forked child's trace goes on in a file of its own. */
 void hunt_start(const struct options *options);

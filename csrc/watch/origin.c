@@ -53,12 +53,13 @@ static void report(const struct watch *watch, const void *pointer, const struct 
   struct event event;
   bool small = !chunk_holds((uintptr_t)pointer) && ledger_find(pointer, &block);
   event_of_mismatch(&event, watch->options, giving->call, pointer, small ? &block : NULL);
-  unsigned log = origin >> ORIGIN_BITS;
+  unsigned log = origin >> ORIGIN_BITS, from = origin & ((1 << ORIGIN_BITS) - 1);
+  bool is_same = from == giving->origin; /* else the size goes with it */
   event.mismatch = (struct mismatch){
-      .origin = names[origin & ((1 << ORIGIN_BITS) - 1)],
+      .origin = names[from],
       .alignment = log ? (size_t)1 << log : 0,
       .told_alignment = giving->aligned,
-      .is_sized = giving->sized && giving->size != event.size,
+      .is_sized = is_same && giving->sized && giving->size != event.size,
       .told_size = giving->size,
   };
   report_error(watch, &event);

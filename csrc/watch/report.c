@@ -91,8 +91,10 @@ static void say_mismatch(struct text *text, const struct mismatch *mismatch) {
   text_string(text, mismatch->origin);
   if (mismatch->alignment) say(text, " at an alignment of ", mismatch->alignment, "");
   if (mismatch->is_sized) say(text, ", as one of ", mismatch->told_size, " bytes");
-  if (mismatch->told_alignment != mismatch->alignment)
-    say(text, ", as if at one of ", mismatch->told_alignment, "");
+  if (mismatch->told_alignment != mismatch->alignment && mismatch->told_alignment)
+    say(text, ", as if at an alignment of ", mismatch->told_alignment, "");
+  else if (mismatch->told_alignment != mismatch->alignment)
+    text_string(text, ", as if at none");
   text_string(text, ": ");
 }
 

@@ -15,8 +15,8 @@ struct part {
 
 struct selection {
   char magic[8];
-  uint64_t word; /* the pattern that they are to hold */
-  uint32_t pattern_size, unused;
+  uint64_t word;                    /* the pattern that they are to hold */
+  uint32_t pattern_size, frames;    /* of the stacks, at most; 0: as the trace of a hunt has them */
   uint64_t stop_stack, stop_number; /* the allocation to stop at; 0: none */
   uint64_t count;
   struct part parts[];

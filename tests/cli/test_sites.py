@@ -26,7 +26,7 @@ def patalloc(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def traced(build: Build, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A program, and its trace."""
     program, trace = build("sites"), tmp_path_factory.mktemp("sites") / "trace"
-    assert preloaded([program], f"trace={trace}:stacks=16").returncode == 0
+    assert preloaded([program], f"trace={trace}").returncode == 0
     return program, trace
 
 
@@ -40,7 +40,7 @@ def test_sites_are_listed_by_bytes(traced: tuple[Path, Path], tmp_path: Path) ->
     """Those of calloc, too."""
     lines = chosen(traced[1], tmp_path / "file")
     heads = [line for line in lines if not line.startswith("    ")]
-    assert sum("100 allocations, 80,800 bytes, at most 1,600 at once" in h for h in heads) == 3
+    assert sum("100 allocations, 80,800 bytes, the largest 1,600" in h for h in heads) == 3
     for function in ("named", "other", "zeroed"):
         assert sum(f"#0 {function} at " in line for line in lines) == 1
 
@@ -55,7 +55,22 @@ def test_requests_from_chosen_sites_are_guarded(
     assert len(chosen(trace, file, "--match", rf"#0 {guarded}\b")) > 1
     result = preloaded([program, name], f"guard_sites={file}")
     assert result.returncode == (-11 if name == guarded else 0)
-    assert preloaded([program], f"guard_sites={file}:report=yes:stacks=4:slack_check=large")
+    result = preloaded([program, name], f"guard_sites={file}:stacks=2")
+    assert result.returncode == (-11 if name == guarded else 0)
+
+
+def test_stacks_that_were_cut_are_cut_again(
+    traced: tuple[Path, Path], tmp_path: Path, build: Build
+) -> None:
+    """And traces of several processes are listed together."""
+    program, file = build("sites"), tmp_path / "file"
+    for number in (1, 2):
+        preloaded([program], f"trace={tmp_path}/trace.%p:stacks={number}")
+    traces = sorted(tmp_path.glob("trace.*"))
+    done = patalloc("sites", *traces, "--match", "#0 named", "--output", file)
+    assert done.returncode == 0
+    assert sum(" 100 allocations" in line for line in done.stdout.splitlines()) == 2
+    assert preloaded([program, "named"], f"guard_sites={file}").returncode == -11
 
 
 def guarded(program: Path, options: str) -> int:

@@ -28,7 +28,13 @@ class Part:
     end: int = END
 
 
-def pack(pattern: int, size: int, parts: Iterable[Part], stop: tuple[int, int] = (0, 0)) -> bytes:
+def pack(
+    pattern: int,
+    size: int,
+    parts: Iterable[Part],
+    stop: tuple[int, int] = (0, 0),
+    frames: int = 0,
+) -> bytes:
     """The file that the core reads.
 
     Args:
@@ -36,8 +42,9 @@ def pack(pattern: int, size: int, parts: Iterable[Part], stop: tuple[int, int] =
         size: its size.
         parts: the bytes; those of one site must not overlap, but for parts of one allocation.
         stop: an allocation at which the process is to abort, by site and number; (0, 0) for none.
+        frames: how many of a call stack are looked at, for guard_sites; 0 for 16.
     """
     word = int.from_bytes(pattern.to_bytes(size, "little") * (8 // size), "little")
     chosen = sorted(parts, key=lambda part: (part.site, part.last, part.first, part.start))
     packed = [_PART.pack(*attrs.astuple(part)) for part in chosen]
-    return _HEADER.pack(_MAGIC, word, size, 0, *stop, len(packed)) + b"".join(packed)
+    return _HEADER.pack(_MAGIC, word, size, frames, *stop, len(packed)) + b"".join(packed)
