@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from patalloc.preload import library
+from patalloc.preload import library, operators
 
 PROGRAM = """
 #include <patalloc.h>
@@ -107,10 +107,17 @@ def test_the_interposers_symbols_and_no_others() -> None:
         "__sysv_signal",
         "sigset",
     }
-    operators = {name for name in names if name.startswith(("_Zn", "_Zd"))}  # new, delete
-    assert len(operators) == 20
     assert family <= names
-    assert all(name.startswith("patalloc_") for name in names - family - operators)
+    assert all(name.startswith("patalloc_") for name in names - family)
+
+
+def test_the_operators_and_no_other_symbols() -> None:
+    """Those of C++ are in a library of their own, which no other program sees."""
+    command = ["nm", "-D", "--defined-only", operators()]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    names = {line.split()[-1] for line in listed.splitlines()}
+    assert len(names) == 20
+    assert all(name.startswith(("_Zn", "_Zd")) for name in names)
 
 
 def test_the_core_needs_only_libc() -> None:

@@ -246,6 +246,7 @@ static bool is_live_there(uint32_t slot) {
 
 uint32_t slot_enter_next(uint32_t slot) {
   uint32_t end = slot_table ? chunk_count() << CHUNK_LOG : 0;
+  if (slot < CHUNK_SLOTS) slot = CHUNK_SLOTS - 1; /* number 0 is no chunk */
   while (++slot < end) {
     struct chunk *chunk = chunk_of(slot);
     bool any = chunk->state == CHUNK_OPEN || chunk->state == CHUNK_FULL;
@@ -295,6 +296,8 @@ static void close_chunk(struct feed *feed, const struct options *options) {
 /* One that there is no room for records of is closed again, and so taken down. */
 static bool open_chunk(struct feed *feed, const struct options *options) {
   tick(feed, options);
+  while (feed->spare && !chunk_is_guarded(feed->spares[feed->spare - 1]))
+    chunk_end(feed->spares[--feed->spare]);
   feed->chunk = feed->spare ? feed->spares[--feed->spare] : chunk_new(options);
   feed->next = feed->handed = 0;
   if (!feed->chunk) return false;
@@ -329,7 +332,8 @@ static void prefetch(uint32_t slot) {
 /* 0 for none. */
 static uint32_t next_slot(struct feed *feed, const struct options *options) {
   for (int tries = 0; tries < 2; tries++) {
-    uint32_t place = feed->chunk ? next_in_chunk(feed, options) : CHUNK_SLOTS;
+    bool open = feed->chunk && chunk_is_guarded(feed->chunk);
+    uint32_t place = open ? next_in_chunk(feed, options) : CHUNK_SLOTS;
     uint32_t slot = feed->chunk << CHUNK_LOG | place;
     if (place < CHUNK_SLOTS) {
       prefetch(slot + 1);

@@ -202,8 +202,8 @@ RARE static void report_written(const struct watch *watch, const char *call,
 RARE static void tell_of_loss(void) {
   static _Atomic bool told;
   if (!atomic_exchange(&told, true))
-    report_line("guard_small: the program has closed the descriptor by which small blocks had "
-                "guards; those that there were have none any more");
+    report_line("guard_small: the descriptor by which small blocks had guards is gone; those that "
+                "there were have none any more");
 }
 
 __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, void *pointer) {

@@ -138,6 +138,11 @@ uint32_t chunk_new(const struct options *options) {
   return 0;
 }
 
+static bool is_mapped(uint32_t number) {
+  uint32_t state = chunk_table[number].state;
+  return state == CHUNK_OPEN || state == CHUNK_FULL;
+}
+
 static void set_pages(struct chunk *chunk, uint32_t from, uint32_t to) {
   for (uint32_t slot = from; slot < to; slot++)
     atomic_fetch_or_explicit(&chunk->pages[slot / 64], (uint64_t)1 << slot % 64,
@@ -158,6 +163,10 @@ static bool unprotect(uintptr_t page) {
   bool done = os_protect(page, os_page, true);
   if (done) split += SPLIT;
   return done;
+}
+
+bool chunk_is_guarded(uint32_t number) {
+  return chunk_table[number].guards != GUARDS_MISSING || mover_is_there();
 }
 
 /* As many as can be had, of which the first must. */
@@ -220,6 +229,7 @@ uint32_t chunk_move(uint32_t number) {
 }
 
 void chunk_end(uint32_t number) {
+  if (chunk_table[number].state == CHUNK_GONE) return; /* as chunk_move got half way */
   const struct chunk *chunk = &chunk_table[number];
   os_drop(address_of(number), size_of_chunk());
   if (chunk->guards == GUARDS_PROTECTED) split -= SPLIT * count_pages(chunk);
@@ -294,5 +304,8 @@ void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
 
 void chunk_restart(void) {
   uint32_t count = chunk_base ? chunk_count() : 0;
-  if (count > 1) mover_restart(address_of(1), (count - 1) * size_of_chunk());
+  if (!mover_restart()) return;
+  for (uint32_t number = 1; number < count; number++)
+    if (is_mapped(number) && chunk_table[number].guards == GUARDS_MISSING)
+      mover_watch(address_of(number), size_of_chunk());
 }

@@ -60,6 +60,9 @@ static inline bool chunk_has_page(uint32_t slot) {
   return chunk_of(slot)->pages[slot % CHUNK_SLOTS / 64] >> slot % 64 & 1;
 }
 
+/* Whether its guards are there: they may have gone with the mover. */
+bool chunk_is_guarded(uint32_t number);
+
 /* One more than the last one's number; all up to there have a record. */
 uint32_t chunk_count(void);
 

@@ -66,8 +66,10 @@ static bool look_after(bool done) {
   return errno = error, done;
 }
 
+/* Another userfaultfd of the program's would take it. */
 bool mover_watch(uintptr_t address, size_t size) {
-  return mover_is_there() && look_after(os_uffd_watch(descriptor, address, size));
+  return mover_is_there() && look_after(os_is(descriptor, &identity)) &&
+         look_after(os_uffd_watch(descriptor, address, size));
 }
 
 bool mover_make(uintptr_t to) {
@@ -79,8 +81,9 @@ bool mover_move(uintptr_t from, uintptr_t to) {
   return mover_is_there() && look_after(os_uffd_move(descriptor, from, to));
 }
 
-void mover_restart(uintptr_t address, size_t size) {
-  if (!own) return;
+bool mover_restart(void) {
+  if (!own || lost) return false;
   if (os_is(descriptor, &identity)) os_close(descriptor);
-  if (!open_mover() || !mover_watch(address, size)) forget();
+  if (!open_mover()) forget();
+  return mover_is_there();
 }

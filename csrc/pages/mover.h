@@ -25,7 +25,8 @@ bool mover_watch(uintptr_t address, size_t size);
 bool mover_make(uintptr_t to);
 bool mover_move(uintptr_t from, uintptr_t to);
 
-/* In the child of a fork: another descriptor for what its parent's watched. */
-RARE void mover_restart(uintptr_t address, size_t size);
+/* In the child of a fork: another descriptor in place of its parent's. False where there is none,
+ * or is not to be. */
+RARE bool mover_restart(void);
 
 #endif

@@ -23,7 +23,7 @@
 #include <threads.h>
 #include <unistd.h>
 
-struct patalloc_heap process_heap;
+static struct patalloc_heap process_heap;
 static _Atomic bool begun, started;
 
 static void complain_by_line(char *complaint) {

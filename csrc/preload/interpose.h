@@ -4,9 +4,7 @@
 
 #include "heap/heap.h"
 
-extern struct patalloc_heap process_heap;
-
-/* It; NULL while it is being started. */
-struct patalloc_heap *interposed_heap(void);
+/* The process's heap; NULL while it is being started. */
+RARE struct patalloc_heap *interposed_heap(void);
 
 #endif

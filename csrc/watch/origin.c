@@ -68,7 +68,8 @@ static void report(const struct watch *watch, const void *pointer, const struct 
 void origin_check(const struct watch *watch, const void *pointer, const struct giving *giving) {
   struct known known;
   if (!exchange(pointer, ORIGIN_CHECKED, &known) || known.origin == ORIGIN_CHECKED) return;
-  bool resized = giving->sized && giving->size != known.size;
+  bool nothing = !giving->size && known.size == 1; /* was requested where that gives a byte */
+  bool resized = giving->sized && giving->size != known.size && !nothing;
   if (resized || known.origin != origin_byte(giving->origin, giving->aligned))
     report(watch, pointer, giving, known.origin);
 }

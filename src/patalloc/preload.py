@@ -30,6 +30,23 @@ def library() -> Path:
         return path
 
 
+def operators() -> Path:
+    """The path of libpatalloc_operators.so, to be preloaded behind `library`: C++'s operators.
+
+    With it, and the option guard_small=all or slack_check=all, blocks are looked at that are given
+    back by other functions than they were requested from.
+    """
+    return library().with_name("libpatalloc_operators.so")
+
+
+def _libraries(config: Config) -> list[str]:
+    """Those to preload: that of C++'s operators where blocks are looked at for whose they are."""
+    ours = library()
+    checks = config.guard_small == "all" or config.slack_check == "all"
+    hunts = config.trace or config.select
+    return [str(ours), *([str(operators())] if checks and not hunts else [])]
+
+
 def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment under which a program's malloc is patalloc's.
 
@@ -42,10 +59,11 @@ def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[s
             are kept, behind ours: their malloc serves the small requests.
     """
     result = dict(os.environ if base is None else base)
-    ours = str(library())
+    ours = _libraries(config)
+    known = {str(library()), str(operators())}
     preloaded = result.get("LD_PRELOAD", "").replace(":", " ").split()
-    others = [name for name in preloaded if name != ours]
-    result["LD_PRELOAD"] = " ".join([ours, *others])
+    others = [name for name in preloaded if name not in known]
+    result["LD_PRELOAD"] = " ".join([*ours, *others])
     result["PATALLOC_OPTIONS"] = str(config)
     if config.report != "no":
         result.setdefault("PYTHONFAULTHANDLER", "1")

@@ -46,17 +46,6 @@ static void check_guards(void) {
   CHECK(!readable(block));
 }
 
-static void closed(void) {
-  fill(1);
-  use(1);
-  CHECK(!syscall(SYS_close_range, 3u, ~0u, 0u));
-  use(1);
-  free(malloc(SIZE));
-  fill(2); /* in chunks that are new */
-  use(2);
-  check_guards();
-}
-
 static void go_on(pid_t child) {
   int status;
   CHECK(child >= 0);
@@ -67,6 +56,19 @@ static void go_on(pid_t child) {
   CHECK(waitpid(child, &status, 0) == child && !status);
   use(0);
   check_guards();
+}
+
+static void closed(void) {
+  fill(1);
+  use(1);
+  CHECK(!syscall(SYS_close_range, 3u, ~0u, 0u));
+  use(1);
+  free(malloc(SIZE));
+  fill(2); /* in chunks that are new */
+  use(2);
+  check_guards();
+  fill(0);
+  go_on(fork()); /* who has guards of other kinds, too */
 }
 
 static void forked(void) {

@@ -64,6 +64,7 @@ extern "C" __attribute__((visibility("default"))) int use(void) {
                   std::nothrow);
   operator delete[](see(operator new[](24, std::align_val_t(32))), (size_t)24,
                     std::align_val_t(32));
+  operator delete(see(operator new(0, std::align_val_t(8192))), (size_t)0, std::align_val_t(8192));
   free(see(malloc(24)));
 #ifdef OWN
   if (given) return 1;

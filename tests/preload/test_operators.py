@@ -108,6 +108,6 @@ def test_sizes_are_checked_of_c_too(tmp_path: Path) -> None:
 
 
 def test_requests_are_counted(program: Path) -> None:
-    result = preloaded([program, "good"], "count=yes:stats=fd:1")
+    result = preloaded([program, "good"], "slack_check=all:count=yes:stats=fd:1")
     assert '"new_requests":' in result.stdout
     assert '"new_requests":0' not in result.stdout.replace(" ", "")

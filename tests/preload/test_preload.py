@@ -506,7 +506,7 @@ def test_pages_that_move_as_they_are_freed(build: Build, case: str, way: str) ->
     assert result.returncode == 0, result.stderr
     lines = result.stderr.splitlines()
     lost = case == "closed" and "uffd_move" not in way and MOVES
-    assert [line for line in lines if "has closed the descriptor" in line] == lines
+    assert [line for line in lines if "the descriptor by which" in line] == lines
     assert len(lines) == (1 if lost else 0)
 
 

@@ -57,7 +57,7 @@ def sites(traces: tuple[str, ...], match: re.Pattern[str], output: IO[bytes] | N
             continue
         chosen.append(Part(site.identity))
         click.echo("\n".join([_headline(site), *frames]))
-    if output:
+    if output and chosen:
         # Stacks that were cut have the most frames: what is longer is to be cut there as well.
         depth = max((len(site.stack) for site, _ in found), default=0)
         output.write(pack(0, 1, sorted({*chosen}), frames=depth))

@@ -37,7 +37,8 @@ class Stats:
         pages_counted: with count=yes, the pages of freed blocks; pages_dirtied: those written.
         small_requests: with count=yes, those passed to the malloc underneath; small_bytes: theirs.
         small_guarded: small blocks that got a guard each (guard_small).
-        new_requests: with count=yes, requests of any size by C++'s operator new and its kin.
+        new_requests: with count=yes, requests of any size by C++'s operator new and its kin, where
+            those are interposed (`patalloc lib --operators`).
         errors: misuses reported.
         vmas: mappings that all heaps of the process use; vmas_allowed: how many they may.
     """
