@@ -119,11 +119,16 @@ static void shut(const struct feed *feed, const uint32_t *dead, unsigned count,
   lock_drop_shared(&chunk->lock);
 }
 
+/* With its chunk's lock: it is gone, or another block has come there. */
+static bool waits(uint32_t slot) {
+  enum chunk_state state = chunk_of(slot)->state;
+  return (state == CHUNK_OPEN || state == CHUNK_FULL) && slot_table[slot].state == SLOT_DEAD;
+}
+
 static bool is_there(uint32_t slot, bool *found, struct slot_written *written) {
   struct chunk *chunk = chunk_of(slot);
   lock_take_shared(&chunk->lock);
-  bool open = chunk->state == CHUNK_OPEN || chunk->state == CHUNK_FULL;
-  bool there = open && slot_table[slot].state == SLOT_DEAD; /* or another block has come there */
+  bool there = waits(slot);
   *found = there && look(slot, written);
   lock_drop_shared(&chunk->lock);
   return there;
@@ -225,11 +230,16 @@ static bool find_in_line(struct feed *feed, struct slot_written *written) {
   bool found = feed->found;
   if (found) *written = feed->written;
   feed->found = false;
-  for (uint32_t at = feed->first; at != feed->last && !found; at++)
-    is_there(feed->line[at % LINE], &found, written);
+  for (uint32_t at = feed->first; at != feed->last && !found; at++) {
+    uint32_t slot = feed->line[at % LINE];
+    if (!lock_try(&chunk_of(slot)->lock)) continue;
+    found = waits(slot) && look(slot, written);
+    lock_drop(&chunk_of(slot)->lock);
+  }
   return found;
 }
 
+/* A fault may have come from within, and locks are not waited for. */
 bool slot_find_written(struct slot_written *written) {
   bool found = false;
   for (int i = 0; slot_table && i < FEEDS && !found; i++) {

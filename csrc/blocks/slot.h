@@ -76,7 +76,7 @@ bool slot_give(unsigned feed, uint32_t slot, const struct options *options,
                struct slot_written *written);
 bool slot_go_on(unsigned feed, const struct options *options, struct slot_written *written);
 
-/* Of all that wait one; for when the process ends. */
+/* Of all that wait one; for when the process ends. Async-signal-safe. */
 bool slot_find_written(struct slot_written *written);
 
 /* The next live block after this slot, and 0 after the last, for slot 0 the first; its pages stay

@@ -220,6 +220,8 @@ static void report_it(void *faulted) {
   if (is_of_tags(info)) event_set_tags(&event);
   unwind_from(&event.stack, STACK_MOST / 2, fault->pc);
   report_fault(&event);
+  report_look *look = atomic_exchange(&report_last_look, NULL);
+  if (look) look(report_fault);
 }
 
 /* Nothing interrupts a report but a fault of our own, and what is to end the process. Such a fault

@@ -402,6 +402,20 @@ static void say_error(const struct watch *watch, const struct event *event) {
   report_end();
 }
 
+report_look *_Atomic report_last_look;
+
+static void tell(const struct event *event) {
+  if (!sink.given || !report_begin()) return say_in_a_line(event);
+  report_fault(event);
+  report_end();
+}
+
+/* Not again by what that finds. */
+static void look_once(void) {
+  report_look *look = atomic_exchange(&report_last_look, NULL);
+  if (look) look(tell);
+}
+
 static _Atomic bool ending;
 
 void report_ending(void) {
@@ -421,6 +435,7 @@ void report_error(const struct watch *watch, struct event *event) {
   if (!watch->reports || !is_one_too_many()) say_error(watch, event);
   stats_add(watch->stats, STAT_ERRORS, 1);
   if (watch->options->on_error != ON_ERROR_ABORT) return;
+  look_once();
   if (ending) flush_output();
   abort();
 }

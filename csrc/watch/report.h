@@ -32,6 +32,11 @@ RARE void report_ending(void);
  * that is reporting already no more than a line. */
 void report_error(const struct watch *watch, struct event *event);
 
+/* What looks for more that is wrong, which each is to be given to, when a report is likely to be
+ * the last. Async-signal-safe. */
+typedef void report_look(void (*tell)(const struct event *event));
+extern report_look *_Atomic report_last_look; /* NULL: nothing does, or it has */
+
 /* `call` (free, realloc, malloc_usable_size) was given an address that is no live block of this
  * heap's. */
 void report_misuse(const struct watch *watch, const char *call, const void *pointer);

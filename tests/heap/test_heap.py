@@ -307,8 +307,9 @@ def test_process_heap_is_configured() -> None:
         "try: heap.configure(tag=1)\n"
         "except ValueError as error: print(error)"
     )
-    command = [sys.executable, "-m", "patalloc", "run", "--threshold=64M", "--", sys.executable]
-    result = subprocess.run([*command, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "patalloc", "run", "--threshold=64M", "--guard-small=0"]
+    command += ["--", sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     first, second = result.stdout.splitlines()
     assert first == "1048576 0"
     assert second.startswith("tag: can't be changed")

@@ -89,11 +89,16 @@ class HeapMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts(self) -> None:
+        guards = self.config.guard_small != "0"  # small ones beyond a page become blocks, too
         large = [
             max(len(content), 1)
             for block, content in self.live.items()
-            if len(content) >= THRESHOLD or block in self.aligned
+            if len(content) >= THRESHOLD
+            or block in self.aligned
+            or (guards and block.info is not None)
         ]
+        if self.config.guard_small == "all":
+            assert all(block.info for block, content in self.live.items() if len(content) > 4096)
         stats = self.heap.stats()
         assert (stats.blocks_live, stats.bytes_live) == (len(large), sum(large))
 

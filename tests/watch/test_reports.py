@@ -191,6 +191,21 @@ def test_freed_blocks_are_looked_at_when_the_program_ends(
     assert (result.returncode, result.stdout) == (-6, "done")
 
 
+@pytest.mark.parametrize(
+    ("how", "kind"), [("twice", "double-free"), ("past", "heap-buffer-overflow")]
+)
+def test_freed_blocks_are_looked_at_with_the_last_report(
+    build: Build, tmp_path: Path, how: str, kind: str
+) -> None:
+    report = tmp_path / "report"
+    options = f"report={report}:slack_check=large:guard_small=all"
+    preloaded([build("afterwards"), how], options)
+    last, before = events.read(report.read_text())
+    assert last.kind == kind
+    assert (before.kind, before.access, before.distance) == ("use-after-free", "write", 3)
+    assert (before.call, before.stack) == ("report", ())
+
+
 def test_live_small_blocks_are_looked_at_when_the_program_ends(
     build: Build, tmp_path: Path
 ) -> None:
