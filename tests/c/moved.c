@@ -14,6 +14,7 @@ static unsigned char *blocks[BLOCKS];
 
 static void fill(int seed) {
   for (int i = 0; i < BLOCKS; i++) {
+    free(blocks[i]);
     CHECK((blocks[i] = malloc(SIZE)) && holds(blocks[i], SIZE, 0xab));
     memset(blocks[i], (seed + i) & 0x7f, SIZE);
   }
@@ -40,7 +41,7 @@ static void use(int seed) {
 }
 
 static void check_guards(void) {
-  unsigned char *block = malloc(16);
+  unsigned char *volatile block = malloc(16); /* or the compiler objects */
   CHECK(!readable(block + 16));
   free(block);
   CHECK(!readable(block));
@@ -81,7 +82,7 @@ static void forked(void) {
 static void shared(void) {
   fill(0);
   use(0);
-  unsigned char *freed = malloc(SIZE);
+  unsigned char *volatile freed = malloc(SIZE);
   free(freed);
   pid_t child = fork();
   if (!child) CHECK(!readable(freed) && !readable(blocks[0] + ((SIZE + 15) & ~15)));
