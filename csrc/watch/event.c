@@ -83,14 +83,17 @@ static void set_slot(struct event *event, uint32_t number) {
                                                    : address - (start + slot->size) + 1;
 }
 
-/* Behind a slot's block its guard lies, and then the next slot, whose block that is before. */
+/* Behind a slot's block its guard lies, and then the next slot, whose block that is before. If the
+ * first was freed, and the second is live and about as near, it is more likely to be meant. */
 static void set_near_slot(struct event *event) {
   uint32_t number = chunk_slot_of(event->address);
   set_slot(event, number);
   bool behind = event->place == PLACE_AFTER || event->place == PLACE_UNKNOWN;
   if (!behind || !slot_is_known(number + 1)) return;
   uint64_t before = slot_block(number + 1) - event->address;
-  if (event->place == PLACE_UNKNOWN || before < event->distance) set_slot(event, number + 1);
+  bool likelier = !event->live && slot_table[number + 1].state == SLOT_LIVE;
+  uint64_t near = likelier ? 2 * event->distance : event->distance;
+  if (event->place == PLACE_UNKNOWN || before < near) set_slot(event, number + 1);
 }
 
 /* The block around the address, one that was there, or the nearest one. */
