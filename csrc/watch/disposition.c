@@ -23,7 +23,7 @@ static _Atomic bool watching;     /* whether the handler is installed */
 static _Atomic bool exposes_tags; /* whether the handler is given the tags of pointers */
 static disposition_handler *handler;
 static sigaction_function *_Atomic underneath; /* set by each heap, to the same */
-static _Atomic int process; /* in which a handler is expected; 0: in none */
+static _Atomic int process;                    /* in which a handler is expected; 0: in none */
 
 static int index_of(int signal) {
   for (int i = 0; i < DISPOSITIONS; i++)
