@@ -43,9 +43,8 @@ bool slot_init(const struct options *options) {
 
 /* Ends */
 
-/* A sample of blocks is to cost little memory: fewer wait, and fewer are known. */
-
-/* What is known of the blocks of a chunk that is gone is known for a while. */
+/* What is known of the blocks of a chunk that is gone is known for a while. A sample of blocks is
+ * to cost little memory: fewer are known, and fewer wait (delay_of). */
 static void remember(uint32_t number, const struct options *options) {
   enum { REMEMBERED = 512, OF_A_SAMPLE = 32 };
   static _Atomic uint32_t gone[REMEMBERED], count;

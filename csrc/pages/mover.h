@@ -2,8 +2,8 @@
  * to be reached any more to where they are missing (userfaultfd(2), UFFDIO_MOVE).
  *
  * It is so by a descriptor. When the program closes that, missing pages are zeros; so they are in a
- * forked child, where the descriptor is the parent's memory's: it is left alone there, and a child
- * of fork(3) has one of its own. Where there is none all functions here refuse. */
+ * forked child, where the descriptor is the parent's memory's: it is not used there, and a child of
+ * fork(3) has another one in its place. Where there is none all functions here refuse. */
 #ifndef PATALLOC_MOVER_H
 #define PATALLOC_MOVER_H
 
@@ -18,7 +18,7 @@ bool mover_init(const struct options *options);
 bool mover_is_there(void);
 bool mover_is_lost(void);
 
-/* Of anonymous memory from here on, which may have holes. */
+/* Of this anonymous memory from here on. */
 bool mover_watch(uintptr_t address, size_t size);
 
 /* Makes a page of zeros, moves one. False with errno: all is as it was. */

@@ -13,9 +13,7 @@
 #include "preload/origins.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <link.h>
-#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
