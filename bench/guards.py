@@ -26,14 +26,17 @@ assert json.loads(json.dumps(data)) == data
 print(sum(1 for _ in ast.walk(ast.parse(open(ast.__file__).read()))))
 """
 GUARDS = "guard_small=all"
-ALL = "report=yes:stacks=16:slack_check=large:guard_small=all"
+REPORTS = f"{GUARDS}:report=yes:stacks=16"
+ALL = f"{REPORTS}:slack_check=large"
 HEAPS = {
     "glibc": {},
     "patalloc": patterned(),
-    "1 in 1000": patterned("report=yes:guard_small=1000"),
+    "reports": patterned("report=yes"),
+    "reports, 1 in 1000": patterned("report=yes:guard_small=1000"),
     "guards": patterned(GUARDS),
     "guards, delay=0": patterned(f"{GUARDS}:delay=0"),
-    "guards, reports": patterned(ALL),
+    "guards, reports": patterned(REPORTS),
+    "guards, reports, slack": patterned(ALL),
 }
 FOUND = {"glibc": {}, "guards": patterned(GUARDS), "all": patterned(ALL)}
 
@@ -71,7 +74,7 @@ def real_programs(rounds: int, *, short: bool) -> dict[str, list[Result]]:
                 (slow,) = measure([checked], 1)
                 ratios.append(f"{slow.us / first.us:.0f}")
             rows.append((name, f"{first.us / 1e6:.3f} ±{first.spread:.0%}", *ratios))
-    columns = ["", "glibc, s", *list(HEAPS)[1:], *(["valgrind"] if len(rows[0]) > 7 else [])]
+    columns = ["", "glibc, s", *list(HEAPS)[1:], *(["valgrind"] if len(rows[0]) > len(HEAPS) + 1 else [])]
     table(f"processor time, {rounds} runs of each in turn", columns, rows)
     return groups
 

@@ -98,70 +98,74 @@ static bool take_down(struct feed *feed, uint32_t number, const struct options *
   return found;
 }
 
-/* By insertion: they are nearly in order, and qsort(3) calls malloc. */
-static void sort(uint32_t *numbers, unsigned count) {
-  for (unsigned i = 1; i < count; i++) {
-    uint32_t number = numbers[i];
-    unsigned at = i;
-    for (; at && numbers[at - 1] > number; at--) numbers[at] = numbers[at - 1];
-    numbers[at] = number;
-  }
-}
-
-/* Those that are dead in one chunk; their pages may be the feed's next ones. */
-static void shut(const struct feed *feed, const uint32_t *dead, unsigned count,
-                 const struct options *options) {
-  struct chunk *chunk = chunk_of(*dead);
-  lock_take_shared(&chunk->lock);
-  if (chunk->state == CHUNK_OPEN || chunk->state == CHUNK_FULL)
-    chunk_shut(dead, count, feed->chunk, options);
-  lock_drop_shared(&chunk->lock);
-}
-
-/* With its chunk's lock: it is gone, or another block has come there. */
+/* With its chunk's lock: it has its page yet, and no other block has come there. */
 static bool waits(uint32_t slot) {
   enum chunk_state state = chunk_of(slot)->state;
-  return (state == CHUNK_OPEN || state == CHUNK_FULL) && slot_table[slot].state == SLOT_DEAD;
+  return (state == CHUNK_OPEN || state == CHUNK_FULL) && slot_table[slot].state == SLOT_DEAD &&
+         chunk_has_page(slot);
 }
 
-static bool is_there(uint32_t slot, bool *found, struct slot_written *written) {
-  struct chunk *chunk = chunk_of(slot);
-  lock_take_shared(&chunk->lock);
-  bool there = waits(slot);
-  *found = there && look(slot, written);
-  lock_drop_shared(&chunk->lock);
-  return there;
-}
-
-/* Of those that have waited longest so many, but where one was written to. */
-static bool shut_oldest(struct feed *feed, uint32_t many, const struct options *options,
-                        struct slot_written *written) {
-  uint32_t dead[BATCH];
-  unsigned count = 0;
-  bool found = false;
-  if (many > feed->last - feed->first) many = feed->last - feed->first;
-  for (uint32_t i = 0; i < many && !found; i++) {
-    uint32_t slot = feed->line[(feed->first + i) % LINE];
-    if (is_there(slot, &found, written)) dead[count++] = slot;
+/* Of the line up to there those of one chunk, by their places in it. */
+static void mark_of_chunk(const struct feed *feed, uint32_t end, uint32_t number,
+                          uint64_t marks[CHUNK_SLOTS / 64]) {
+  for (uint32_t at = feed->first; at != end; at++) {
+    uint32_t slot = feed->line[at % LINE];
+    if (slot >> CHUNK_LOG == number) marks[slot % CHUNK_SLOTS / 64] |= (uint64_t)1 << slot % 64;
   }
-  if (found) return true;
-  feed->first += many;
-  sort(dead, count);
-  for (unsigned first = 0, i = 0; i < count; i++)
-    if (i + 1 == count || chunk_of(dead[i + 1]) != chunk_of(dead[i])) {
-      shut(feed, dead + first, i + 1 - first, options);
-      first = i + 1;
+}
+
+/* Makes those inaccessible, but where one was written to; their pages may be the feed's next ones.
+ * With the chunk's lock. */
+static bool shut_marked(struct feed *feed, uint32_t number, const uint64_t marks[CHUNK_SLOTS / 64],
+                        const struct options *options, struct slot_written *written) {
+  uint32_t dead[CHUNK_SLOTS];
+  unsigned count = 0;
+  for (unsigned i = 0; i < CHUNK_SLOTS / 64; i++)
+    for (uint64_t left = marks[i]; left; left &= left - 1) {
+      uint32_t slot = number << CHUNK_LOG | i * 64 | (unsigned)__builtin_ctzll(left);
+      if (!waits(slot)) continue;
+      if (look(slot, written)) return true;
+      dead[count++] = slot;
     }
+  bool more = feed->spare < SPARES;
+  uint32_t moved = count ? chunk_shut(dead, count, feed->chunk, more, options) : 0;
+  if (moved) feed->spares[feed->spare++] = moved;
   return false;
+}
+
+/* What has waited longest, and with it those of its chunk up to there in the line: neighbours are
+ * shut at once. All stay where one was written to. */
+static bool shut_oldest(struct feed *feed, uint32_t end, const struct options *options,
+                        struct slot_written *written) {
+  uint32_t oldest = feed->line[feed->first % LINE];
+  bool found = false;
+  if (waits(oldest)) { /* or else its chunk left, or it has left with others of it */
+    uint64_t marks[CHUNK_SLOTS / 64] = {0};
+    mark_of_chunk(feed, end, oldest >> CHUNK_LOG, marks);
+    lock_take_shared(&chunk_of(oldest)->lock);
+    found = shut_marked(feed, oldest >> CHUNK_LOG, marks, options, written);
+    lock_drop_shared(&chunk_of(oldest)->lock);
+  }
+  if (!found) feed->first++;
+  return found;
 }
 
 /* Up to there in the line, or to one that was written to. */
 static bool shut_up_to(struct feed *feed, uint32_t end, const struct options *options,
                        struct slot_written *written) {
-  while ((int32_t)(end - feed->first) > 0) {
-    uint32_t left = end - feed->first;
-    if (shut_oldest(feed, left < BATCH ? left : BATCH, options, written)) return true;
-  }
+  while ((int32_t)(end - feed->first) > 0)
+    if (shut_oldest(feed, end, options, written)) return true;
+  return false;
+}
+
+/* Many at a time, as their records are out of the caches. Those that have waited at least half as
+ * long as the oldest leave with it; others may yet leave with all of their chunk. */
+static bool shorten(struct feed *feed, uint32_t delay, const struct options *options,
+                    struct slot_written *written) {
+  uint32_t batch = delay < BATCH ? delay + 1 : BATCH, length = feed->last - feed->first;
+  if (length < delay + batch) return false;
+  for (; length > delay; length = feed->last - feed->first)
+    if (shut_oldest(feed, feed->first + (length + 1) / 2, options, written)) return true;
   return false;
 }
 
@@ -193,13 +197,12 @@ static bool is_dead(uint32_t number) {
 /* A chunk that may be dead, what waits to be told of, and the line as it is too long. */
 static bool tidy(struct feed *feed, uint32_t number, const struct options *options,
                  struct slot_written *written) {
-  uint32_t delay = delay_of(feed, options), batch = delay < BATCH ? delay + 1 : BATCH;
   uint32_t closed = feed->closed;
   if (is_dead(number) && take_down(feed, number, options, written)) return true;
   if (closed && take_down(feed, closed, options, written)) return true;
   feed->closed = 0;
   if (feed->found) return feed->found = false, *written = feed->written, true;
-  return feed->last - feed->first >= delay + batch && shut_oldest(feed, batch, options, written);
+  return shorten(feed, delay_of(feed, options), options, written);
 }
 
 bool slot_give(unsigned number, uint32_t slot, const struct options *options,

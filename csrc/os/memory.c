@@ -167,9 +167,14 @@ bool os_move_pages(uintptr_t from, uintptr_t to, size_t size) {
   return true;
 }
 
+bool os_move_over(uintptr_t from, uintptr_t to, size_t size) {
+  if (os_refuses("mremap")) return false;
+  return syscall(SYS_mremap, from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != -1;
+}
+
 bool os_move(uintptr_t from, uintptr_t to, size_t size) {
-  if (os_refuses("mremap") || !os_reserve_at(to, size)) return false;
-  if (syscall(SYS_mremap, from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != -1) return true;
+  if (!os_reserve_at(to, size)) return false;
+  if (os_move_over(from, to, size)) return true;
   int error = errno;
   os_drop(to, size);
   return errno = error, false;

@@ -37,6 +37,7 @@ bool os_move_pages(uintptr_t from, uintptr_t to, size_t size); /* `from` stays m
 /* Moves a part of one mapping with all that is in its page tables to where nothing lies (EEXIST).
  * Nothing is mapped at its old place then. */
 bool os_move(uintptr_t from, uintptr_t to, size_t size);
+bool os_move_over(uintptr_t from, uintptr_t to, size_t size); /* to whatever lies there */
 
 /* Maps a file, made so long. Over `before`, if that is not NULL: the file gets its first `used`
  * bytes. */

@@ -18,7 +18,7 @@ uintptr_t chunk_bytes;
 static struct table chunks;
 static _Atomic uint32_t next = 1; /* 0 is none */
 static _Atomic uint32_t mapped;   /* chunks now, of which each may be a mapping */
-static _Atomic uint32_t split;    /* mappings that pages of protected ones have made more */
+static _Atomic uint32_t split;    /* mappings that they take more */
 
 static size_t size_of_chunk(void) {
   return chunk_slot_bytes() << CHUNK_LOG;
@@ -68,7 +68,7 @@ static uint32_t forgotten_number(void) {
     if (!table_has(&chunks, number) ||
         !atomic_compare_exchange_strong(&chunk->state, &forgotten, CHUNK_NONE))
       continue;
-    chunk->dead = chunk->made = 0;
+    chunk->dead = chunk->made = chunk->worn = 0;
     for (int i = 0; i < CHUNK_SLOTS / 64; i++) chunk->pages[i] = 0;
     return number;
   }
@@ -86,11 +86,14 @@ static uint32_t new_number(bool gap) {
   return number;
 }
 
-/* A page between guards that are page protection makes two mappings more. */
-enum { SPLIT = 2 };
-
 static bool mappings_left(void) {
-  return mapped + split + SPLIT < vmas_allowed() / 4;
+  enum { AT_ONCE = 3 };
+  return mapped + split + AT_ONCE < vmas_allowed() / 4;
+}
+
+static void add_pieces(struct chunk *chunk, int pieces) {
+  chunk->pieces = (uint16_t)(chunk->pieces + pieces);
+  split += (uint32_t)pieces;
 }
 
 static void open_chunk(uint32_t number) {
@@ -158,10 +161,13 @@ static bool remove_guards(const struct os_range *ranges, unsigned count,
   return true;
 }
 
-static bool unprotect(uintptr_t page) {
+/* A page between guards that are page protection makes two mappings more. */
+enum { SPLIT = 2 };
+
+static bool unprotect(struct chunk *chunk, uintptr_t page) {
   if (!mappings_left()) return errno = ENOMEM, false;
   bool done = os_protect(page, os_page, true);
-  if (done) split += SPLIT;
+  if (done) add_pieces(chunk, SPLIT);
   return done;
 }
 
@@ -189,7 +195,7 @@ bool chunk_make(uint32_t number, unsigned count, const struct options *options) 
   if (chunk->guards == GUARDS_MISSING)
     done = (count = make_missing(ranges, count));
   else
-    done = chunk->guards == GUARDS_PROTECTED ? unprotect(ranges->start)
+    done = chunk->guards == GUARDS_PROTECTED ? unprotect(chunk, ranges->start)
                                              : remove_guards(ranges, count, options);
   if (!done) return false;
   set_pages(chunk, made, made + count);
@@ -204,15 +210,77 @@ static unsigned count_pages(const struct chunk *chunk) {
   return count;
 }
 
-/* A chunk that was moved is a mapping of its own. Moving few pages costs more than making them. One
- * that is watched has a gap before it: mremap(2) would merge it with a neighbour that came from
- * beside it, and end the watch of both (Linux 6.18). */
+/* Moving few pages costs more than making them. Pieces do not grow together again, and a call for
+ * each of them, whenever they move, comes to cost more than one chunk of new pages. */
+enum { PAGES_LEAST = 48, RUN_LEAST = 16, WORN_MOST = 40 };
+
+static unsigned length_of_run(const uint32_t *slots, unsigned count) {
+  unsigned length = 1;
+  while (length < count && slots[length] == *slots + length) length++;
+  return length;
+}
+
+static unsigned count_in_runs(const uint32_t *slots, unsigned count) {
+  unsigned pages = 0;
+  for (unsigned i = 0, length; i < count; i += length)
+    if ((length = length_of_run(slots + i, count - i)) >= RUN_LEAST) pages += length;
+  return pages;
+}
+
+/* With the guards behind them. */
+static bool move_run(uint32_t number, uint32_t target, uint32_t first, unsigned length) {
+  struct chunk *chunk = &chunk_table[number], *moved = &chunk_table[target];
+  uint32_t place = first % CHUNK_SLOTS, to = target << CHUNK_LOG | place;
+  bool done = mappings_left() && os_move_over(chunk_slot_address(first), chunk_slot_address(to),
+                                              chunk_slot_bytes() * length);
+  if (!done) return false;
+  for (uint32_t slot = place; slot < place + length; slot++)
+    chunk->pages[slot / 64] &= ~((uint64_t)1 << slot % 64);
+  set_pages(moved, place, place + length);
+  if (moved->worn < WORN_MOST) moved->worn++;
+  add_pieces(chunk, 1);
+  add_pieces(moved, 2);
+  return true;
+}
+
+/* Long runs, to the same places of a chunk that is OPEN and otherwise inaccessible; 0 for none. */
+static uint32_t move_runs(uint32_t number, const uint32_t *slots, unsigned count) {
+  const struct chunk *chunk = &chunk_table[number];
+  if (chunk->guards != GUARDS_MARKED || chunk->worn == WORN_MOST || !mappings_left() ||
+      count_in_runs(slots, count) < PAGES_LEAST)
+    return 0;
+  uint32_t target = new_number(false);
+  if (!target || !os_reserve_at(address_of(target), size_of_chunk())) return 0;
+  open_chunk(target);
+  chunk_table[target].made = CHUNK_SLOTS;
+  chunk_table[target].guards = GUARDS_MARKED;
+  chunk_table[target].worn = chunk->worn;
+  for (unsigned i = 0, length; i < count; i += length)
+    if ((length = length_of_run(slots + i, count - i)) >= RUN_LEAST)
+      move_run(number, target, slots[i], length);
+  return target;
+}
+
+static uint32_t move_in_pieces(uint32_t number) {
+  uint32_t slots[CHUNK_SLOTS];
+  unsigned count = 0;
+  for (uint32_t slot = number << CHUNK_LOG; slot < (number + 1) << CHUNK_LOG; slot++)
+    if (chunk_has_page(slot)) slots[count++] = slot;
+  uint32_t target = move_runs(number, slots, count);
+  if (target) chunk_end(number);
+  return target;
+}
+
+/* A chunk that was moved is a mapping of its own. One that is watched has a gap before it:
+ * mremap(2) would merge it with a neighbour that came from beside it, and end the watch of both
+ * (Linux 6.18).
+ */
 uint32_t chunk_move(uint32_t number) {
-  enum { PAGES_LEAST = 48 };
   struct chunk *chunk = &chunk_table[number];
   bool moves =
       chunk->guards == GUARDS_MARKED || (chunk->guards == GUARDS_MISSING && mover_is_there());
   if (!moves || count_pages(chunk) < PAGES_LEAST || !mappings_left()) return 0;
+  if (chunk->pieces) return move_in_pieces(number);
   uint32_t target = new_number(chunk->guards == GUARDS_MISSING);
   if (!target) return 0;
   if (!os_move(address_of(number), address_of(target), size_of_chunk())) return 0;
@@ -230,10 +298,10 @@ uint32_t chunk_move(uint32_t number) {
 
 void chunk_end(uint32_t number) {
   if (chunk_table[number].state == CHUNK_GONE) return; /* as chunk_move got half way */
-  const struct chunk *chunk = &chunk_table[number];
+  struct chunk *chunk = &chunk_table[number];
   os_drop(address_of(number), size_of_chunk());
-  if (chunk->guards == GUARDS_PROTECTED) split -= SPLIT * count_pages(chunk);
-  chunk_table[number].state = CHUNK_GONE;
+  add_pieces(chunk, -chunk->pieces);
+  chunk->state = CHUNK_GONE;
   mapped--;
 }
 
@@ -280,16 +348,17 @@ static bool pass_on(uint32_t slot, uint32_t open) {
 }
 
 /* Neighbours by one range, which covers the guards between. */
-void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
-                const struct options *options) {
+uint32_t chunk_shut(const uint32_t *slots, unsigned count, uint32_t open, bool more,
+                    const struct options *options) {
   struct chunk *chunk = chunk_of(*slots);
+  uint32_t moved = more ? move_runs(*slots >> CHUNK_LOG, slots, count) : 0;
   struct os_range ranges[OS_RANGES_MOST];
   unsigned many = 0;
   for (unsigned i = 0; i < count; i++) {
     uintptr_t start = chunk_slot_address(slots[i]);
     struct os_range *last = many ? &ranges[many - 1] : NULL;
     if (!chunk_has_page(slots[i])) continue;
-    if (chunk->guards == GUARDS_PROTECTED) split -= SPLIT;
+    if (chunk->guards == GUARDS_PROTECTED) add_pieces(chunk, -SPLIT);
     chunk->pages[slots[i] % CHUNK_SLOTS / 64] &= ~((uint64_t)1 << slots[i] % 64);
     if (pass_on(slots[i], open)) continue;
     if (last && last->start + last->size + os_page == start) {
@@ -300,6 +369,7 @@ void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
     ranges[many++] = (struct os_range){start, os_page};
   }
   if (many) shut(chunk, ranges, many, options);
+  return moved;
 }
 
 void chunk_restart(void) {

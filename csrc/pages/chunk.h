@@ -5,6 +5,9 @@
  * are missing (mover.h), if that can be. Without either it is protected, but for the pages of
  * blocks, as long as there are mappings to spare; and does not move.
  *
+ * Of a chunk in which some blocks live on, long runs of dead ones move likewise, a call each. What
+ * they leave is a hole; where they come, page protection is around them.
+ *
  * Chunks are handed out in order, and none twice before all have been (2^31 blocks, by default):
  * what was freed in one stays unreachable. They lie apart from the region, in a part of the address
  * space where nobody else chooses places. Where a chunk is no more, nothing is mapped. */
@@ -25,6 +28,8 @@ struct chunk {
   struct lock lock;              /* guards what its pages are, but for those of new slots */
   _Atomic uint32_t state;        /* enum chunk_state */
   uint8_t guards;                /* enum chunk_guards */
+  uint8_t worn;                  /* runs of slots that it, and those its pages are of, came in */
+  uint16_t pieces;               /* mappings that it takes more than one */
   _Atomic uint32_t dead, wanted; /* blocks that were freed; that are to be, once it is full */
   uint32_t made;                 /* slots that have been made */
   _Atomic uint64_t pages[CHUNK_SLOTS / 64]; /* which of them have a page */
@@ -87,9 +92,10 @@ static inline uint32_t chunk_most(void) {
 }
 
 /* Makes slots of one chunk inaccessible, with its lock; they are in order. Their pages may become
- * those of the next slots of an OPEN one, whose owner calls; 0 for none. */
-void chunk_shut(const uint32_t *slots, unsigned count, uint32_t open,
-                const struct options *options);
+ * those of the next slots of an OPEN one, whose owner calls; 0 for none. Or, if there may be `more`
+ * chunks, those of another OPEN one, which is returned. */
+uint32_t chunk_shut(const uint32_t *slots, unsigned count, uint32_t open, bool more,
+                    const struct options *options);
 
 /* In the child of a fork, before there are threads. */
 RARE void chunk_restart(void);

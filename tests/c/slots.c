@@ -62,6 +62,39 @@ static void freed_blocks_are_out_of_reach(void) {
   free(straggler);
 }
 
+static bool any_moved_in_pieces(void) {
+  bool marked = false, any = false;
+  for (uint32_t number = 1; number < chunk_count(); number++) {
+    marked |= chunk_table[number].made && chunk_table[number].guards == GUARDS_MARKED;
+    any |= chunk_table[number].worn;
+  }
+  return any || !marked || strstr(getenv("HEAP_OPTIONS"), "delay=0");
+}
+
+/* Where a few of a chunk live on the rest is moved in runs, and what comes there has its guards. */
+static void runs_move_on(void) {
+  enum { BLOCKS = 1024, EACH = 60, ROUNDS = 40, LATER = 6000 };
+  static unsigned char *blocks[BLOCKS];
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int i = 0; i < BLOCKS; i++) {
+      check_fresh(blocks[i] = malloc((size_t)(i + 1)), (size_t)(i + 1));
+      CHECK(!readable((void *)(((uintptr_t)blocks[i] & -(uintptr_t)PAGE) - 1)));
+      memset(blocks[i], i & 0x7f, (size_t)(i + 1));
+    }
+    for (int i = 0; i < BLOCKS; i++)
+      if (i % EACH) free(blocks[i]);
+    for (int i = 0; i < LATER; i++) free(malloc(10));
+    for (int i = 0; i < BLOCKS; i++)
+      if (i % EACH) CHECK(!readable(blocks[i]));
+    for (int i = 0; i < BLOCKS; i += EACH) {
+      CHECK(holds(blocks[i], (size_t)(i + 1), i & 0x7f));
+      CHECK(!readable((void *)(((uintptr_t)blocks[i] | (PAGE - 1)) + 1)));
+      free(blocks[i]);
+    }
+  }
+  CHECK(any_moved_in_pieces());
+}
+
 static void family(void) {
   unsigned char *zeros = calloc(10, 33), *block = malloc(0);
   CHECK(is_guarded(zeros) && holds(zeros, 330, 0) && malloc_usable_size(zeros) == 330);
@@ -135,6 +168,7 @@ int main(int argc, char **argv) {
   CHECK(heap && count <= MOST);
   family();
   freed_blocks_are_out_of_reach();
+  runs_move_on();
   placed();
   for (long i = 0; i < count; i++) CHECK(!pthread_create(&threads[i], NULL, churn, (void *)i));
   forked();
