@@ -10,12 +10,12 @@
 #include "watch/disposition.h"
 #include "watch/event.h"
 #include "watch/recover.h"
+#include "watch/registers.h"
 #include "watch/report.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <string.h>
-#include <ucontext.h>
 
 /* Newer than the oldest C library that this builds with (sigaction(2)). */
 #ifndef SEGV_MTEAERR
@@ -42,75 +42,6 @@ static void pass_on(int signal, siginfo_t *info, void *context) {
   program.sa_handler(signal);
 }
 
-/* The processor's part */
-
-#if defined __x86_64__
-
-static uintptr_t pc_of(const ucontext_t *context) {
-  return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
-}
-
-/* Back into the call by which the program came to where no code is. */
-static void leave_call(ucontext_t *context) {
-  greg_t *registers = context->uc_mcontext.gregs;
-  registers[REG_RIP] = *(const greg_t *)registers[REG_RSP] - 1;
-  registers[REG_RSP] += sizeof(greg_t);
-}
-
-/* The error code of a page fault (Intel SDM, volume 3, 4.7). */
-static const char *access_of(const ucontext_t *context) {
-  enum { PAGE_FAULT = 14, WRITE = 2, FETCH = 16 };
-  long error = context->uc_mcontext.gregs[REG_ERR];
-  if (context->uc_mcontext.gregs[REG_TRAPNO] != PAGE_FAULT) return "access";
-  return error & FETCH ? "execute" : error & WRITE ? "write" : "read";
-}
-
-#elif defined __aarch64__
-
-static uintptr_t pc_of(const ucontext_t *context) {
-  return (uintptr_t)context->uc_mcontext.pc;
-}
-
-/* Back into the call by which the program came to where no code is. */
-static void leave_call(ucontext_t *context) {
-  context->uc_mcontext.pc = context->uc_mcontext.regs[30] - 1;
-}
-
-/* The exception syndrome (Arm ARM, ESR_EL1: EC, ISS.WnR); the kernel gives it in a record of the
- * signal frame (asm/sigcontext.h). */
-static const char *access_of(const ucontext_t *context) {
-  enum { WRITE = 1 << 6, CLASS_SHIFT = 26, FETCH = 0x20 };
-  const char *record = (const char *)context->uc_mcontext.__reserved;
-  for (;;) {
-    const uint32_t *head = (const uint32_t *)record;
-    if (!head[0] || !head[1]) return "access";
-    if (head[0] == ESR_MAGIC) {
-      uint64_t syndrome = *(const uint64_t *)(record + 8);
-      if ((syndrome >> CLASS_SHIFT & 0x3e) == FETCH) return "execute";
-      return syndrome & WRITE ? "write" : "read";
-    }
-    record += head[1];
-  }
-}
-
-#else
-
-static uintptr_t pc_of(const ucontext_t *context) {
-  (void)context;
-  return 0;
-}
-
-static void leave_call(ucontext_t *context) {
-  (void)context;
-}
-
-static const char *access_of(const ucontext_t *context) {
-  (void)context;
-  return "access";
-}
-
-#endif
-
 /* A stack of our own. The unwinder is to find its way from there to where the fault was, and so
  * what it goes by is copied to the new stack's start: the frame that the kernel has made for the
  * signal, and the address that the handler returns to, by which that is known as one. */
@@ -135,8 +66,8 @@ __attribute__((noreturn)) static void run_there(struct fault *fault) {
 }
 
 static void prepare_copy(struct fault *fault, ucontext_t *copy) {
-  if (text_is("execute", fault->access, text_length(fault->access))) leave_call(copy);
-  fault->pc = pc_of(copy);
+  if (text_is("execute", fault->access, text_length(fault->access))) registers_leave_call(copy);
+  fault->pc = registers_pc(copy);
 }
 
 #if defined __x86_64__
@@ -262,10 +193,10 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
   int error = errno;
   struct fault fault = {.signal = signal, .info = info, .context = context};
   fault.function = report_with_care;
-  if (info->si_code > 0) recover_from(pc_of(context));
+  if (info->si_code > 0) recover_from(registers_pc(context));
   if (is_reported(info)) {
-    fault.access = is_late(info) ? "access" : access_of(context);
-    fault.pc = pc_of(context);
+    fault.access = is_late(info) ? "access" : registers_access(context);
+    fault.pc = registers_pc(context);
     report_at(&fault, (uintptr_t)__builtin_return_address(0));
   }
   errno = error;
