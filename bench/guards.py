@@ -74,7 +74,8 @@ def real_programs(rounds: int, *, short: bool) -> dict[str, list[Result]]:
                 (slow,) = measure([checked], 1)
                 ratios.append(f"{slow.us / first.us:.0f}")
             rows.append((name, f"{first.us / 1e6:.3f} ±{first.spread:.0%}", *ratios))
-    columns = ["", "glibc, s", *list(HEAPS)[1:], *(["valgrind"] if len(rows[0]) > len(HEAPS) + 1 else [])]
+    last = ["valgrind"] if len(rows[0]) > len(HEAPS) + 1 else []
+    columns = ["", "glibc, s", *list(HEAPS)[1:], *last]
     table(f"processor time, {rounds} runs of each in turn", columns, rows)
     return groups
 

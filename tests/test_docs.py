@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from patalloc import Heap, OptionError
 from patalloc.machine import options as all_options
-from patalloc.watch import Event, HeapBlock, Module, Moment
+from patalloc.watch import Event, HeapBlock, Module, Moment, Register
 
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
@@ -62,7 +62,7 @@ def test_every_c_file_is_in_the_description_of_its_floor() -> None:
 def test_every_key_of_an_event_is_documented() -> None:
     table = (ROOT / "docs" / "reports.md").read_text().partition("## JSON")[2]
     documented = set(re.findall(r"`(\w+)`", table.partition("\n## ")[0]))
-    classes: list[type[attrs.AttrsInstance]] = [Event, HeapBlock, Module, Moment]
+    classes: list[type[attrs.AttrsInstance]] = [Event, HeapBlock, Module, Moment, Register]
     keys = {field.alias for each in classes for field in attrs.fields(each)}
     assert keys <= documented
 

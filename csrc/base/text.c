@@ -26,6 +26,12 @@ void text_decimal(struct text *text, uint64_t value) {
   text_number(text, value, 10, 1);
 }
 
+void text_around(struct text *text, const char *before, uint64_t value, const char *after) {
+  text_string(text, before);
+  text_decimal(text, value);
+  text_string(text, after);
+}
+
 void text_hex(struct text *text, uint64_t value, unsigned digits) {
   text_string(text, "0x");
   text_number(text, value, 16, digits);

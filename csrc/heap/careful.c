@@ -34,9 +34,7 @@ static size_t header_of(const void *pointer) {
   return ((const size_t *)pointer)[-1] & ~(size_t)7;
 }
 
-/* Whether the primary still has a block of that size there. Where it keeps the size in front of it,
- * which the program may have overwritten, its own function is not asked: it goes by it. */
-static bool is_as_it_was(const struct small_block *block) {
+bool careful_is_current(const struct small_block *block) {
   void *pointer = (void *)block->address;
   if (!primary.headed) return primary.usable_size(pointer) == block->room;
   size_t header = header_of(pointer), room = block->room;
@@ -46,7 +44,7 @@ static bool is_as_it_was(const struct small_block *block) {
 /* The entry of a block of the heap's. False of one that is another's by now, and forgotten. */
 static bool find(const void *pointer, struct small_block *block) {
   if (!ledger_find(pointer, block)) return false;
-  if (is_as_it_was(block)) return true;
+  if (careful_is_current(block)) return true;
   ledger_strike(pointer, block);
   return false;
 }
@@ -66,10 +64,12 @@ static void enter(const struct watch *watch, void *pointer, size_t size, size_t 
   if (room > UINT32_MAX || (!checked && !fills_freed(watch->options))) return;
   int error = errno;
   if (told) fault_watch(false);
-  ledger_enter(&(struct small_block){.address = (uintptr_t)pointer,
-                                     .size = (uint32_t)size,
-                                     .room = (uint32_t)room,
-                                     .stack = told ? stack_record(watch->options) : 0});
+  ledger_enter(
+      &(struct small_block){.address = (uintptr_t)pointer,
+                            .size = (uint32_t)size,
+                            .room = (uint32_t)room,
+                            .around = checked ? pattern_number(watch->options->pattern) : 0,
+                            .stack = told ? stack_record(watch->options) : 0});
   errno = error;
 }
 
@@ -135,7 +135,7 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
   struct small_block block;
   bool known = checked ? ledger_hold(pointer, pattern_number(complement), &block)
                        : ledger_strike(pointer, &block);
-  if (known && !block.held && !is_as_it_was(&block)) { /* as in find, but with one search */
+  if (known && !block.held && !careful_is_current(&block)) { /* as in find, but with one search */
     ledger_strike(pointer, &block);
     known = false;
   }

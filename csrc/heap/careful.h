@@ -10,6 +10,11 @@
 /* Whether a heap with these options handles small requests so. */
 USUAL bool careful_is_due(const struct options *options);
 
+/* Whether the primary still has a block of that size there. Where it keeps the size in front of it,
+ * which the program may have overwritten, its own function is not asked: it goes by it. */
+struct small_block;
+bool careful_is_current(const struct small_block *block);
+
 extern const struct small_path small_careful;
 
 #endif

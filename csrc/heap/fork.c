@@ -32,7 +32,7 @@ void _IO_list_resetlock(void) __attribute__((weak));
 static void before_fork(void) {
   sigset_t all, before;
   sigfillset(&all);
-  for (int i = 0; i < DISPOSITIONS; i++) sigdelset(&all, disposition_signals[i]);
+  for (int i = 0; i < DISPOSITION_ERRORS; i++) sigdelset(&all, disposition_signals[i]);
   pthread_sigmask(SIG_BLOCK, &all, &before);
   if (_IO_list_lock) _IO_list_lock();
   lock_take(&heaps_lock);

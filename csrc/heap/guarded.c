@@ -87,8 +87,6 @@ static inline bool is_chosen(const struct patalloc_heap *heap, size_t size) {
   return in_so_many && sampler.left-- <= 1 && draw(in_so_many);
 }
 
-RARE static void look_before_death(void (*tell)(const struct event *event));
-
 /* The primary is started, too, as it may be for other reasons in a thread that is to be cancelled:
  * glibc's calls getrandom(2) first, which is a cancellation point. */
 static bool prepare(struct patalloc_heap *heap) {
@@ -97,7 +95,6 @@ static bool prepare(struct patalloc_heap *heap) {
   if (slot_init(&heap->options)) {
     fork_handle();
     primary.free(primary.malloc(1));
-    report_last_look = look_before_death;
     return true;
   }
   heap->unslotted = true;
@@ -262,37 +259,18 @@ static void *guarded_realloc(struct patalloc_heap *heap, void *pointer, size_t h
   return small_move(heap, &small_guarded, pointer, have, size);
 }
 
-/* All that is wrong in slots, as told by `call`. */
-RARE static void look_around(const char *call, void (*tell)(const struct event *event)) {
-  static struct event event; /* one thread ends the process */
+void guarded_look(const char *call, report_tell *tell) {
+  static struct event event; /* one thread at a time looks */
   struct slot_written written;
   while (slot_find_written(&written)) {
     event_of_slot_written(&event, call, &written);
-    event.stack.count = 0;
     tell(&event);
   }
   for (uint32_t slot = 0; (slot = slot_enter_next(slot));) {
     bool found = find_overwritten(call, slot, &event);
     slot_leave(slot);
-    event.stack.count = 0;
     if (found) tell(&event);
   }
-}
-
-RARE static void look_before_death(void (*tell)(const struct event *event)) {
-  look_around("report", tell);
-}
-
-static const struct watch *ending;
-RARE static void tell_at_exit(const struct event *event) {
-  struct event told = *event;
-  report_error(ending, &told);
-}
-
-void guarded_end(struct patalloc_heap *heap) {
-  ending = &heap->watch;
-  report_last_look = NULL; /* this is it */
-  look_around("exit", tell_at_exit);
 }
 
 const struct small_path small_guarded = {guarded_malloc, guarded_calloc,  guarded_aligned,

@@ -6,6 +6,7 @@
 #define PATALLOC_GUARDED_H
 
 #include "heap/heap.h"
+#include "watch/report.h"
 
 /* Whether a heap with these options handles small requests so: not where a hunt counts them. */
 USUAL bool guarded_is_due(const struct options *options);
@@ -13,8 +14,8 @@ USUAL bool guarded_is_due(const struct options *options);
 /* Reads which call stacks are chosen. */
 RARE void guarded_start(struct patalloc_heap *heap);
 
-/* Looks at those that were freed and wait, and around those that live, when the process ends. */
-RARE void guarded_end(struct patalloc_heap *heap);
+/* Looks at those that were freed and wait, and around those that live, as check_all has it. */
+RARE void guarded_look(const char *call, report_tell *tell);
 
 extern const struct small_path small_guarded;
 

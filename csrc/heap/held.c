@@ -18,14 +18,44 @@ static void *_Atomic slots[SLOTS];
 static _Atomic uint32_t next[RINGS];
 _Atomic bool held_used;
 
+static bool is_written(const char *call, const struct small_block *block, struct event *event) {
+  struct difference part;
+  uintptr_t end = block->address + block->room;
+  if (!block->fill || !compare_pattern(pattern_of(block->fill), block->address, end, &part))
+    return false;
+  event_of_small_written(event, call, block, part.from, part.end);
+  return true;
+}
+
 /* What is reported was freed, and is not in the program's hands. */
 static void look(const struct small_block *block, const struct watch *watch) {
-  struct difference part;
   struct event event;
-  uintptr_t end = block->address + block->room;
-  if (!block->fill || !compare_pattern(pattern_of(block->fill), block->address, end, &part)) return;
-  event_of_small_written(&event, "free", block, part.from, part.end);
-  report_error(watch, &event);
+  if (is_written("free", block, &event)) report_error(watch, &event);
+}
+
+/* The ledger's lock keeps others from striking it out; it is filled before it comes into a slot. */
+
+struct search {
+  const char *call;
+  int slot;
+  struct event event;
+};
+
+static bool is_written_there(void *context, struct small_block *block) {
+  struct search *search = context;
+  bool found = block->held && is_written(search->call, block, &search->event) &&
+               slots[search->slot] == (void *)block->address;
+  if (found) block->fill = 0; /* told once */
+  return found;
+}
+
+void held_look(const char *call, report_tell *tell) {
+  static struct search search; /* one thread at a time looks */
+  for (int i = 0; i < SLOTS; i++) {
+    search.call = call;
+    search.slot = i;
+    if (slots[i] && ledger_look(slots[i], is_written_there, &search)) tell(&search.event);
+  }
 }
 
 static size_t let_go(void *pointer, const struct watch *watch) {

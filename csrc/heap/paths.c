@@ -2,6 +2,7 @@
 #include "heap/paths.h"
 
 #include "heap/careful.h"
+#include "heap/check.h"
 #include "heap/fork.h"
 #include "heap/guarded.h"
 #include "heap/hunted.h"
@@ -72,6 +73,7 @@ void paths_start(struct patalloc_heap *heap) {
       .hunts = hunts,
   };
   if (reports) report_start(options);
+  if (reports || options_guard_small(options)) report_last_look = check_all;
   if (reports || (options->tag != TAG_OFF && os_uses(options, OS_MTE))) {
     disposition_expect(primary.sigaction);
     fork_handle();
@@ -79,7 +81,8 @@ void paths_start(struct patalloc_heap *heap) {
   destination_identify(options->stats, &heap->stats_file);
   if (hunts) hunt_start(options);
   if (*options->guard_sites && !hunts) guarded_start(heap);
-  if (options->slack_check) { /* before there is a fork that could leave a child without the lock */
+  if (options->slack_check ||
+      reports) { /* before there is a fork that could leave a child without the lock */
     pattern_number(options->pattern);
     pattern_number((struct pattern){~options->pattern.word, options->pattern.size});
   }

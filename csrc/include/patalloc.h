@@ -101,6 +101,12 @@ PATALLOC_API void patalloc_free(patalloc_heap *heap, void *pointer);
  * memory tag to the next multiple of 16. 0 for NULL. */
 PATALLOC_API size_t patalloc_usable_size(patalloc_heap *heap, void *pointer);
 
+/* Looks for what was written around blocks that are live, as far as slack_check has them looked at,
+ * and to freed ones that wait; of all heaps of the process. What is found is reported, as an error
+ * of this heap, and counted; then the process is aborted unless on_error=continue. Returns how many
+ * were found. Any thread may call it; what other threads are at is left out. */
+PATALLOC_API size_t patalloc_check(patalloc_heap *heap);
+
 /* Unmaps what freed blocks have left mapped. Returns the bytes of address space released. */
 PATALLOC_API size_t patalloc_release(patalloc_heap *heap);
 

@@ -39,6 +39,10 @@ void os_thread_name(char name[OS_NAME]) {
   if (os_is_sandboxed() || syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0)) *name = 0;
 }
 
+bool os_alternate_stack(const stack_t *stack, stack_t *before) {
+  return syscall(SYS_sigaltstack, stack, before) == 0;
+}
+
 void os_yield(void) {
   if (!os_may_call()) return;
   syscall(SYS_sched_yield);

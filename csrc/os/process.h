@@ -4,6 +4,8 @@
 
 #include "os/os.h"
 
+#include <signal.h>
+
 int os_process_id(void);
 RARE uint32_t os_thread_id(void);
 
@@ -14,6 +16,7 @@ RARE void os_forget_thread(void);
 
 enum { OS_NAME = 16 };
 RARE void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
+RARE bool os_alternate_stack(const stack_t *stack, stack_t *before); /* sigaltstack(2) */
 void os_yield(void);
 RARE uint64_t os_nanoseconds(void); /* a monotonic clock */
 uint32_t os_milliseconds(void);     /* a monotonic clock that wraps */

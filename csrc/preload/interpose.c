@@ -1,26 +1,26 @@
-/* malloc(3) and its kin, in front of the C library's: each call goes to the process's heap. And
- * what makes threads, as fork has to be prepared for then. */
+/* malloc(3) and its kin, in front of the C library's: each call goes to the process's heap. */
 #include "preload/interpose.h"
 #include "blocks/tag.h"
+#include "heap/check.h"
 #include "heap/facts.h"
 #include "heap/fork.h"
-#include "heap/guarded.h"
-#include "heap/held.h"
 #include "heap/paths.h"
 #include "heap/sandbox.h"
 #include "os/features.h"
 #include "os/init.h"
 #include "os/process.h"
 #include "patalloc.h"
+#include "preload/alternate.h"
 #include "preload/next.h"
+#include "watch/death.h"
+#include "watch/fault.h"
 #include "watch/origin.h"
 #include "watch/report.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <threads.h>
 #include <unistd.h>
 
 static struct patalloc_heap process_heap;
@@ -65,6 +65,13 @@ RARE static void do_without_sizes(void) {
   if (options->slack_check == SLACK_ALL) options->slack_check = SLACK_LARGE;
 }
 
+/* Not before the environment is there, nor where nobody knows what handlers the program sets. */
+RARE static void watch_deaths(void) {
+  death_message = dlvsym(RTLD_DEFAULT, "__abort_msg", "GLIBC_PRIVATE");
+  fault_watch_deaths();
+  alternate_start();
+}
+
 /* Not before the environment is there; nothing in here allocates. */
 static bool start_heap(void) {
   if (!environ || atomic_exchange(&begun, true)) return false;
@@ -78,6 +85,7 @@ static bool start_heap(void) {
   primary = next_found();
   if (!primary.sized) do_without_sizes();
   paths_start(&process_heap);
+  if (process_heap.watch.reports) watch_deaths();
   check_tags();
   atomic_store_explicit(&started, true, memory_order_release);
   return true;
@@ -100,12 +108,11 @@ __attribute__((constructor)) static void begin(void) {
 /* What is wrong with blocks that wait is told before it is too late. */
 RARE static void look_back(void) {
   report_ending();
-  held_drain(&process_heap.watch);
-  if (options_guard_small(&process_heap.options)) guarded_end(&process_heap);
+  check_at_exit(&process_heap);
 }
 
 __attribute__((destructor)) static void end(void) {
-  if (held_used || options_guard_small(&process_heap.options)) look_back();
+  if (report_last_look) look_back();
   heap_write_stats(&process_heap);
 }
 
@@ -204,22 +211,9 @@ RARE EXPORT size_t malloc_usable_size(void *pointer) {
 
 /* Before there is a second thread fork must be known to take our locks: a thread that takes one
  * while another is forking already would leave the child without. */
-
-RARE EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                               void *(*routine)(void *), void *argument) {
-  int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-  *(void **)&next = next_symbol("pthread_create");
+void interposed_expect_thread(void) {
   fork_handle();
   check_tags();
-  return next ? next(thread, attributes, routine, argument) : EAGAIN;
-}
-
-RARE EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument) {
-  int (*next)(thrd_t *, thrd_start_t, void *);
-  *(void **)&next = next_symbol("thrd_create");
-  fork_handle();
-  check_tags();
-  return next ? next(thread, routine, argument) : thrd_error;
 }
 
 /* What concerns the primary too is passed on to it. */

@@ -7,4 +7,7 @@
 /* The process's heap; NULL while it is being started. */
 RARE struct patalloc_heap *interposed_heap(void);
 
+/* Before a thread is made. */
+RARE void interposed_expect_thread(void);
+
 #endif

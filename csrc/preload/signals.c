@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 #define EXPORT PATALLOC_API
 
@@ -30,6 +31,22 @@ RARE EXPORT int __sigaction(int signal, const struct sigaction *action, struct s
   return sigaction(signal, action, before);
 }
 
+/* Those whose system calls siginterrupt(3) has fail when they come: it is kept for signal(2). */
+static _Atomic uint64_t interrupting;
+
+RARE EXPORT int siginterrupt(int number, int interrupts) {
+  struct sigaction action;
+  if (sigaction(number, NULL, &action)) return -1;
+  uint64_t bit = (uint64_t)1 << (number - 1);
+  action.sa_flags = interrupts ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
+  if (sigaction(number, &action, NULL)) return -1;
+  if (interrupts)
+    interrupting |= bit;
+  else
+    interrupting &= ~bit;
+  return 0;
+}
+
 /* signal(2) and the older ones, which differ in the flags that they set. */
 
 typedef void handler_function(int);
@@ -39,6 +56,8 @@ RARE static handler_function *set_handler(int number, handler_function *handler,
   struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, before;
   if (handler == SIG_ERR) return errno = EINVAL, SIG_ERR; /* as the C library has it */
   if (!(flags & SA_NODEFER)) sigaddset(&action.sa_mask, number);
+  bool known = number > 0 && number < NSIG;
+  if (known && interrupting >> (number - 1) & 1) action.sa_flags &= ~SA_RESTART;
   int result = disposition_action(number, &action, &before);
   if (result != DISPOSITION_NOT_OURS) return result ? SIG_ERR : before.sa_handler;
   handler_function *(*next)(int, handler_function *);

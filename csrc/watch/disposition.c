@@ -10,7 +10,8 @@
 enum { PAST = 8 };
 enum { EXPOSE_TAGBITS = 0x800 }; /* Linux 5.11: the pointer's tag in si_addr */
 
-const int disposition_signals[DISPOSITIONS] = {SIGSEGV, SIGBUS};
+const int disposition_signals[DISPOSITIONS] = {SIGSEGV, SIGBUS,  SIGILL,  SIGFPE, SIGTRAP,
+                                               SIGSYS,  SIGABRT, SIGTERM, SIGINT, SIGHUP};
 
 /* Each stays for a while when another is set, for a handler that is reading it. */
 static struct disposition {
@@ -19,7 +20,7 @@ static struct disposition {
 } dispositions[DISPOSITIONS];
 
 static struct lock lock;          /* guards all changes; taken with all signals blocked */
-static _Atomic bool watching;     /* whether the handler is installed */
+static _Atomic int watched;       /* for how many of them the handler is installed */
 static _Atomic bool exposes_tags; /* whether the handler is given the tags of pointers */
 static disposition_handler *handler;
 static sigaction_function *_Atomic underneath; /* set by each heap, to the same */
@@ -29,6 +30,10 @@ static int index_of(int signal) {
   for (int i = 0; i < DISPOSITIONS; i++)
     if (disposition_signals[i] == signal) return i;
   return -1;
+}
+
+bool disposition_is_error(int signal) {
+  return (unsigned)index_of(signal) < DISPOSITION_ERRORS;
 }
 
 struct sigaction disposition_of(int signal) {
@@ -42,11 +47,17 @@ struct sigaction disposition_of(int signal) {
   return found;
 }
 
+/* One that is reset when it is called leaves the default behind, which is for ours to see. */
+static bool gives_way(int signal, const struct sigaction *program) {
+  return index_of(signal) >= DISPOSITION_FAULTS && disposition_is_handler(program) &&
+         !(program->sa_flags & SA_RESETHAND);
+}
+
 /* Ours, with the mask and the flags that the program's asks for. Who ignores the signal has exec(2)
  * pass that on, and so it stays. */
 static int install(int signal, const struct sigaction *program) {
   struct sigaction ours = *program;
-  if (program->sa_handler != SIG_IGN) {
+  if (program->sa_handler != SIG_IGN && !gives_way(signal, program)) {
     int flags = disposition_is_handler(program) ? SA_NODEFER | SA_ONSTACK | SA_RESTART : 0;
     ours.sa_flags = (program->sa_flags & flags) | SA_SIGINFO;
     if (exposes_tags) ours.sa_flags |= EXPOSE_TAGBITS;
@@ -82,7 +93,7 @@ int disposition_action(int signal, const struct sigaction *action, struct sigact
   if (index_of(signal) < 0 || process != os_process_id()) return DISPOSITION_NOT_OURS;
   sigset_t mask = lock_with_signals_blocked();
   int result = 0;
-  if (!watching) {
+  if (index_of(signal) >= watched) {
     result = underneath(signal, action, before);
   } else {
     struct sigaction now = disposition_of(signal);
@@ -109,21 +120,17 @@ static void note_program(int signal) {
   if (underneath(signal, NULL, &found) == 0) set_disposition(signal, &found);
 }
 
-static void install_all(void) {
-  for (int i = 0; i < DISPOSITIONS; i++) {
-    struct sigaction program = disposition_of(disposition_signals[i]);
-    install(disposition_signals[i], &program);
-  }
-}
-
-void disposition_install(disposition_handler *called, bool tags) {
-  if (watching && (exposes_tags || !tags)) return;
+void disposition_install(disposition_handler *called, int signals, bool tags) {
+  if (watched >= signals && (exposes_tags || !tags)) return;
   sigset_t mask = lock_with_signals_blocked();
   handler = called;
   if (tags) exposes_tags = true;
-  for (int i = 0; !watching && i < DISPOSITIONS; i++) note_program(disposition_signals[i]);
-  install_all();
-  watching = true;
+  for (int i = watched; i < signals; i++) note_program(disposition_signals[i]);
+  if (watched < signals) watched = signals;
+  for (int i = 0; i < watched; i++) {
+    struct sigaction program = disposition_of(disposition_signals[i]);
+    install(disposition_signals[i], &program);
+  }
   unlock_with(&mask);
 }
 

@@ -111,8 +111,12 @@ static void set_nearest(struct event *event) {
   if (before || after) set_block(event, before ? before : after);
 }
 
+/* Who runs over an end comes by what is next to it. */
 static enum event_kind kind_of_access(const struct event *event) {
-  if (event->place == PLACE_UNKNOWN) return EVENT_WILD_ACCESS;
+  enum { NEXT_TO = 1 << 14 };
+  bool outside = event->place != PLACE_INSIDE;
+  if (event->place == PLACE_UNKNOWN || (outside && event->distance > NEXT_TO))
+    return EVENT_WILD_ACCESS;
   if (!event->live) return EVENT_USE_AFTER_FREE;
   return event->place == PLACE_BEFORE  ? EVENT_UNDERFLOW
          : event->place == PLACE_AFTER ? EVENT_OVERFLOW

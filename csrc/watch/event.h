@@ -17,6 +17,13 @@ enum event_kind {
   EVENT_DOUBLE_FREE,
   EVENT_INVALID_FREE,
   EVENT_MISMATCH, /* a block is given back otherwise than it was requested */
+  /* What a process dies of otherwise (death.h): */
+  EVENT_NULL,
+  EVENT_STACK_OVERFLOW,
+  EVENT_WILD_JUMP,
+  EVENT_UNINITIALISED, /* a pointer that was read where nothing had been written */
+  EVENT_ABORT,
+  EVENT_SIGNAL,
 };
 
 enum event_place { PLACE_UNKNOWN, PLACE_BEFORE, PLACE_INSIDE, PLACE_AFTER };
@@ -26,6 +33,22 @@ struct mismatch {
   uint64_t alignment, told_alignment; /* that was asked for then, and is now; 0: none */
   bool is_sized;                      /* whether another size is told than it has: */
   uint64_t told_size;
+};
+
+/* A register that points into a block, or near one; as in struct event. */
+struct death_register {
+  const char *name;
+  uintptr_t value, block;
+  uint64_t size, distance;
+  enum event_place place;
+  bool live;
+};
+
+enum { DEATH_REGISTERS = 16 };
+struct death {
+  char cause[768]; /* of a sentence what follows its kind */
+  unsigned count;
+  struct death_register list[DEATH_REGISTERS];
 };
 
 struct event {
@@ -45,8 +68,9 @@ struct event {
   struct history history; /* of it; a size of 0: not recorded */
   unsigned found;         /* of the bytes there, how many are given, where they were overwritten */
   unsigned char bytes[16];
-  struct mismatch mismatch; /* of that kind only */
-  struct stack stack;       /* of the access or call */
+  struct mismatch mismatch;  /* of that kind only */
+  const struct death *death; /* NULL: the process does not die, or of what is told above */
+  struct stack stack;        /* of the access or call */
 };
 
 /* A fault inside the region. */

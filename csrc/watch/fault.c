@@ -6,11 +6,12 @@
 
 #include "base/text.h"
 #include "os/mte.h"
+#include "os/process.h"
 #include "pages/chunk.h"
+#include "watch/death.h"
 #include "watch/disposition.h"
 #include "watch/event.h"
 #include "watch/recover.h"
-#include "watch/registers.h"
 #include "watch/report.h"
 
 #include <errno.h>
@@ -24,13 +25,15 @@
 #endif
 
 static _Atomic bool tagged; /* whether some heap has tags, which are checked */
+static _Atomic bool deaths; /* whether all are told */
+static _Thread_local bool told __attribute__((tls_model("initial-exec"))); /* of this thread's */
 
 /* Passing on */
 
 static void end_by(int signal, const siginfo_t *info) {
   disposition_end(signal);
-  bool happens_again = info->si_code > 0 && info->si_code != SEGV_MTEAERR;
-  if (!happens_again) raise(signal);
+  bool goes_on = signal == SIGTRAP || signal == SIGSYS || info->si_code == SEGV_MTEAERR;
+  if (info->si_code <= 0 || goes_on) raise(signal);
 }
 
 /* What a handler of the program's has blocked is blocked here already, as ours was installed so. */
@@ -50,8 +53,8 @@ struct fault {
   int signal;
   siginfo_t *info;
   ucontext_t *context;
-  const char *access;
-  uintptr_t pc; /* where the call stack is to start */
+  const char *access; /* NULL: the process was asked to end */
+  uintptr_t pc;       /* where the call stack is to start */
   void (*function)(struct fault *);
   sigjmp_buf back;
 };
@@ -66,7 +69,9 @@ __attribute__((noreturn)) static void run_there(struct fault *fault) {
 }
 
 static void prepare_copy(struct fault *fault, ucontext_t *copy) {
-  if (text_is("execute", fault->access, text_length(fault->access))) registers_leave_call(copy);
+  if (fault->access && text_is("execute", fault->access, text_length(fault->access)))
+    registers_leave_call(copy);
+  if (fault->signal == SIGTRAP && fault->info->si_code > 0) registers_leave_trap(copy);
   fault->pc = registers_pc(copy);
 }
 
@@ -135,24 +140,45 @@ static bool is_of_tags(const siginfo_t *info) {
   return is_late(info) || (info->si_signo == SIGSEGV && info->si_code == SEGV_MTESERR);
 }
 
-static bool is_reported(const siginfo_t *info) {
+static bool is_fault(const siginfo_t *info) {
+  return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS);
+}
+
+static bool is_of_a_heap(const siginfo_t *info) {
   if (is_late(info)) return true;
-  bool has_address = info->si_code > 0 && info->si_code != SI_KERNEL;
+  bool has_address = is_fault(info) && info->si_code != SI_KERNEL;
   bool ours = region_holds(info->si_addr) || chunk_holds((uintptr_t)info->si_addr);
   return has_address && ours && (is_of_tags(info) || report_is_wanted());
 }
 
+/* The process dies of it, and not by what was reported already. */
+static bool is_death(const siginfo_t *info) {
+  if (!deaths || !disposition_is_error(info->si_signo) || report_said_last()) return false;
+  struct sigaction program = disposition_of(info->si_signo);
+  return !disposition_is_handler(&program) && !(told && info->si_code <= 0);
+}
+
+static void set_event(struct event *event, const struct fault *fault) {
+  const siginfo_t *info = fault->info;
+  uintptr_t address = is_late(info) ? 0 : (uintptr_t)info->si_addr;
+  if (!is_of_a_heap(info)) return event_of_death(event, info, fault->context, report_may_ask());
+  event_of_fault(event, fault->signal, fault->access, address);
+  if (is_of_tags(info)) event_set_tags(event);
+}
+
+static void look_further(void *signalled) {
+  const struct fault *fault = signalled;
+  report_look *look = atomic_exchange(&report_last_look, NULL);
+  if (look) look(fault->access ? "report" : "exit", report_fault);
+}
+
 static void report_it(void *faulted) {
   const struct fault *fault = faulted;
-  const siginfo_t *info = fault->info;
   static struct event event; /* only one thread is here at a time */
-  uintptr_t address = is_late(info) ? 0 : (uintptr_t)info->si_addr;
-  event_of_fault(&event, fault->signal, fault->access, address);
-  if (is_of_tags(info)) event_set_tags(&event);
+  set_event(&event, fault);
   unwind_from(&event.stack, STACK_MOST / 2, fault->pc);
   report_fault(&event);
-  report_look *look = atomic_exchange(&report_last_look, NULL);
-  if (look) look(report_fault);
+  look_further(faulted);
 }
 
 /* Nothing interrupts a report but a fault of our own, and what is to end the process. Such a fault
@@ -160,6 +186,7 @@ static void report_it(void *faulted) {
  * frames may be and the kernel does not see that any more: so that is left meanwhile. (It stays as
  * it is where this could not leave it.) */
 static void report_with_care(struct fault *fault) {
+  void (*function)(void *) = fault->access ? report_it : look_further;
   const stack_t none = {.ss_flags = SS_DISABLE};
   stack_t alternate;
   static const int ending[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGALRM, SIGABRT};
@@ -167,12 +194,12 @@ static void report_with_care(struct fault *fault) {
   sigemptyset(&faults);
   sigfillset(&others);
   for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) sigdelset(&others, ending[i]);
-  for (int i = 0; i < DISPOSITIONS; i++) sigaddset(&faults, disposition_signals[i]);
+  for (int i = 0; i < DISPOSITION_FAULTS; i++) sigaddset(&faults, disposition_signals[i]);
   pthread_sigmask(SIG_BLOCK, &others, &mask);
-  bool left = sigaltstack(&none, &alternate) == 0;
+  bool left = os_alternate_stack(&none, &alternate);
   pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
-  if (!recover_try(report_it, fault)) report_line("a fault in the heap could not be reported");
-  if (left && !(alternate.ss_flags & SS_DISABLE)) sigaltstack(&alternate, NULL);
+  if (!recover_try(function, fault)) report_line("a fault in the heap could not be reported");
+  if (left && !(alternate.ss_flags & SS_DISABLE)) os_alternate_stack(&alternate, NULL);
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
@@ -182,28 +209,34 @@ static void report_at(struct fault *fault, uintptr_t trampoline) {
   if (report_begin()) {
     call_there(fault, trampoline);
     report_end();
-  } else { /* on top of a report of this thread's */
+  } else if (fault->access) { /* on top of a report of this thread's */
     event_of_fault(&event, fault->signal, fault->access, (uintptr_t)fault->info->si_addr);
     report_in_a_line(&event);
   }
   if (tagged) mte_ignore(unchecked);
 }
 
-static void on_fault(int signal, siginfo_t *info, void *context) {
+static void on_signal(int signal, siginfo_t *info, void *context) {
   int error = errno;
   struct fault fault = {.signal = signal, .info = info, .context = context};
   fault.function = report_with_care;
-  if (info->si_code > 0) recover_from(registers_pc(context));
-  if (is_reported(info)) {
-    fault.access = is_late(info) ? "access" : registers_access(context);
-    fault.pc = registers_pc(context);
+  fault.pc = registers_pc(context);
+  if (is_fault(info)) recover_from(fault.pc);
+  bool of_a_heap = is_of_a_heap(info), dies = !of_a_heap && is_death(info);
+  if (of_a_heap || dies) fault.access = is_late(info) ? "access" : registers_access(context);
+  if (of_a_heap || dies || !disposition_is_error(signal))
     report_at(&fault, (uintptr_t)__builtin_return_address(0));
-  }
+  if (of_a_heap) told = true;
   errno = error;
   pass_on(signal, info, context);
 }
 
 void fault_watch(bool tags) {
   if (tags) tagged = true;
-  disposition_install(on_fault, tags);
+  disposition_install(on_signal, deaths ? DISPOSITIONS : DISPOSITION_FAULTS, tags);
+}
+
+void fault_watch_deaths(void) {
+  deaths = true;
+  fault_watch(false);
 }

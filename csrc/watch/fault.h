@@ -1,6 +1,7 @@
-/* Faults: the handler of SIGSEGV and SIGBUS, which reports those that heaps are the reason of. All
- * others, and what comes after a report, are the program's: its own handler is called, or the
- * signal ends the process, as without this. */
+/* Faults: the handler of SIGSEGV and SIGBUS, which reports those that heaps are the reason of. What
+ * comes after a report is the program's: its own handler is called, or the signal ends the process,
+ * as without this. Where that is asked for, all signals by which a process dies of an error are
+ * told, and before it ends on request what waits is looked at. */
 #ifndef PATALLOC_FAULT_H
 #define PATALLOC_FAULT_H
 
@@ -9,5 +10,6 @@
 /* Has faults handled from here on; with `tags` those of memory tags too. Any threads may do so at
  * the same time; not a signal handler. */
 void fault_watch(bool tags);
+void fault_watch_deaths(void);
 
 #endif

@@ -140,6 +140,34 @@ bool ledger_strike(const void *pointer, struct small_block *before) {
   return true;
 }
 
+static bool search_part(const struct part *part, size_t *at, ledger_wanted *wanted, void *context) {
+  for (size_t end = part->log ? (size_t)1 << part->log : 0; *at < end;) {
+    struct small_block *block = &part->blocks[(*at)++];
+    if (block->address && wanted(context, block)) return true;
+  }
+  return false;
+}
+
+bool ledger_search(struct ledger_place *place, ledger_wanted *wanted, void *context) {
+  for (; place->part < PARTS; place->part++, place->at = 0) {
+    struct part *part = &parts[place->part];
+    if (!lock_try(&part->lock)) continue;
+    bool found = search_part(part, &place->at, wanted, context);
+    lock_drop(&part->lock);
+    if (found) return true;
+  }
+  return false;
+}
+
+bool ledger_look(const void *pointer, ledger_wanted *wanted, void *context) {
+  struct part *part = part_of(pointer);
+  if (!lock_try(&part->lock)) return false;
+  struct small_block *entry = part->log ? search(part, (uintptr_t)pointer) : NULL;
+  bool found = entry && entry->address && wanted(context, entry);
+  lock_drop(&part->lock);
+  return found;
+}
+
 void ledger_lock(void) {
   for (int i = 0; i < PARTS; i++) lock_take(&parts[i].lock);
 }

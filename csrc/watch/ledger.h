@@ -7,13 +7,14 @@
  * the heap again. By then the memory may be another block's: whoever finds an entry asks whether
  * the primary's block is as large as it was.)
  *
- * Not safe in a signal handler. */
+ * Not safe in a signal handler, but for what says so. */
 #ifndef PATALLOC_LEDGER_H
 #define PATALLOC_LEDGER_H
 
 #include "base/rare.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct small_block {
@@ -23,6 +24,7 @@ struct small_block {
   bool held;           /* it was freed, and the primary hasn't got it back yet */
   uint8_t fill;   /* the number of the pattern that it was filled with then (pages/compare.h) */
   uint8_t origin; /* which functions it is of (origin.h) */
+  uint8_t around; /* and that of what lies behind what was requested; 0: not looked at */
 };
 
 /* Whether one was ever entered. */
@@ -41,6 +43,18 @@ bool ledger_strike(const void *pointer, struct small_block *before);
 
 /* Sets the origin of one that is not held, and tells what it was before. */
 bool ledger_exchange_origin(const void *pointer, uint8_t origin, struct small_block *before);
+
+/* From a place on, at first of zeros, the next one that is wanted; false for no more. That is asked
+ * with a lock held, and what threads are at is left out. Async-signal-safe. */
+struct ledger_place {
+  unsigned part;
+  size_t at;
+};
+typedef bool ledger_wanted(void *context, struct small_block *block);
+bool ledger_search(struct ledger_place *place, ledger_wanted *wanted, void *context);
+
+/* The same of one block. */
+bool ledger_look(const void *pointer, ledger_wanted *wanted, void *context);
 
 void ledger_lock(void); /* around fork */
 void ledger_unlock(void);

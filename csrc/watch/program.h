@@ -10,4 +10,8 @@
  * walked. A walk may fault: fault_watch comes first. */
 bool program_owns(const void *address, bool walks);
 
+/* Whether some object's calls of free(3) go to another than this library's, as those of one do that
+ * was loaded with RTLD_DEEPBIND (dlopen(3)): what it frees is not known of. Async-signal-safe. */
+bool program_frees_past(void);
+
 #endif

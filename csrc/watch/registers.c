@@ -32,6 +32,10 @@ void registers_leave_call(ucontext_t *context) {
   registers[REG_RSP] += sizeof(greg_t);
 }
 
+void registers_leave_trap(ucontext_t *context) {
+  context->uc_mcontext.gregs[REG_RIP]--;
+}
+
 /* The error code of a page fault (Intel SDM, volume 3, 4.7). */
 const char *registers_access(const ucontext_t *context) {
   enum { PAGE_FAULT = 14, WRITE = 2, FETCH = 16 };
@@ -64,6 +68,10 @@ uintptr_t registers_sp(const ucontext_t *context) {
 
 void registers_leave_call(ucontext_t *context) {
   context->uc_mcontext.pc = context->uc_mcontext.regs[30] - 1;
+}
+
+void registers_leave_trap(ucontext_t *context) {
+  (void)context; /* it is not */
 }
 
 /* The exception syndrome (Arm ARM, ESR_EL1: EC, ISS.WnR); the kernel gives it in a record of the
@@ -101,6 +109,10 @@ uintptr_t registers_sp(const ucontext_t *context) {
 }
 
 void registers_leave_call(ucontext_t *context) {
+  (void)context;
+}
+
+void registers_leave_trap(ucontext_t *context) {
   (void)context;
 }
 

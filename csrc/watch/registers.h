@@ -22,6 +22,9 @@ uintptr_t registers_sp(const ucontext_t *context);
 /* Back into the call by which the program came to where no code is. */
 void registers_leave_call(ucontext_t *context);
 
+/* Back into the trap instruction that is behind the thread. */
+void registers_leave_trap(ucontext_t *context);
+
 /* Of a fault: read, write, execute; access where that is not known. */
 const char *registers_access(const ucontext_t *context);
 

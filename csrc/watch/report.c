@@ -8,6 +8,8 @@
 #include "os/files.h"
 #include "os/process.h"
 #include "watch/modules.h"
+#include "watch/recover.h"
+#include "watch/sentence.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +17,6 @@
 #include <unistd.h>
 
 enum { LINE = 1024 };
-
-static const char *const kinds[] = {
-    [EVENT_OVERFLOW] = "heap-buffer-overflow", [EVENT_UNDERFLOW] = "heap-buffer-underflow",
-    [EVENT_USE_AFTER_FREE] = "use-after-free", [EVENT_WILD_ACCESS] = "wild-access",
-    [EVENT_TAG_MISMATCH] = "tag-mismatch",     [EVENT_DOUBLE_FREE] = "double-free",
-    [EVENT_INVALID_FREE] = "invalid-free",     [EVENT_MISMATCH] = "alloc-dealloc-mismatch",
-};
 
 /* Where JSON goes, besides: as the first heap had it that reports in full. */
 static struct {
@@ -48,116 +43,25 @@ void report_line(const char *line) {
   os_write(STDERR_FILENO, buffer, length + 1);
 }
 
-/* The sentence */
-
-static void say(struct text *text, const char *before, uint64_t number, const char *after) {
-  text_string(text, before);
-  text_decimal(text, number);
-  text_string(text, after);
-}
-
-static void say_tags(struct text *text, const struct event *event) {
-  say(text, "the pointer's tag is ", (uint64_t)event->tags[0], "");
-  say(text, ", the memory's is ", (uint64_t)event->tags[1], "");
-}
-
-static void say_block(struct text *text, const struct event *event) {
-  say(text, "a ", event->size, "-byte block at ");
-  text_hex(text, event->block, 1);
-}
-
-static void say_place(struct text *text, const struct event *event) {
-  static const char *const places[] = {[PLACE_BEFORE] = "before the start of ",
-                                       [PLACE_INSIDE] = "inside ",
-                                       [PLACE_AFTER] = "past the end of "};
-  if (event->distance || event->place == PLACE_INSIDE)
-    say(text, "", event->distance, event->distance == 1 ? " byte " : " bytes ");
-  text_string(text, places[event->place]);
-  text_string(text, event->live ? "" : "what was ");
-  say_block(text, event);
-  text_string(text, event->released ? ", released since" : "");
-}
-
-static void say_bytes(struct text *text, const struct event *event) {
-  for (unsigned i = 0; i < event->found; i++) {
-    text_string(text, i ? " " : "");
-    text_span(text, &"0123456789abcdef"[event->bytes[i] >> 4], 1);
-    text_span(text, &"0123456789abcdef"[event->bytes[i] & 15], 1);
-  }
-}
-
-static void say_mismatch(struct text *text, const struct mismatch *mismatch) {
-  text_string(text, "which came from ");
-  text_string(text, mismatch->origin);
-  if (mismatch->alignment) say(text, " at an alignment of ", mismatch->alignment, "");
-  if (mismatch->is_sized) say(text, ", as one of ", mismatch->told_size, " bytes");
-  if (mismatch->told_alignment != mismatch->alignment && mismatch->told_alignment)
-    say(text, ", as if at an alignment of ", mismatch->told_alignment, "");
-  else if (mismatch->told_alignment != mismatch->alignment)
-    text_string(text, ", as if at none");
-  text_string(text, ": ");
-}
-
-/* Of an address that a function of the family was given. */
-static void say_why(struct text *text, const struct event *event) {
-  if (event->place == PLACE_UNKNOWN) {
-    text_string(text, "which was never returned, or its memory has been released since");
-    return;
-  }
-  if (event->kind == EVENT_MISMATCH) {
-    say_mismatch(text, &event->mismatch);
-  } else if (event->foreign) {
-    text_string(text, "which belongs to another heap: ");
-  } else if (event->kind != EVENT_INVALID_FREE) {
-    text_string(text, "which was freed already: ");
-  } else if (event->tags[0] >= 0) {
-    text_string(text, "which is stale (");
-    say_tags(text, event);
-    text_string(text, "): now there is ");
-  } else {
-    text_string(text, "which lies ");
-    return say_place(text, event);
-  }
-  say_block(text, event);
-}
-
-static void say_what(struct text *text, const struct event *event) {
-  text_string(text, kinds[event->kind]);
-  text_string(text, ": ");
-  if (event->found) {
-    text_string(text, "found by ");
-    text_string(text, event->call);
-    text_string(text, ": write ");
-    say_place(text, event);
-    text_string(text, ": ");
-    return say_bytes(text, event);
-  }
-  text_string(text, event->call ? event->call : event->access);
-  if (!event->address) {
-    text_string(text, " before this one, at an address that is not known");
-    return;
-  }
-  text_string(text, event->call ? " of " : " at ");
-  text_hex(text, event->address, 1);
-  if (event->kind == EVENT_TAG_MISMATCH) {
-    text_string(text, ": ");
-    say_tags(text, event);
-  }
-  if (!event->call && event->place == PLACE_UNKNOWN) return;
-  text_string(text, ", ");
-  (event->call ? say_why : say_place)(text, event);
-}
-
 /* Stacks: that of the event, of the allocation, of the free. */
 
 enum { STACKS = 3 };
 static struct stack stacks[STACKS];
 static struct modules modules;
 
+/* Threads begin in this library (preload/alternate.c). */
+static void leave_out_own(struct stack *stack) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < stack->count; i++)
+    if (!recover_is_own(stack->frames[i])) stack->frames[count++] = stack->frames[i];
+  stack->count = count;
+}
+
 static void collect_stacks(const struct event *event) {
   stacks[0] = event->stack;
   stack_find(event->history.allocated.stack, &stacks[1]);
   stack_find(event->history.freed.stack, &stacks[2]);
+  for (int i = 0; i < STACKS; i++) leave_out_own(&stacks[i]);
   modules.count = 0;
   if (sink.modules) modules_find(&modules, stacks, STACKS);
 }
@@ -168,7 +72,7 @@ static void say_stack(struct text *text, const struct stack *stack) {
   for (unsigned i = 0; i < stack->count; i++) {
     uintptr_t pc = stack->frames[i];
     const struct module *module = modules_at(&modules, pc);
-    say(text, "    #", i, " ");
+    text_around(text, "    #", i, " ");
     text_hex(text, pc, 1);
     if (module) {
       text_string(text, " ");
@@ -185,11 +89,25 @@ static void say_moment(struct text *text, const char *what, const struct moment 
   if (!moment->thread && !stack->count) return;
   text_string(text, what);
   if (moment->thread) {
-    say(text, " by thread ", moment->thread, ", ");
-    say(text, "", os_milliseconds() - moment->time, " ms before");
+    text_around(text, " by thread ", moment->thread, ", ");
+    text_around(text, "", os_milliseconds() - moment->time, " ms before");
   }
   text_string(text, stack->count ? ":\n" : "\n");
   say_stack(text, stack);
+}
+
+static void say_register(struct text *text, const struct death_register *each) {
+  static const char *const places[] = {[PLACE_BEFORE] = " bytes before ",
+                                       [PLACE_INSIDE] = " bytes into ",
+                                       [PLACE_AFTER] = " bytes past the end of "};
+  text_string(text, "  ");
+  text_string(text, each->name);
+  text_string(text, " is ");
+  text_hex(text, each->value, 1);
+  text_around(text, ", ", each->distance, places[each->place]);
+  text_around(text, each->live ? "a " : "what was a ", each->size, "-byte block at ");
+  text_hex(text, each->block, 1);
+  text_string(text, "\n");
 }
 
 static void write_text(struct text *text, const struct event *event) {
@@ -197,12 +115,14 @@ static void write_text(struct text *text, const struct event *event) {
   char name[OS_NAME];
   os_thread_name(name);
   text_string(text, coloured ? "\033[1;31mpatalloc: " : "patalloc: ");
-  say_what(text, event);
+  sentence_write(text, event);
   text_string(text, coloured ? "\033[0m\n" : "\n");
-  say(text, "  in thread ", os_thread_id(), " (");
+  text_around(text, "  in thread ", os_thread_id(), " (");
   text_string(text, name);
-  say(text, ") of process ", (uint64_t)os_process_id(), ":\n");
+  text_around(text, ") of process ", (uint64_t)os_process_id(), ":\n");
   say_stack(text, &stacks[0]);
+  for (unsigned i = 0; event->death && i < event->death->count; i++)
+    say_register(text, &event->death->list[i]);
   say_moment(text, "  allocated", &event->history.allocated, &stacks[1]);
   say_moment(text, "  freed", &event->history.freed, &stacks[2]);
 }
@@ -233,6 +153,8 @@ static void put_moment(struct json *json, const char *key, const struct moment *
   json_close(json);
 }
 
+static const char *const places[] = {NULL, "before", "inside", "after"};
+
 static void put_block(struct json *json, const struct event *event) {
   json_key(json, "block");
   json_open(json);
@@ -247,7 +169,7 @@ static void put_block(struct json *json, const struct event *event) {
 static void put_bytes(struct json *json, const struct event *event) {
   json_key(json, "bytes");
   text_string(json->text, "\"");
-  say_bytes(json->text, event);
+  sentence_bytes(json->text, event);
   text_string(json->text, "\"");
 }
 
@@ -256,6 +178,30 @@ static void put_mismatch(struct json *json, const struct mismatch *mismatch) {
   if (mismatch->is_sized) json_number(json, "told_size", mismatch->told_size);
   if (mismatch->alignment) json_number(json, "alignment", mismatch->alignment);
   if (mismatch->told_alignment) json_number(json, "told_alignment", mismatch->told_alignment);
+}
+
+static void put_register(struct json *json, const struct death_register *each) {
+  json_open(json);
+  json_string(json, "name", each->name);
+  json_hex(json, "value", each->value);
+  json_string(json, "place", places[each->place]);
+  json_number(json, "distance", each->distance);
+  json_key(json, "block");
+  json_open(json);
+  json_hex(json, "address", each->block);
+  json_number(json, "size", each->size);
+  json_string(json, "state", each->live ? "live" : "freed");
+  json_close(json);
+  json_close(json);
+}
+
+static void put_registers(struct json *json, const struct death *death) {
+  json_key(json, "registers");
+  for (unsigned i = 0; i < death->count; i++) {
+    text_string(json->text, i ? "," : "[");
+    put_register(json, &death->list[i]);
+  }
+  text_string(json->text, death->count ? "]" : "[]");
 }
 
 static void put_modules(struct json *json) {
@@ -283,16 +229,15 @@ static void put_modules(struct json *json) {
 }
 
 static void write_json(struct text *text, const struct event *event) {
-  static const char *const places[] = {NULL, "before", "inside", "after"};
   struct json line = JSON_LINE(text), *json = &line;
   char name[OS_NAME], sentence[LINE];
   struct text summary = TEXT(sentence);
   sentence[0] = 0;
-  say_what(&summary, event);
+  sentence_write(&summary, event);
   os_thread_name(name);
   json_open(json);
   json_number(json, "version", 1);
-  json_string(json, "kind", kinds[event->kind]);
+  json_string(json, "kind", sentence_kind(event));
   json_string(json, "summary", sentence);
   if (event->access) json_string(json, "access", event->access);
   if (event->call) json_string(json, "call", event->call);
@@ -309,6 +254,7 @@ static void write_json(struct text *text, const struct event *event) {
   json_number(json, "thread", os_thread_id());
   json_string(json, "thread_name", name);
   put_stack(json, &stacks[0]);
+  if (event->death) put_registers(json, event->death);
   if (event->place) put_block(json, event);
   put_modules(json);
   json_close(json);
@@ -333,7 +279,7 @@ static void say_in_a_line(const struct event *event) {
   char buffer[LINE];
   struct text text = TEXT(buffer);
   buffer[0] = 0;
-  say_what(&text, event);
+  sentence_write(&text, event);
   report_line(buffer);
 }
 
@@ -388,6 +334,16 @@ bool report_is_wanted(void) {
   return sink.given;
 }
 
+bool report_may_ask(void) {
+  return sink.modules;
+}
+
+static _Atomic bool said_last;
+
+bool report_said_last(void) {
+  return said_last;
+}
+
 void report_in_a_line(const struct event *event) {
   if (!is_one_too_many()) say_in_a_line(event);
 }
@@ -413,7 +369,7 @@ static void tell(const struct event *event) {
 /* Not again by what that finds. */
 static void look_once(void) {
   report_look *look = atomic_exchange(&report_last_look, NULL);
-  if (look) look(tell);
+  if (look) look("report", tell);
 }
 
 static _Atomic bool ending;
@@ -430,13 +386,22 @@ static void flush_output(void) {
   funlockfile(stdout);
 }
 
-void report_error(const struct watch *watch, struct event *event) {
-  unwind(&event->stack, watch->reports ? STACK_MOST / 2 : 0, NULL);
+void report_found(const struct watch *watch, const struct event *event) {
   if (!watch->reports || !is_one_too_many()) say_error(watch, event);
   stats_add(watch->stats, STAT_ERRORS, 1);
+}
+
+void report_error(const struct watch *watch, struct event *event) {
+  unwind(&event->stack, watch->reports ? STACK_MOST / 2 : 0, NULL);
+  report_found(watch, event);
+  report_stop(watch);
+}
+
+void report_stop(const struct watch *watch) {
   if (watch->options->on_error != ON_ERROR_ABORT) return;
   look_once();
   if (ending) flush_output();
+  said_last = true;
   abort();
 }
 

@@ -12,6 +12,12 @@ void report_start(const struct options *options);
 /* Whether that was asked for. */
 bool report_is_wanted(void);
 
+/* Whether /proc may be asked. */
+bool report_may_ask(void);
+
+/* Whether the process is ended by abort(3) because of what was reported. */
+bool report_said_last(void);
+
 /* One thread of a process reports at a time, and has all of this floor that is static: waits for
  * that. False where this thread is reporting already, as its report faults or a handler of the
  * program's has interrupted it. In a child of fork(2) its parent's threads don't count. */
@@ -32,9 +38,14 @@ RARE void report_ending(void);
  * that is reporting already no more than a line. */
 void report_error(const struct watch *watch, struct event *event);
 
-/* What looks for more that is wrong, which each is to be given to, when a report is likely to be
- * the last. Async-signal-safe. */
-typedef void report_look(void (*tell)(const struct event *event));
+/* The two parts of that, for what is found where nobody's call has led to it. */
+RARE void report_found(const struct watch *watch, const struct event *event);
+RARE void report_stop(const struct watch *watch);
+
+/* What looks for more that is wrong, when a report is likely to be the last: for what `call` is
+ * said to have found it, and what each is to be given to. Async-signal-safe. */
+typedef void report_tell(const struct event *event);
+typedef void report_look(const char *call, report_tell *tell);
 extern report_look *_Atomic report_last_look; /* NULL: nothing does, or it has */
 
 /* `call` (free, realloc, malloc_usable_size) was given an address that is no live block of this

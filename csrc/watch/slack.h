@@ -26,4 +26,11 @@ static inline void slack_check(const struct watch *watch, const char *call, uint
 void slack_check_small(const struct watch *watch, const char *call,
                        const struct small_block *block);
 
+/* Whether a block's slack on a side was overwritten, if that is asked for: what `call` is to tell.
+ * Async-signal-safe. */
+enum slack_side { SLACK_BEFORE, SLACK_AFTER, SLACK_SIDES };
+struct event;
+bool slack_find(const char *call, uint32_t granule, enum slack_side side, struct event *event);
+bool slack_find_small(const char *call, const struct small_block *block, struct event *event);
+
 #endif

@@ -47,13 +47,14 @@ FIND = (
     "small_fill=both:on_free=quarantine"
 )
 GLIBC = r"free\(|double free|malloc\(|realloc\(|munmap_chunk\(|corrupted "  # it is below patalloc
+DEATHS = r"null-pointer|stack-overflow|wild-jump|wild-access: SIG|abort|fatal-signal"
 SCUDO = "libclang_rt.scudo_standalone-x86_64.so"
 
 
 def patalloc(name: str, options: str) -> Tool:
-    """The library with these options."""
+    """The library with these options. What a process died of names no error in a heap."""
     env = {"LD_PRELOAD": str(library()), "PATALLOC_OPTIONS": options}
-    return Tool(name, f"^(patalloc: |{GLIBC}).*", env)
+    return Tool(name, f"^(patalloc: (?!{DEATHS})|{GLIBC}).*", env)
 
 
 TOOLS = [

@@ -136,7 +136,11 @@ def test_what_the_malloc_underneath_says_is_kept(build: Build, kind: str) -> Non
     assert bare.returncode < 0
     for options in CAREFUL:
         result = preloaded(command, options)
-        assert (result.returncode, result.stderr) == (bare.returncode, bare.stderr), options
+        assert result.returncode == bare.returncode, options
+        assert result.stderr.startswith(bare.stderr), options
+        behind = result.stderr.removeprefix(bare.stderr)
+        assert behind.startswith("patalloc: ") == ("report=yes" in options), options
+        assert behind.count("patalloc: ") <= 1
 
 
 def test_a_lookup_that_allocates(build: Build) -> None:

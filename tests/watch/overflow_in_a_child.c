@@ -7,6 +7,5 @@ int main(void) {
   if (!child) *aim(block + SIZE) = 1; /* ACCESS */
   int status;
   waitpid(child, &status, 0);
-  if (WIFSIGNALED(status)) kill(getpid(), WTERMSIG(status));
-  return status;
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }

@@ -11,22 +11,22 @@ import attrs
 import click
 
 from patalloc.cli.symbolize import show as show_events
-from patalloc.heap import Config, Stats
+from patalloc.heap import PRESETS, Config, Stats
 from patalloc.machine import options as all_options
 from patalloc.preload import Outcome, environment
 from patalloc.preload import run as run_and_wait
 
-_PRESETS = "report=yes:slack_check=large:guard_small=1000"
 _NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it
 
 
 def _with_heap_options(command: Callable[..., None]) -> Callable[..., None]:
     """One --option for each of the heap's; their values are the core's to check."""
-    presets = attrs.asdict(Config.parse(_PRESETS))
+    light = attrs.asdict(Config.parse(PRESETS["light"]))
     for option in reversed(all_options()):
         flag = "--" + option.name.replace("_", "-")
-        preset = presets[option.name] if f"{option.name}=" in _PRESETS else option.preset
-        text = f"{option.meaning} ({option.allowed}) [{preset}]"
+        given = f"{option.name}=" in PRESETS["light"]
+        text = f"{option.meaning} ({option.allowed}) "
+        text += f"[{light[option.name] if given else option.preset}]"
         command = click.option(flag, option.name, metavar="VALUE", help=text)(command)
     return command
 
@@ -34,20 +34,31 @@ def _with_heap_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--summary", is_flag=True, help="Wait for the program, and sum up what happened.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON; implies --summary.")
+@click.option(
+    "--preset",
+    type=click.Choice([*PRESETS]),
+    default="light",
+    show_default=True,
+    help="What the options are unless given; `patalloc options --preset NAME` shows it.",
+)
 @click.argument("command", nargs=-1, required=True)
 @_with_heap_options
-def run(summary: bool, as_json: bool, command: tuple[str, ...], **options: str | None) -> None:
+def run(
+    summary: bool, as_json: bool, preset: str, command: tuple[str, ...], **options: str | None
+) -> None:
     """Run a program with its heap memory pattern-filled.
 
-    It is waited for, and its exit status or signal passed on. Errors in the heap are reported, with
-    functions and source lines, when it has ended: report is yes here, slack_check large, and
-    guard_small 1000, unless given. With another --report and without a summary the program takes
-    this process's place.
-    Options add to those in PATALLOC_OPTIONS. All that is printed goes to standard error.
+    It is waited for, and its exit status or signal passed on. Errors in the heap, and what it died
+    of, are reported, with functions and source lines, when it has ended. With another --report than
+    yes and without a summary the program takes this process's place.
+    Presets: light is what a service can bear; find finds every error that can be found, and takes 3
+    to 18 times as long; harden stops the program at errors, and tells but a line.
+    Options add to those in PATALLOC_OPTIONS, and these to the preset's. All that is printed goes to
+    standard error.
     """
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     inherited = os.environ.get("PATALLOC_OPTIONS")
-    config = Config.parse(":".join([_PRESETS, *([inherited] if inherited else []), *given]))
+    config = Config.parse(":".join([PRESETS[preset], *([inherited] if inherited else []), *given]))
     summary = summary or as_json
     try:
         if not summary and config.report != "yes":

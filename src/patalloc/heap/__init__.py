@@ -1,6 +1,6 @@
 """Heaps, for Python programs: their options, their blocks, their counters."""
 
-from patalloc.heap.config import Config
+from patalloc.heap.config import PRESETS, Config
 from patalloc.heap.heap import (
     Block,
     BlockInfo,
@@ -14,6 +14,7 @@ from patalloc.heap.heap import (
 from patalloc.heap.stats import Stats
 
 __all__ = [
+    "PRESETS",
     "Block",
     "BlockInfo",
     "Config",

@@ -11,6 +11,17 @@ from patalloc.errors import OptionError
 
 _CAPACITY = 8192  # bytes of what the core says
 
+PRESETS: Mapping[str, str] = {
+    "light": "report=yes:stacks=16:slack_check=large:guard_small=1000",
+    "find": (
+        "report=yes:stacks=16:slack_check=all:small_fill=both:guard_small=all:align=8:delay=0:"
+        "on_free=quarantine"
+    ),
+    "harden": "report=no:slack_check=large:guard_small=1000:side=random:on_free=quarantine",
+}
+"""Option strings for a purpose: what a service can bear; every error that can be found, for tests;
+errors stop the program, blocks lie as chance has it, and nothing is told but a line."""
+
 
 def _check(options: str) -> dict[str, str]:
     """All options in full, as the core reads this string."""

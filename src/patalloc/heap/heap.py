@@ -320,6 +320,15 @@ class Heap(_Unique):
         function = lib.patalloc_configure
         self.config = _configure(function, self._handle(), self.config, options)
 
+    def check(self) -> int:
+        """Look for what was written around live blocks, and to freed ones that wait.
+
+        As far as slack_check has blocks looked at, of all heaps of this process. What is found is
+        reported; with on_error=abort (the default) the process ends then. Returns how many errors
+        were found.
+        """
+        return int(lib.patalloc_check(self._handle()))
+
     def release(self) -> int:
         """Unmap what freed blocks have left mapped; returns the bytes of address space."""
         return int(lib.patalloc_release(self._handle()))
@@ -383,6 +392,9 @@ class ProcessHeap:
         self._release = ffi.cast(
             "size_t (*)(patalloc_heap *)", lib.dlsym(ffi.NULL, b"patalloc_release")
         )
+        self._check = ffi.cast(
+            "size_t (*)(patalloc_heap *)", lib.dlsym(ffi.NULL, b"patalloc_check")
+        )
         self._change = ffi.cast(
             "int (*)(patalloc_heap *, const char *, char *, size_t)",
             lib.dlsym(ffi.NULL, b"patalloc_configure"),
@@ -405,6 +417,10 @@ class ProcessHeap:
     def configure(self, **options: Any) -> None:  # noqa: ANN401
         """Change options from now on; as Heap.configure."""
         _configure(self._change, self._pointer, self.config, options)
+
+    def check(self) -> int:
+        """Look at all blocks now; as Heap.check."""
+        return int(self._check(self._pointer))
 
     def release(self) -> int:
         """Unmap what freed blocks have left mapped; returns the bytes of address space."""

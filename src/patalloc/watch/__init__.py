@@ -4,6 +4,6 @@ The modules `symbols` and `rendering` are not imported here, as the library that
 long to load.
 """
 
-from patalloc.watch.events import Event, HeapBlock, Module, Moment, read
+from patalloc.watch.events import Event, HeapBlock, Module, Moment, Register, read
 
-__all__ = ["Event", "HeapBlock", "Module", "Moment", "read"]
+__all__ = ["Event", "HeapBlock", "Module", "Moment", "Register", "read"]

@@ -79,18 +79,45 @@ def _block(data: dict[str, Any] | None) -> HeapBlock | None:
     return HeapBlock(**data) if data else None
 
 
+def _known_block(data: dict[str, Any]) -> HeapBlock:
+    return HeapBlock(**data)
+
+
 def _modules(data: Iterable[dict[str, Any]]) -> tuple[Module, ...]:
     return tuple(Module(**each) for each in data)
 
 
 @attrs.frozen(kw_only=True)
+class Register:
+    """A register that points into a block, or near one, as a process dies.
+
+    Attributes:
+        name: as the processor's manuals have it. value: what it holds.
+        place: of that address: before, inside or after the block. distance: bytes, as an event's.
+        block: the one that is nearest.
+    """
+
+    name: str
+    value: int = attrs.field(converter=_address)
+    place: str
+    distance: int
+    block: HeapBlock = attrs.field(converter=_known_block)
+
+
+def _registers(data: Iterable[dict[str, Any]]) -> tuple[Register, ...]:
+    return tuple(Register(**each) for each in data)
+
+
+@attrs.frozen(kw_only=True)
 class Event:
-    """An error in a heap.
+    """An error in a heap, or what a process died of.
 
     Attributes:
         version: of this format.
         kind: heap-buffer-overflow, heap-buffer-underflow, use-after-free, wild-access,
-            tag-mismatch, double-free, invalid-free or alloc-dealloc-mismatch.
+            tag-mismatch, double-free, invalid-free or alloc-dealloc-mismatch. And of deaths of
+            which no block is the reason: null-pointer, stack-overflow, wild-jump,
+            uninitialised-pointer, abort, fatal-signal; wild-access and use-after-free, too.
         summary: it all in a sentence.
         process: its number; thread: the number of the thread (gettid(2)); thread_name: its name.
         stack: addresses inside the calls that led to the access or call, the innermost first.
@@ -110,6 +137,7 @@ class Event:
             the block has another one. alignment: that the block was requested at, told_alignment:
             that the call was told; None for none. All None for other events.
         block: the one that is nearest; None for none.
+        registers: of a death: those that point into blocks.
     """
 
     version: int
@@ -136,6 +164,7 @@ class Event:
     alignment: int | None = None
     told_alignment: int | None = None
     block: HeapBlock | None = attrs.field(converter=_block, default=None)
+    registers: tuple[Register, ...] = attrs.field(converter=_registers, default=())
 
     @classmethod
     def from_json(cls, text: str) -> Self:

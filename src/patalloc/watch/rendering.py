@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from patalloc.watch.events import Event, Module, Moment
+from patalloc.watch.events import Event, Module, Moment, Register
 from patalloc.watch.symbols import Location, locate
 
 
@@ -33,11 +33,24 @@ def _moment(event: Event, what: str, moment: Moment | None) -> Iterator[str]:
     yield from render_stack(moment.stack, event.modules)
 
 
+_PLACES = {"before": "bytes before", "inside": "bytes into", "after": "bytes past the end of"}
+
+
+def _register(register: Register) -> str:
+    block = register.block
+    what = "a" if block.state == "live" else "what was a"
+    return (
+        f"  {register.name} is {register.value:#x}, {register.distance} {_PLACES[register.place]} "
+        f"{what} {block.size}-byte block at {block.address:#x}"
+    )
+
+
 def render(event: Event) -> list[str]:
     """The event as lines: a sentence, then the stacks of the access, the allocation, the free."""
     lines = [f"patalloc: {event.summary}"]
     lines.append(f"  in thread {event.thread} ({event.thread_name}) of process {event.process}:")
     lines += render_stack(event.stack, event.modules)
+    lines += map(_register, event.registers)
     if event.block:
         lines += _moment(event, "allocated", event.block.allocated)
         lines += _moment(event, "freed", event.block.freed)

@@ -1,0 +1,112 @@
+/* Looking at all blocks (see check.h). */
+#include "heap/check.h"
+
+#include "base/lock.h"
+#include "blocks/arena.h"
+#include "heap/altered.h"
+#include "heap/careful.h"
+#include "heap/guarded.h"
+#include "heap/heap.h"
+#include "heap/held.h"
+#include "patalloc.h"
+#include "watch/fault.h"
+#include "watch/ledger.h"
+#include "watch/program.h"
+#include "watch/recover.h"
+#include "watch/slack.h"
+
+#include <string.h>
+
+struct search {
+  const char *call;
+  report_tell *tell;
+  struct event event; /* without its stack: nobody's call has led here */
+};
+
+/* Large blocks: their records are read without locks, and once more if something is found, as the
+ * block may have been freed meanwhile, or have another size. */
+
+static bool is_there(uint32_t granule, const struct granule *as) {
+  const struct granule *now = &region.table[granule];
+  return block_state(granule) == GRANULE_LIVE && now->size == as->size &&
+         now->offset == as->offset && now->run == as->run;
+}
+
+static bool is_overwritten(uint32_t granule, enum slack_side side, struct search *search) {
+  struct granule before;
+  memcpy(&before, &region.table[granule], sizeof before);
+  for (int look = 0; look < 2; look++)
+    if (!is_there(granule, &before) || altered_is(granule) ||
+        !slack_find(search->call, granule, side, &search->event))
+      return false;
+  return is_there(granule, &before);
+}
+
+static void look_at_large(struct search *search) {
+  for (uint32_t granule = 1; region_known(granule); granule++)
+    for (int side = 0; side < SLACK_SIDES; side++)
+      if (block_state(granule) == GRANULE_LIVE && is_overwritten(granule, side, search))
+        search->tell(&search->event);
+}
+
+/* Small ones */
+
+static bool is_wrong(void *context, struct small_block *block) {
+  struct search *search = context;
+  bool found = !block->held && careful_is_current(block) &&
+               slack_find_small(search->call, block, &search->event);
+  if (found) block->around = 0; /* told once */
+  return found;
+}
+
+static void look_at_small(struct search *search) {
+  struct ledger_place place = {0};
+  while (ledger_search(&place, is_wrong, search)) search->tell(&search->event);
+}
+
+/* A block whose memory the program has unmapped, or protected, is no reason to die. */
+static void look(void *context) {
+  look_at_large(context);
+  if (!program_frees_past()) look_at_small(context);
+  held_look(((struct search *)context)->call, ((struct search *)context)->tell);
+}
+
+void check_all(const char *call, report_tell *tell) {
+  static struct search search;
+  static struct lock once;
+  if (!lock_try(&once)) return;
+  search = (struct search){.call = call, .tell = tell};
+  if (report_is_wanted()) recover_try(look, &search);
+  guarded_look(call, tell);
+  lock_drop(&once);
+}
+
+static const struct watch *told;
+static size_t errors;
+
+static void tell_as_error(const struct event *event) {
+  errors++;
+  report_found(told, event);
+}
+
+static void check_for(struct patalloc_heap *heap, const char *call) {
+  if (report_is_wanted()) fault_watch(false);
+  told = &heap->watch;
+  errors = 0;
+  check_all(call, tell_as_error);
+  if (errors) report_stop(told);
+}
+
+void check_at_exit(struct patalloc_heap *heap) {
+  report_last_look = NULL; /* this is it */
+  check_for(heap, "exit");
+}
+
+size_t patalloc_check(patalloc_heap *heap) {
+  static struct lock once;
+  lock_take(&once);
+  check_for(heap, "patalloc_check");
+  size_t found = errors;
+  lock_drop(&once);
+  return found;
+}

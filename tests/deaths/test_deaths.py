@@ -1,0 +1,86 @@
+"""What processes die of: each program here does so of one thing, which must be told right."""
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import FLAGS, preloaded
+from patalloc import events
+from patalloc.watch.symbols import locate
+
+PROGRAMS = Path(__file__).parent
+ALL = sorted(path.stem for path in PROGRAMS.glob("*.c"))
+QUIET = ["alternate", "handled"]
+DEATHS = [name for name in ALL if name not in QUIET]
+GUARDED = {"freed_pointer"}  # else glibc's malloc has written to what was freed
+CONFINED = {"refused_call"}  # no file may be opened, nor /proc asked
+UNGUARDED = {"past_the_heap", "complaint"}
+
+
+def meant(name: str) -> tuple[str, str]:
+    """The kind, and a pattern for the sentence."""
+    comment = (PROGRAMS / f"{name}.c").read_text().partition("*/")[0]
+    first = re.sub(r"\s*\n \* ", " ", comment).strip("/* ")
+    return first.partition(":")[0], first
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    directory = tmp_path_factory.mktemp("deaths")
+    programs = {name: directory / name for name in ALL}
+    for name, program in programs.items():
+        source = PROGRAMS / f"{name}.c"
+        subprocess.run(["cc", *FLAGS, source, "-o", program, "-lpthread"], check=True)
+    return programs
+
+
+def ways(name: str) -> list[str]:
+    all_ways = ["stacks=8", "stacks=8:guard_small=all:slack_check=all"]
+    return all_ways[name in GUARDED : 1 if name in UNGUARDED else 2]
+
+
+def lines(event: events.Event, name: str) -> list[int | None]:
+    found = []
+    for address in event.stack:
+        module = next((each for each in event.modules if each.start <= address < each.end), None)
+        found += [
+            each.line
+            for each in locate(module, address)
+            if each.file and Path(each.file).name == f"{name}.c"
+        ]
+    return found
+
+
+@pytest.mark.parametrize("name", DEATHS)
+def test_each_death_is_told(compiled: dict[str, Path], tmp_path: Path, name: str) -> None:
+    source = (PROGRAMS / f"{name}.c").read_text().splitlines()
+    here = {number for number, line in enumerate(source, 1) if "HERE" in line}
+    kind, sentence = meant(name)
+    bare = subprocess.run([compiled[name]], capture_output=True, text=True)
+    for number, way in enumerate(ways(name)):
+        report = tmp_path / f"report{number}"
+        result = preloaded([compiled[name]], f"report={report}:{way}")
+        if name in CONFINED:
+            assert re.match(f"patalloc: {sentence}\n", result.stderr)
+            continue
+        (event,) = events.read(report.read_text())
+        assert event.kind == kind
+        assert result.returncode == (bare.returncode if bare.returncode < 0 else -signal.SIGSEGV)
+        assert re.fullmatch(sentence, event.summary), event.summary
+        assert here & {*lines(event, name)}
+        told = [*bare.stderr.splitlines(), f"patalloc: {event.summary}"]
+        assert sorted(result.stderr.splitlines()) == sorted(told)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_does_the_same_rightly_is_left_alone(compiled: dict[str, Path], name: str) -> None:
+    for way in ways(name):
+        result = preloaded([compiled[name], "rightly"], f"report=yes:{way}")
+        assert (result.returncode, result.stdout.splitlines()[-1:], result.stderr) == (
+            0,
+            ["fine"],
+            "",
+        )
