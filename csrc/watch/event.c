@@ -137,6 +137,23 @@ void event_of_fault(struct event *event, int signal, const char *access, uintptr
   event->kind = kind_of_access(event);
 }
 
+/* Of a buffer that begins in a live block what is behind the block is the reason. The kernel copies
+ * by words, or by what a device gives: it may stop a little before a guard. */
+bool event_of_refusal(struct event *event, const char *call, const char *access, uintptr_t start,
+                      size_t size, size_t done) {
+  enum { A_LITTLE = 64 };
+  event_of_fault(event, 0, access, start);
+  bool within = event->live && event->place == PLACE_INSIDE;
+  uintptr_t end = event->block + event->size, from = mte_untag(start);
+  if (within ? from + size <= end || (done && page_up(end) - (from + done) > A_LITTLE) : done > 0)
+    return false;
+  if (within) event_of_fault(event, 0, access, end);
+  event->call = call;
+  event->refused = true;
+  event->begun = done;
+  return true;
+}
+
 void event_set_tags(struct event *event) {
   event->kind = EVENT_TAG_MISMATCH;
   if (!event->address) return;

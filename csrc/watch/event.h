@@ -65,6 +65,8 @@ struct event {
   bool live;         /* it was when this was noticed */
   bool foreign;      /* it is another heap's than the one that was called */
   bool released;     /* its address space has been released since */
+  bool refused;      /* the kernel refused the call the access, and no harm was done */
+  bool begun;        /* but for a part */
   struct history history; /* of it; a size of 0: not recorded */
   unsigned found;         /* of the bytes there, how many are given, where they were overwritten */
   unsigned char bytes[16];
@@ -78,6 +80,11 @@ void event_of_fault(struct event *event, int signal, const char *access, uintptr
 
 /* The fault is one of memory tags. */
 void event_set_tags(struct event *event);
+
+/* `call` was refused these bytes by the kernel, which was to access them so, but for as many as are
+ * `done`; false where no block's end is the reason. */
+bool event_of_refusal(struct event *event, const char *call, const char *access, uintptr_t start,
+                      size_t size, size_t done);
 
 /* `call` was given an address that is no live block of the heap with these options. */
 void event_of_misuse(struct event *event, const struct options *options, const char *call,

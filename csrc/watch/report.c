@@ -397,6 +397,11 @@ void report_error(const struct watch *watch, struct event *event) {
   report_stop(watch);
 }
 
+void report_call(const struct watch *watch, struct event *event) {
+  unwind(&event->stack, STACK_MOST / 2, NULL);
+  report_found(watch, event);
+}
+
 void report_stop(const struct watch *watch) {
   if (watch->options->on_error != ON_ERROR_ABORT) return;
   look_once();

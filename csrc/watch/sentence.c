@@ -99,6 +99,15 @@ void sentence_write(struct text *text, const struct event *event) {
     text_string(text, ": ");
     return sentence_bytes(text, event);
   }
+  if (event->refused) {
+    text_string(text, event->call);
+    text_string(text, event->begun ? " stops: it would " : " fails with EFAULT: it would ");
+    text_string(text, event->access);
+    text_string(text, " at ");
+    text_hex(text, event->address, 1);
+    if (event->place != PLACE_UNKNOWN) text_string(text, ", "), say_place(text, event);
+    return;
+  }
   text_string(text, event->call ? event->call : event->access);
   if (!event->address) {
     text_string(text, " before this one, at an address that is not known");

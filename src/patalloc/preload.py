@@ -39,12 +39,24 @@ def operators() -> Path:
     return library().with_name("libpatalloc_operators.so")
 
 
+def calls() -> Path:
+    """The path of libpatalloc_calls.so, to be preloaded behind `library`: read, write and so on.
+
+    With it, and the option report, calls are told of that fail with EFAULT as their buffer reaches
+    a guard.
+    """
+    return library().with_name("libpatalloc_calls.so")
+
+
 def _libraries(config: Config) -> list[str]:
     """Those to preload: that of C++'s operators where blocks are looked at for whose they are."""
-    ours = library()
-    checks = config.guard_small == "all" or config.slack_check == "all"
+    found = [library()]
     hunts = config.trace or config.select
-    return [str(ours), *([str(operators())] if checks and not hunts else [])]
+    if (config.guard_small == "all" or config.slack_check == "all") and not hunts:
+        found.append(operators())
+    if config.report != "no" and not hunts:
+        found.append(calls())
+    return [*map(str, found)]
 
 
 def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -60,7 +72,7 @@ def environment(config: Config, base: Mapping[str, str] | None = None) -> dict[s
     """
     result = dict(os.environ if base is None else base)
     ours = _libraries(config)
-    known = {str(library()), str(operators())}
+    known = {str(library()), str(operators()), str(calls())}
     preloaded = result.get("LD_PRELOAD", "").replace(":", " ").split()
     others = [name for name in preloaded if name not in known]
     result["LD_PRELOAD"] = " ".join([*ours, *others])

@@ -1,5 +1,6 @@
 """The preloaded library, under C programs that check what it promises."""
 
+import errno
 import json
 import os
 import re
@@ -14,9 +15,9 @@ from statistics import median
 import pytest
 
 from conftest import FALLBACKS, Build, assert_passes, preloaded
-from patalloc import Stats
+from patalloc import Config, Stats
 from patalloc.machine import features
-from patalloc.preload import library
+from patalloc.preload import environment, library
 
 MOVES = any(feature.name == "uffd_move" and feature.available for feature in features())
 
@@ -541,3 +542,54 @@ def test_glibc_trims_when_it_does_alone(
     under = preloaded(command, **variables)
     assert_passes(under)
     assert [int(run.stdout) > 10_000 for run in (alone, under)] == [trims, trims]
+
+
+KERNEL = ["read", "pread", "write", "writev", "send", "sendto", "sendmsg", "recv", "recvfrom"]
+KERNEL += [
+    "recvmsg",
+    "getrandom",
+    "readlink",
+    "stat",
+    "fstat",
+    "lstat",
+    "fstatat",
+    "readv",
+    "preadv",
+]
+SHORT = {"read", "pread", "recv", "recvfrom", "recvmsg"}  # of what is not that long
+WHOLE = {
+    "stat",
+    "fstat",
+    "lstat",
+    "fstatat",
+    "readlink",
+    "readv",
+    "preadv",
+}  # not refused, or begun
+
+
+@pytest.mark.parametrize("size", [144, 8192 + 144, 200000])
+@pytest.mark.parametrize("call", KERNEL)
+def test_calls_that_are_refused_are_told(build: Build, call: str, size: int) -> None:
+    program = build("buffers")
+    options = "report=yes:stacks=8:guard_small=all:delay=0:on_free=quarantine:align=8"
+    env = environment(Config.parse(options))
+    for how in ("over", "freed", "rightly"):
+        command = [program, call, str(size), how]
+        bare = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert result.returncode == 0
+        told = re.findall(r"^patalloc: (.*)", result.stderr, re.MULTILINE)
+        if how == "rightly":
+            assert (result.stdout, told) == (bare.stdout, [])
+        elif how == "over" and call not in WHOLE and (size < 200000 or call not in SHORT):
+            (one,) = told
+            assert re.match(
+                rf"heap-buffer-overflow: {call} (stops|fails with EFAULT): it would (read|write) at "
+                rf"0x\w+, 1 byte past the end of a {size}-byte block",
+                one,
+            )
+        elif how == "freed" and call not in {"readv", "preadv"}:
+            (one,) = told
+            assert one.startswith(f"use-after-free: {call} fails with EFAULT: it would ")
+            assert result.stdout == f"refused {errno.EFAULT}\n"
