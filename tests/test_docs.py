@@ -88,3 +88,27 @@ def test_every_key_of_a_hunt_is_documented() -> None:
         found = json.loads(subprocess.run(hunt, capture_output=True, text=True).stdout)
     keys = set(found) | set(found["findings"][0]) | set(found["findings"][0]["culprits"][0])
     assert keys <= documented
+
+
+def test_the_job_for_continuous_integration_works(tmp_path: Path) -> None:
+    """Its commands, of a project with an error and of one without."""
+    recipe = (ROOT / "docs" / "ci.md").read_text().partition("```yaml")[2].partition("```")[0]
+    commands = [line for line in re.findall(r"- run: (.*)", recipe) if "pip install" not in line]
+    env = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    body = "char *volatile p = malloc(24);\n  return p[SIZE] == 77;"
+    source = f"#include <stdlib.h>\nint main(void) {{\n  {body}\n}}\n"
+    for size, status in (("24", 9), ("23", 0)):
+        (tmp_path / "tests.c").write_text(source.replace("SIZE", size))
+        done = [
+            subprocess.run(
+                ["sh", "-c", each], cwd=tmp_path, env=env, capture_output=True, text=True
+            )
+            for each in commands
+        ]
+        assert [each.returncode for each in done] == [0, status, status, status]
+        assert (
+            "::error file=tests.c,line=4,title=patalloc heap-buffer-overflow" in done[1].stderr
+        ) == bool(status)
+        assert ("<failure" in (tmp_path / "junit.xml").read_text()) == bool(status)
+        results = json.loads((tmp_path / "tests.sarif").read_text())["runs"][0]["results"]
+        assert len(results) == bool(status)

@@ -55,6 +55,8 @@ static const char meanings[] =
     "report\0"
     "report faults in the heap, and misuse, with block and call stacks: to standard error, or "
     "there as JSON\0"
+    "headlines\0"
+    "whether a report that goes elsewhere has its sentence on standard error, too\0"
     "stacks\0"
     "call stacks of allocations and frees for the report\0"
     "slack_check\0"

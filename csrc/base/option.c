@@ -53,6 +53,7 @@ static const struct rule rules[] = {
     {AT(reserve), .name = "reserve", .preset = "8T", .type = &value_size, .least = 64 << 20,
      .most = 64 * TERA},
     {AT(report), .name = "report", .preset = "no", .type = &value_destination, .choices = flags},
+    {AT(headlines), .name = "headlines", .preset = "yes", .type = &value_choice, .choices = flags},
     {AT(stacks), .name = "stacks", .preset = "0", .type = &value_stacks, .most = 64,
      .changes = true},
     {AT(slack_check), .name = "slack_check", .preset = "no", .type = &value_choice,

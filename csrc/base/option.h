@@ -38,6 +38,7 @@ struct options {
   _Atomic int align, side;  /* of such blocks: the enums above */
   _Atomic int fill, tag_check, slack_check, small_fill, on_free, on_error; /* the enums above */
   _Atomic uint32_t stacks; /* frames of a call stack, and above them: of one block in so many */
+  _Atomic int headlines;   /* whether the sentence of a report that goes elsewhere is said, too */
   _Atomic int sandbox;     /* whether the program is about to sandbox itself */
   _Atomic int count;       /* whether to count small requests and dirty pages too */
   char stats[DESTINATION_MOST];  /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
@@ -50,7 +51,7 @@ struct options {
 struct option_text {
   const char *name, *preset, *meaning;
 };
-enum { OPTIONS_MOST = 32 };
+enum { OPTIONS_MOST = 40 };
 /* False past the last; else what is allowed is written to `allowed`, too. */
 RARE bool option_describe(int index, struct option_text *option, struct text *allowed);
 

@@ -22,6 +22,7 @@ enum { LINE = 1024 };
 static struct {
   _Atomic bool given;
   bool modules;                /* whether /proc may be asked for them */
+  bool headlines;              /* whether a line is said besides */
   char name[DESTINATION_MOST]; /* yes: nowhere */
   struct os_identity identity; /* of the descriptor, so that no other one is written to */
 } sink;
@@ -29,6 +30,7 @@ static struct {
 void report_start(const struct options *options) {
   if (atomic_exchange(&sink.given, true)) return;
   memcpy(sink.name, options->report, sizeof sink.name);
+  sink.headlines = options->headlines;
   sink.modules = os_uses(options, OS_PROC);
   destination_identify(sink.name, &sink.identity);
 }
@@ -289,7 +291,10 @@ static void say_in_full(const struct event *event) {
   buffer[0] = 0;
   collect_stacks(event);
   write_json(&text, event);
-  if (send_json(&text)) return say_in_a_line(event);
+  if (send_json(&text)) {
+    if (sink.headlines) say_in_a_line(event);
+    return;
+  }
   text = TEXT(buffer);
   write_text(&text, event);
   os_write(STDERR_FILENO, buffer, text_length(buffer));

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from patalloc.errors import OptionError, PreloadError
 from patalloc.heap import (
+    PRESETS,
     Block,
     BlockInfo,
     Config,
@@ -35,6 +36,7 @@ else:
 
 
 __all__ = [
+    "PRESETS",
     "Block",
     "BlockInfo",
     "Config",

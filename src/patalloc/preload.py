@@ -88,12 +88,14 @@ class Outcome:
 
     Attributes:
         status: its exit status, or minus the number of the signal that killed it.
+        pid: its process's number.
         processes: the stats of each process that it consisted of, itself first, where they ended by
             exit(3); one that was killed, or called _exit(2), leaves none.
         events: the errors found in their heaps, in the order in which they were.
     """
 
     status: int
+    pid: int
     processes: tuple[Stats, ...]
     events: tuple[Event, ...]
 
@@ -132,8 +134,8 @@ def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Out
 
     Args:
         command: the program and its arguments.
-        config: the heap's options. With report="yes" the events are gathered; with a path or
-            descriptor they go there.
+        config: the heap's options. With report="yes" the events are gathered, and nothing is said
+            of them; with a path or descriptor they go there.
         counting: whether to gather stats, and to count what costs a little (option `count`).
 
     Raises:
@@ -145,10 +147,10 @@ def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Out
             made = tempfile.TemporaryDirectory(prefix="patalloc-")
             directory = stack.enter_context(made)
         except FileNotFoundError:  # no place for files, or none may be written: nothing is gathered
-            return Outcome(_run(command, config)[0], (), ())
+            return Outcome(*_run(command, config), (), ())
         report = Path(directory) / "report"
         if config.report == "yes":
-            config = attrs.evolve(config, report=str(report))
+            config = attrs.evolve(config, report=str(report), headlines=False)
         if counting:
             config = attrs.evolve(config, count=True, stats=f"{directory}/stats.%p")
         status, pid = _run(command, config)
@@ -158,4 +160,4 @@ def run(command: Sequence[str], config: Config, *, counting: bool = True) -> Out
                 found.append(Stats.from_json(path.read_bytes()))
         found.sort(key=lambda stats: (stats.pid != pid, stats.pid))
         written = report.read_text(errors="surrogateescape") if report.exists() else ""
-        return Outcome(status, tuple(found), tuple(read_events(written)))
+        return Outcome(status, pid, tuple(found), tuple(read_events(written)))

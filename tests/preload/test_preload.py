@@ -585,8 +585,8 @@ def test_calls_that_are_refused_are_told(build: Build, call: str, size: int) -> 
         elif how == "over" and call not in WHOLE and (size < 200000 or call not in SHORT):
             (one,) = told
             assert re.match(
-                rf"heap-buffer-overflow: {call} (stops|fails with EFAULT): it would (read|write) at "
-                rf"0x\w+, 1 byte past the end of a {size}-byte block",
+                rf"heap-buffer-overflow: {call} (stops|fails with EFAULT): it would (read|write) "
+                rf"at 0x\w+, 1 byte past the end of a {size}-byte block",
                 one,
             )
         elif how == "freed" and call not in {"readv", "preadv"}:

@@ -99,6 +99,7 @@ class Config:
     without: str = _option("without")
     reserve: int = _option("reserve")
     report: str = _option("report", _as_text)
+    headlines: bool = _option("headlines")
     stacks: str = _option("stacks", _as_text)
     slack_check: str = _option("slack_check", _as_text)
     trace: str = _option("trace")

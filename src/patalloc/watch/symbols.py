@@ -1,5 +1,6 @@
 """Symbols: which functions and source lines addresses in a process were, from the files on disk."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -71,6 +72,13 @@ def _name(symbol: str) -> str:
         return str(demangle(symbol) or symbol)
     except NotImplementedError:
         return symbol
+
+
+def locate_in(stack: Iterable[int], modules: Sequence[Module]) -> Iterator[Location]:
+    """Where the addresses of a call stack were, as locate has it."""
+    for address in stack:
+        module = next((each for each in modules if each.start <= address < each.end), None)
+        yield from locate(module, address)
 
 
 def locate(module: Module | None, address: int) -> list[Location]:
