@@ -517,3 +517,40 @@ def test_a_program_can_have_all_looked_at(build: Build, size: int, options: str)
     assert "heap-buffer-overflow: found by patalloc_check: write 1 byte past" in goes_on.stderr
     right: list[str | Path] = [build("unfreed"), str(size), "0", "patalloc_check"]
     assert preloaded(right, f"{options}:report=yes").stdout == "0\n0\n"
+
+
+MANGLED = """
+_ZNSt6vectorIiSaIiEE9push_backERKi
+_ZZ4mainENKUlvE_clEv
+_ZN4absl7functorIZNS_3runEvEUliE0_EclEi
+_Z3fooIJidcEEvDpT_
+_ZN3FooC1ERKS_
+_ZNK3Foo3barEv.cold
+_ZN3Foo3barEv.part.0
+_Z4workPi.constprop.0.isra.1
+_ZGVZ4mainE1x
+_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE9_M_appendEPKcm
+_ZNSt8functionIFviEEclEi
+_ZZN1A1fEvENKUlT_E_clIiEEDaS0_
+_Z1fIXadL_Z1gvEEEvv
+_RNvCs1234_7mycrate3foo
+_RNvMs_NtCs5Z_4core3fmtNtB4_9Formatter3pad
+_RINvNtC3std3mem8align_ofdE
+_RNCNvCs6GmmlP4bgsG_1r4main0B3_
+_RNvXs_NtC7mycrate5innerNtB4_3BoxNtB6_5Shape4area
+_ZN4core3fmt9Formatter3pad17h0123456789abcdefE
+plain_c_name
+"""
+
+
+def test_names_are_as_binutils_has_them() -> None:
+    """But for the numbers of crates, which say nothing to people."""
+    names = MANGLED.split()
+    said = subprocess.run(["c++filt"], input=MANGLED, capture_output=True, text=True, check=True)
+    meant = re.sub(r"(?<=\w)\[[0-9a-f]+\]", "", said.stdout).split("\n")[1:-1]
+    assert [symbols.demangle(name) for name in names] == meant
+
+
+def test_what_can_not_be_demangled_stays_as_it_is() -> None:
+    for name in ("_ZW6modulefoov", "_RNCNvC7mycrate4main0", "_Z", "_R", ""):
+        assert symbols.demangle(name) == name

@@ -1,11 +1,14 @@
 """Symbols: which functions and source lines addresses in a process were, from the files on disk."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import attrs
-from itanium_demangler import parse as demangle
+import cxxfilt
+import rust_demangler
+from rust_demangler.rust_v0 import UnableTov0Demangle
 from symbolic.debuginfo import Archive
 from symbolic.exceptions import SymbolicError
 from symbolic.symcache import SymCache
@@ -66,12 +69,25 @@ def _sources(module: Module) -> list[SymCache]:
     return [found for path in paths if (found := _symbols(path, build_id))]
 
 
-def _name(symbol: str) -> str:
-    """Demangled; as it is where the library knows no such mangling, which it says by this error."""
+# How the library for Rust's names writes what is the number of another in its scope.
+_NUMBERED = re.compile(r"\{(\w+):#")
+
+
+def demangle(symbol: str) -> str:
+    """A function's name as its language has it: C++'s (Itanium ABI), Rust's (v0 and legacy).
+
+    Where that can't be told, as without the C++ runtime, whose demangler it is, the symbol: no name
+    rather than a wrong one.
+    """
     try:
-        return str(demangle(symbol) or symbol)
-    except NotImplementedError:
+        if symbol.startswith("_Z"):
+            return str(cxxfilt.demangle(symbol))
+        if not symbol.startswith("_R"):
+            return symbol
+        name = _NUMBERED.sub(r"{\1#", str(rust_demangler.demangle(symbol)))
+    except (cxxfilt.Error, UnableTov0Demangle, IndexError, ValueError):
         return symbol
+    return symbol if "?" in name else name  # a lifetime, with the rest of the name left out
 
 
 def locate_in(stack: Iterable[int], modules: Sequence[Module]) -> Iterator[Location]:
@@ -91,11 +107,16 @@ def locate(module: Module | None, address: int) -> list[Location]:
         return [Location(None, None, None, None, address)]
     offset = address - module.base
     for symbols in _sources(module):
+        entries = symbols.lookup(offset)  # type: ignore[no-untyped-call]
         found = [
             Location(
-                _name(each.symbol), each.full_path or None, each.line or None, module.path, offset
+                demangle(each.symbol),
+                each.full_path or None,
+                each.line or None,
+                module.path,
+                offset,
             )
-            for each in symbols.lookup(offset)  # type: ignore[no-untyped-call]
+            for each in entries
             if each.symbol
         ]
         if found:
