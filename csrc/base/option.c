@@ -14,6 +14,7 @@ static const char *const on_frees[] = {"retain", "reset", "quarantine", NULL};
 static const char *const slack_checks[] = {"no", "large", "all", NULL};
 static const char *const errors[] = {"abort", "continue", NULL};
 static const char *const tag_checks[] = {"sync", "async", "asymm", NULL};
+static const char *const leaks[] = {"no", "yes", "all", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
 
 #define AT(field) .offset = offsetof(struct options, field)
@@ -58,6 +59,7 @@ static const struct rule rules[] = {
      .changes = true},
     {AT(slack_check), .name = "slack_check", .preset = "no", .type = &value_choice,
      .choices = slack_checks},
+    {AT(leaks), .name = "leaks", .preset = "no", .type = &value_choice, .choices = leaks},
     {AT(trace), .name = "trace", .preset = "", .type = &value_destination},
     {AT(select), .name = "select", .preset = "", .type = &value_destination},
     {AT(on_error), .name = "on_error", .preset = "abort", .type = &value_choice, .choices = errors,

@@ -19,6 +19,7 @@ enum on_error { ON_ERROR_ABORT, ON_ERROR_CONTINUE };
 enum slack_check { SLACK_NO, SLACK_LARGE, SLACK_ALL };
 /* How accesses are checked against memory tags; asymm: in the processor's preferred mode. */
 enum tag_check { TAG_CHECK_SYNC, TAG_CHECK_ASYNC, TAG_CHECK_ASYMM };
+enum leaks { LEAKS_NO, LEAKS_YES, LEAKS_ALL };
 /* Atomic, as some may be changed at any time (options_change); value.h says which type has what. */
 struct options {
   struct pattern pattern;
@@ -38,6 +39,7 @@ struct options {
   _Atomic int align, side;  /* of such blocks: the enums above */
   _Atomic int fill, tag_check, slack_check, small_fill, on_free, on_error; /* the enums above */
   _Atomic uint32_t stacks; /* frames of a call stack, and above them: of one block in so many */
+  _Atomic int leaks;       /* enum leaks */
   _Atomic int headlines;   /* whether the sentence of a report that goes elsewhere is said, too */
   _Atomic int sandbox;     /* whether the program is about to sandbox itself */
   _Atomic int count;       /* whether to count small requests and dirty pages too */

@@ -25,8 +25,13 @@ static bool checks(const struct options *options) {
   return slack_checks(options, SLACK_ALL) && primary.sized;
 }
 
+static bool finds_leaks(const struct options *options) {
+  return options->leaks && options_report(options) && primary.sized;
+}
+
 bool careful_is_due(const struct options *options) {
-  return fills_freed(options) || checks(options) || hunt_is_asked_for(options) || ledger_used();
+  return fills_freed(options) || checks(options) || finds_leaks(options) ||
+         hunt_is_asked_for(options) || ledger_used();
 }
 
 /* What glibc has in front of a block: its size and the header's, and three flags, which change. */
@@ -60,8 +65,9 @@ static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size)
 }
 
 static void enter(const struct watch *watch, void *pointer, size_t size, size_t room) {
-  bool checked = checks(watch->options), told = checked && watch->reports;
-  if (room > UINT32_MAX || (!checked && !fills_freed(watch->options))) return;
+  bool checked = checks(watch->options), kept = checked || finds_leaks(watch->options);
+  bool told = kept && watch->reports;
+  if (room > UINT32_MAX || (!kept && !fills_freed(watch->options))) return;
   int error = errno;
   if (told) fault_watch(false);
   ledger_enter(
@@ -146,7 +152,7 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
   if (block.held) return report_freed(&heap->watch, "free", &block);
   origin_expect_malloc(&heap->watch, "free", pointer, block.origin);
   if (checked) slack_check_small(&heap->watch, "free", &block);
-  fill_pattern(complement, pointer, block.room);
+  if (checked || fills_freed(options)) fill_pattern(complement, pointer, block.room);
   if (checked) return held_add(&block, &heap->watch);
   primary.free(pointer);
 }

@@ -4,6 +4,7 @@
 #include "heap/check.h"
 #include "heap/facts.h"
 #include "heap/fork.h"
+#include "heap/leaks.h"
 #include "heap/paths.h"
 #include "heap/sandbox.h"
 #include "os/features.h"
@@ -113,6 +114,7 @@ RARE static void look_back(void) {
 
 __attribute__((destructor)) static void end(void) {
   if (report_last_look) look_back();
+  if (process_heap.options.leaks && process_heap.watch.reports) leaks_tell(&process_heap);
   heap_write_stats(&process_heap);
 }
 

@@ -137,6 +137,16 @@ void event_of_fault(struct event *event, int signal, const char *access, uintptr
   event->kind = kind_of_access(event);
 }
 
+void event_of_leak(struct event *event, uintptr_t block, uint64_t size, uint32_t stack) {
+  clear_event(event);
+  event->stack.count = 0;
+  event->address = event->block = block;
+  event->size = size;
+  event->live = true;
+  event->place = PLACE_INSIDE;
+  if (stack) event->history = (struct history){.size = size, .allocated = {.stack = stack}};
+}
+
 /* Of a buffer that begins in a live block what is behind the block is the reason. The kernel copies
  * by words, or by what a device gives: it may stop a little before a guard. */
 bool event_of_refusal(struct event *event, const char *call, const char *access, uintptr_t start,

@@ -17,6 +17,8 @@ enum event_kind {
   EVENT_DOUBLE_FREE,
   EVENT_INVALID_FREE,
   EVENT_MISMATCH, /* a block is given back otherwise than it was requested */
+  EVENT_LEAK,     /* blocks that nobody has freed, and nothing points to */
+  EVENT_STILL_REACHABLE,
   /* What a process dies of otherwise (death.h): */
   EVENT_NULL,
   EVENT_STACK_OVERFLOW,
@@ -51,6 +53,11 @@ struct death {
   struct death_register list[DEATH_REGISTERS];
 };
 
+/* Of a call stack: how many blocks, and their bytes. */
+struct leaked {
+  uint64_t blocks, bytes;
+};
+
 struct event {
   enum event_kind kind;
   const char *access;     /* read, write, execute or access; NULL: none was made */
@@ -71,6 +78,7 @@ struct event {
   unsigned found;         /* of the bytes there, how many are given, where they were overwritten */
   unsigned char bytes[16];
   struct mismatch mismatch;  /* of that kind only */
+  struct leaked leaked;      /* of those kinds, of which the block is one */
   const struct death *death; /* NULL: the process does not die, or of what is told above */
   struct stack stack;        /* of the access or call */
 };
@@ -80,6 +88,9 @@ void event_of_fault(struct event *event, int signal, const char *access, uintptr
 
 /* The fault is one of memory tags. */
 void event_set_tags(struct event *event);
+
+/* A block that was never freed, with the stack of its allocation. */
+void event_of_leak(struct event *event, uintptr_t block, uint64_t size, uint32_t stack);
 
 /* `call` was refused these bytes by the kernel, which was to access them so, but for as many as are
  * `done`; false where no block's end is the reason. */

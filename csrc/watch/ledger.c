@@ -168,6 +168,12 @@ bool ledger_look(const void *pointer, ledger_wanted *wanted, void *context) {
   return found;
 }
 
+bool ledger_lies_at(uintptr_t page) {
+  for (int i = 0; i < PARTS; i++)
+    if (parts[i].log && page - (uintptr_t)parts[i].blocks < bytes_of(&parts[i])) return true;
+  return false;
+}
+
 void ledger_lock(void) {
   for (int i = 0; i < PARTS; i++) lock_take(&parts[i].lock);
 }

@@ -56,6 +56,9 @@ bool ledger_search(struct ledger_place *place, ledger_wanted *wanted, void *cont
 /* The same of one block. */
 bool ledger_look(const void *pointer, ledger_wanted *wanted, void *context);
 
+/* Whether the ledger itself has this page. */
+bool ledger_lies_at(uintptr_t page);
+
 void ledger_lock(void); /* around fork */
 void ledger_unlock(void);
 

@@ -252,6 +252,8 @@ static void write_json(struct text *text, const struct event *event) {
   if (event->tags[0] >= 0) json_number(json, "memory_tag", (uint64_t)event->tags[1]);
   if (event->found) put_bytes(json, event);
   if (event->kind == EVENT_MISMATCH) put_mismatch(json, &event->mismatch);
+  if (event->leaked.blocks) json_number(json, "blocks", event->leaked.blocks);
+  if (event->leaked.blocks) json_number(json, "total_size", event->leaked.bytes);
   json_number(json, "process", (uint64_t)os_process_id());
   json_number(json, "thread", os_thread_id());
   json_string(json, "thread_name", name);
@@ -405,6 +407,11 @@ void report_error(const struct watch *watch, struct event *event) {
 void report_call(const struct watch *watch, struct event *event) {
   unwind(&event->stack, STACK_MOST / 2, NULL);
   report_found(watch, event);
+}
+
+void report_leak(const struct watch *watch, const struct event *event) {
+  say_error(watch, event);
+  if (event->kind == EVENT_LEAK) stats_add(watch->stats, STAT_ERRORS, 1);
 }
 
 void report_stop(const struct watch *watch) {

@@ -41,6 +41,10 @@ void report_error(const struct watch *watch, struct event *event);
 /* A call that failed because of what it was given: the process goes on. Async-signal-safe. */
 RARE void report_call(const struct watch *watch, struct event *event);
 
+/* Blocks that nobody has freed; these do not count among a process's reports, of which there are
+ * only so many. */
+RARE void report_leak(const struct watch *watch, const struct event *event);
+
 /* The two parts of that, for what is found where nobody's call has led to it. */
 RARE void report_found(const struct watch *watch, const struct event *event);
 RARE void report_stop(const struct watch *watch);

@@ -10,6 +10,8 @@ static const char *const kinds[] = {
     [EVENT_DOUBLE_FREE] = "double-free",
     [EVENT_INVALID_FREE] = "invalid-free",
     [EVENT_MISMATCH] = "alloc-dealloc-mismatch",
+    [EVENT_LEAK] = "leak",
+    [EVENT_STILL_REACHABLE] = "still-reachable",
     [EVENT_NULL] = "null-pointer",
     [EVENT_STACK_OVERFLOW] = "stack-overflow",
     [EVENT_WILD_JUMP] = "wild-jump",
@@ -87,9 +89,21 @@ static void say_why(struct text *text, const struct event *event) {
   say_block(text, event);
 }
 
+static void say_leaked(struct text *text, const struct event *event) {
+  const struct leaked *leaked = &event->leaked;
+  text_around(text, "", leaked->blocks, leaked->blocks == 1 ? " block of " : " blocks of ");
+  text_around(text, "", leaked->bytes, leaked->bytes == 1 ? " byte" : " bytes");
+  text_string(text, leaked->blocks == 1 ? "" : " in all");
+  text_string(text, event->kind == EVENT_LEAK ? ", which nothing points to"
+                                              : ", which something points to");
+  text_string(text, leaked->blocks == 1 ? ", at " : ", one of them at ");
+  text_hex(text, event->block, 1);
+}
+
 void sentence_write(struct text *text, const struct event *event) {
   text_string(text, kinds[event->kind]);
   text_string(text, ": ");
+  if (event->leaked.blocks) return say_leaked(text, event);
   if (event->death) return text_string(text, event->death->cause);
   if (event->found) {
     text_string(text, "found by ");

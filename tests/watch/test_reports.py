@@ -554,3 +554,55 @@ def test_names_are_as_binutils_has_them() -> None:
 def test_what_can_not_be_demangled_stays_as_it_is() -> None:
     for name in ("_ZW6modulefoov", "_RNCNvC7mycrate4main0", "_Z", "_R", ""):
         assert symbols.demangle(name) == name
+
+
+LEAKY = ["", "guard_small=all", "slack_check=all:guard_small=1000", "without=pagemap_scan"]
+
+
+def leaks(build: Build, what: str, options: str, report: Path) -> list[events.Event]:
+    result = preloaded([build("leaks"), what], f"report={report}:stacks=8:{options}")
+    assert result.returncode == 0
+    return events.read(report.read_text()) if report.exists() else []
+
+
+@pytest.mark.parametrize("options", LEAKY)
+def test_blocks_that_nothing_points_to(build: Build, tmp_path: Path, options: str) -> None:
+    """What calls have left on the stack may point to some yet."""
+    found = leaks(build, "lost", f"leaks=yes:{options}", tmp_path / "report")
+    assert {event.kind for event in found} == {"leak"}
+    small = [event for event in found if event.block and event.block.size == 40]
+    assert sum(event.blocks or 0 for event in small) >= 2
+    assert all(event.total_size == 40 * (event.blocks or 0) for event in small)
+    for event in small:
+        assert event.block
+        assert event.block.allocated
+        functions = [p.function for a in event.block.allocated.stack for p in places(event, a)]
+        assert functions[:3] == ["small", "lose", "main"]
+
+
+@pytest.mark.parametrize("options", LEAKY)
+@pytest.mark.parametrize("what", ["kept", "inside", "freed"])
+def test_what_is_pointed_to_is_no_leak(
+    build: Build, tmp_path: Path, what: str, options: str
+) -> None:
+    assert leaks(build, what, f"leaks=yes:{options}", tmp_path / "report") == []
+    kept = leaks(build, what, f"leaks=all:{options}", tmp_path / "report")
+    assert {event.kind for event in kept} == ({"still-reachable"} if what != "freed" else set())
+    sizes = {event.block.size for event in kept if event.block}
+    assert {"kept": {40, 200000, 1 << 18}, "inside": {40, 21, 120, 200000}, "freed": set()}[
+        what
+    ] <= sizes
+
+
+def test_leaks_are_those_that_valgrind_finds() -> None:
+    """Of Perl, which frees nothing when it ends: what it counts as lost, directly or by others."""
+    perl = ["perl", "-e", "1"]
+    command = ["valgrind", "--leak-check=full", *perl]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    lost = re.findall(r"(?:definitely|indirectly) lost: ([\d,]+) bytes in ([\d,]+) blocks", said)
+    total = [sum(int(each[i].replace(",", "")) for each in lost) for i in (0, 1)]
+    ours = preloaded(perl, "report=yes:leaks=yes:stacks=8").stderr
+    (found,) = re.findall(r"leaks: (\d+) blocks, (\d+) bytes", ours)
+    blocks, size = map(int, found)
+    assert abs(size - total[0]) <= total[0] // 5
+    assert abs(blocks - total[1]) <= total[1] // 5

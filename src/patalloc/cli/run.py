@@ -122,7 +122,7 @@ def run(
         print_suppressions(outcome.events)
     if output or form:
         write(outcome, command, form or "json", output)
-    if error_exitcode and outcome.events:
+    if error_exitcode and any(event.kind != "still-reachable" for event in outcome.events):
         sys.exit(error_exitcode)
     _end_as(outcome.status)
 

@@ -102,6 +102,7 @@ class Config:
     headlines: bool = _option("headlines")
     stacks: str = _option("stacks", _as_text)
     slack_check: str = _option("slack_check", _as_text)
+    leaks: str = _option("leaks", _as_text)
     trace: str = _option("trace")
     select: str = _option("select")
     on_error: str = _option("on_error")

@@ -117,7 +117,8 @@ class Event:
         kind: heap-buffer-overflow, heap-buffer-underflow, use-after-free, wild-access,
             tag-mismatch, double-free, invalid-free or alloc-dealloc-mismatch. And of deaths of
             which no block is the reason: null-pointer, stack-overflow, wild-jump,
-            uninitialised-pointer, abort, fatal-signal; wild-access and use-after-free, too.
+            uninitialised-pointer, abort, fatal-signal; wild-access and use-after-free, too. And at
+            exit: leak, still-reachable.
         summary: it all in a sentence.
         process: its number; thread: the number of the thread (gettid(2)); thread_name: its name.
         stack: addresses inside the calls that led to the access or call, the innermost first.
@@ -136,7 +137,8 @@ class Event:
             operator new or operator new[]. told_size: the size that the call was told, bytes, where
             the block has another one. alignment: that the block was requested at, told_alignment:
             that the call was told; None for none. All None for other events.
-        block: the one that is nearest; None for none.
+        blocks: of a leak: how many were never freed; total_size: their bytes. None for other events.
+        block: the one that is nearest, or of a leak's one; None for none.
         registers: of a death: those that point into blocks.
     """
 
@@ -163,6 +165,8 @@ class Event:
     told_size: int | None = None
     alignment: int | None = None
     told_alignment: int | None = None
+    blocks: int | None = None
+    total_size: int | None = None
     block: HeapBlock | None = attrs.field(converter=_block, default=None)
     registers: tuple[Register, ...] = attrs.field(converter=_registers, default=())
 
