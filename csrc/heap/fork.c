@@ -29,7 +29,7 @@ void _IO_list_resetlock(void) __attribute__((weak));
 /* Locks are taken in this order. No handler of the program's may run before all are: it may do what
  * is async-signal-safe, and sigaction(2) takes one. But of faults, which would end the process
  * while they are blocked, and report nothing. */
-static void before_fork(void) {
+RARE static void before_fork(void) {
   sigset_t all, before;
   sigfillset(&all);
   for (int i = 0; i < DISPOSITION_ERRORS; i++) sigdelset(&all, disposition_signals[i]);
@@ -52,7 +52,7 @@ static void before_fork(void) {
   lock_forking = true;
 }
 
-static void drop_all(void) {
+RARE static void drop_all(void) {
   lock_forking = false;
   region_unlock();
   run_unlock();
@@ -68,19 +68,19 @@ static void drop_all(void) {
   }
 }
 
-static void end_fork(void) {
+RARE static void end_fork(void) {
   sigset_t before = mask;
   lock_drop(&heaps_lock);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static void after_fork(void) {
+RARE static void after_fork(void) {
   drop_all();
   if (_IO_list_unlock) _IO_list_unlock();
   end_fork();
 }
 
-static void restart(struct patalloc_heap *heap) {
+RARE static void restart(struct patalloc_heap *heap) {
   if (heap->refpage && !refpage_outlives_fork(heap->refpage)) {
     heap->refpage = NULL;
     heap->orphaned = true;
@@ -91,7 +91,7 @@ static void restart(struct patalloc_heap *heap) {
   for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
 }
 
-static void after_fork_in_child(void) {
+RARE static void after_fork_in_child(void) {
   drop_all();
   if (_IO_list_resetlock) _IO_list_resetlock();
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next) restart(heap);

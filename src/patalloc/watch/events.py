@@ -137,7 +137,7 @@ class Event:
             operator new or operator new[]. told_size: the size that the call was told, bytes, where
             the block has another one. alignment: that the block was requested at, told_alignment:
             that the call was told; None for none. All None for other events.
-        blocks: of a leak: how many were never freed; total_size: their bytes. None for other events.
+        blocks: of a leak: how many were never freed; total_size: their bytes. Else None.
         block: the one that is nearest, or of a leak's one; None for none.
         registers: of a death: those that point into blocks.
     """
