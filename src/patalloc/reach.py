@@ -3,14 +3,13 @@
 import os
 import shutil
 import stat
-import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_INTERP = 3  # PT_INTERP (elf(5))
-_BITS_64 = 2  # ELFCLASS64, in e_ident
-_SEGMENT = struct.Struct("<IIQQQQ")  # type, flags, offset, address twice, bytes in the file
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
 
 
 def _loader(program: Path) -> str | None:
@@ -18,22 +17,13 @@ def _loader(program: Path) -> str | None:
 
     None for a file of another kind.
     """
-    with program.open("rb") as file:
-        start = file.read(64)
-        if len(start) < 64 or start[:4] != b"\x7fELF":
-            return None
-        if start[4] != _BITS_64:
+    with program.open("rb") as file, suppress(ELFError):
+        image = ELFFile(file)
+        if image.elfclass != 64:
             return "32"
-        offset, entry, count = struct.unpack_from(
-            "<Q14xHH", start, 32
-        )  # e_phoff, its size and count
-        for number in range(count):
-            file.seek(offset + number * entry)
-            kind, _, at, _, _, size = _SEGMENT.unpack(file.read(_SEGMENT.size))
-            if kind == _INTERP:
-                file.seek(at)
-                return file.read(size).rstrip(b"\0").decode(errors="replace")
-    return ""
+        asked = (part for part in image.iter_segments() if isinstance(part, InterpSegment))
+        return next((str(part.get_interp_name()) for part in asked), "")
+    return None
 
 
 def _interpreter(program: Path) -> Path:
@@ -54,7 +44,7 @@ def obstacle(command: Sequence[str], environment: Mapping[str, str] = os.environ
         a sentence; None where nothing is known to be in the way.
     """
     found = shutil.which(command[0], path=environment.get("PATH"))
-    with suppress(OSError, struct.error):
+    with suppress(OSError):
         if not found:
             return None
         program = _interpreter(Path(found))

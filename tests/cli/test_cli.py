@@ -109,6 +109,43 @@ def test_run_shows_errors_with_source_lines(tmp_path: Path) -> None:
     assert (off.returncode, off.stderr) == (0, "")
 
 
+def test_symbolize_takes_a_log(tmp_path: Path) -> None:
+    """Of a program under a bare preload, whose own lines stay as they are."""
+    source = tmp_path / "died.c"
+    source.write_text("int main(void) {\n  return *(volatile int *)8;\n}\n")
+    subprocess.run(["cc", "-g", "-w", source, "-o", tmp_path / "died"], check=True)
+    env = dict(os.environ, LD_PRELOAD=str(library()), PATALLOC_OPTIONS="report=yes:stacks=8")
+    died = subprocess.run([tmp_path / "died"], env=env, capture_output=True, text=True)
+    log = tmp_path / "log"
+    log.write_text(f"before\n{died.stderr}behind")
+    lines = patalloc("symbolize", str(log)).stdout.splitlines()
+    assert lines[0] == "before"
+    assert lines[1].startswith("patalloc: null-pointer: SIGSEGV, read at 0x8")
+    assert lines[3] == f"    #0 main at {source}:2 ({tmp_path / 'died'})"
+    assert lines[-1] == "behind"
+
+
+@pytest.mark.parametrize("place", ["", ".debug/"])
+def test_names_come_from_a_linked_debug_file(tmp_path: Path, place: str) -> None:
+    source, program = tmp_path / "died.c", tmp_path / "died"
+    source.write_text("static int die(void) {\n  return *(volatile int *)8;\n}\n")
+    with source.open("a") as file:
+        file.write("int main(void) {\n  return die();\n}\n")
+    debug = tmp_path / f"{place}died.debug"
+    debug.parent.mkdir(exist_ok=True)
+    for command in (
+        ["cc", "-g", "-O0", "-Wl,--build-id=none", source, "-o", program],
+        ["objcopy", "--only-keep-debug", program, debug],
+        ["strip", program],
+        ["objcopy", f"--add-gnu-debuglink={debug}", program],
+    ):
+        subprocess.run(command, check=True)
+    said = patalloc("run", "--", str(program)).stderr
+    assert f"#0 die at {source}:2 ({program})" in said
+    debug.write_bytes(debug.read_bytes() + b"\0")  # another file than was linked
+    assert f"#0 {program}+0x" in patalloc("run", "--", str(program)).stderr
+
+
 def test_symbolize_refuses_what_is_no_report(tmp_path: Path) -> None:
     for text in ("no json", '{"version": 1}', "[1]", '{"colour": "red"}'):
         (tmp_path / "file").write_text(text)

@@ -6,7 +6,8 @@ from patalloc.watch.events import Event, Module, Moment, Register
 from patalloc.watch.symbols import Location, locate
 
 
-def _place(location: Location) -> str:
+def render_place(location: Location) -> str:
+    """A function, and where it is, as far as that is known."""
     if location.module is None:
         return f"{location.offset:#x} (code from no file)"
     if location.function is None:
@@ -22,7 +23,7 @@ def render_stack(stack: tuple[int, ...], modules: tuple[Module, ...]) -> Iterato
         module = next((each for each in modules if each.start <= address < each.end), None)
         for inlined, location in enumerate(locate(module, address)):
             mark = f"#{number}" if inlined == 0 else " " * (1 + len(str(number)))
-            yield f"    {mark} {_place(location)}"
+            yield f"    {mark} {render_place(location)}"
 
 
 def _moment(event: Event, what: str, moment: Moment | None) -> Iterator[str]:

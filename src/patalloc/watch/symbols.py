@@ -1,13 +1,18 @@
 """Symbols: which functions and source lines addresses in a process were, from the files on disk."""
 
+import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import attrs
 import cxxfilt
 import rust_demangler
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 from rust_demangler.rust_v0 import UnableTov0Demangle
 from symbolic.debuginfo import Archive
 from symbolic.exceptions import SymbolicError
@@ -61,12 +66,31 @@ def _build_id(path: str) -> str:
         return ""
 
 
+@cache
+def _linked(path: str) -> str | None:
+    """The debug file that a file names by a link, and a checksum of it (objcopy(1)).
+
+    It lies beside it, in .debug there, or below /usr/lib/debug.
+    """
+    with suppress(OSError, ELFError), Path(path).open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".gnu_debuglink")
+        name, _, rest = section.data().partition(b"\0") if section else (b"", b"", b"")
+        folder = Path(path).resolve().parent
+        for place in (folder, folder / ".debug", _DEBUG_FILES.parent / folder.relative_to("/")):
+            found = place / os.fsdecode(name)
+            if name and found.is_file():
+                checksum = zlib.crc32(found.read_bytes()).to_bytes(4, "little")
+                return str(found) if rest.endswith(checksum) else None
+    return None
+
+
 def _sources(module: Module) -> list[SymCache]:
     """The module's symbols, the richest first: a debug file's, its own."""
     build_id = module.build_id or _build_id(module.path)
     debug = _DEBUG_FILES / build_id[:2] / f"{build_id[2:]}.debug"
-    paths = ([str(debug)] if build_id else []) + [module.path]
-    return [found for path in paths if (found := _symbols(path, build_id))]
+    paths = [str(debug)] if build_id else []
+    paths += [linked] if (linked := _linked(module.path)) else []
+    return [found for path in (*paths, module.path) if (found := _symbols(path, build_id))]
 
 
 # How the library for Rust's names writes what is the number of another in its scope.
