@@ -20,7 +20,9 @@
 struct search {
   const char *call;
   report_tell *tell;
-  struct event event; /* without its stack: nobody's call has led here */
+  struct event event;              /* without its stack: nobody's call has led here */
+  const struct small_block *block; /* that is looked at */
+  bool found;
 };
 
 /* Large blocks: their records are read without locks, and once more if something is found, as the
@@ -51,12 +53,20 @@ static void look_at_large(struct search *search) {
 
 /* Small ones */
 
+/* With the ledger's lock, which a fault must not leave behind. */
+static void look_at_one(void *context) {
+  struct search *search = context;
+  search->found = !search->block->held && careful_is_current(search->block) &&
+                  slack_find_small(search->call, search->block, &search->event);
+}
+
 static bool is_wrong(void *context, struct small_block *block) {
   struct search *search = context;
-  bool found = !block->held && careful_is_current(block) &&
-               slack_find_small(search->call, block, &search->event);
-  if (found) block->around = 0; /* told once */
-  return found;
+  search->block = block;
+  search->found = false;
+  recover_try(look_at_one, search);
+  if (search->found) block->around = 0; /* told once */
+  return search->found;
 }
 
 static void look_at_small(struct search *search) {
@@ -65,10 +75,8 @@ static void look_at_small(struct search *search) {
 }
 
 /* A block whose memory the program has unmapped, or protected, is no reason to die. */
-static void look(void *context) {
+static void look_at_all_large(void *context) {
   look_at_large(context);
-  if (!program_frees_past()) look_at_small(context);
-  held_look(((struct search *)context)->call, ((struct search *)context)->tell);
 }
 
 void check_all(const char *call, report_tell *tell) {
@@ -76,8 +84,12 @@ void check_all(const char *call, report_tell *tell) {
   static struct lock once;
   if (!lock_try(&once)) return;
   search = (struct search){.call = call, .tell = tell};
-  if (report_is_wanted()) recover_try(look, &search);
-  guarded_look(call, tell);
+  if (report_is_wanted()) {
+    recover_try(look_at_all_large, &search);
+    if (!program_frees_past()) look_at_small(&search);
+    held_look(call, tell);
+  }
+  guarded_look(call, tell, report_is_wanted());
   lock_drop(&once);
 }
 

@@ -15,6 +15,7 @@
 #include "watch/hunt.h"
 #include "watch/origin.h"
 #include "watch/program.h"
+#include "watch/recover.h"
 #include "watch/report.h"
 #include "watch/selection.h"
 
@@ -259,17 +260,31 @@ static void *guarded_realloc(struct patalloc_heap *heap, void *pointer, size_t h
   return small_move(heap, &small_guarded, pointer, have, size);
 }
 
-void guarded_look(const char *call, report_tell *tell) {
+/* With a lock, which a fault must not leave behind: the program may have protected the block. */
+struct around {
+  const char *call;
+  uint32_t slot;
+  struct event *event;
+  bool found;
+};
+RARE static void look_around(void *looked) {
+  struct around *around = looked;
+  around->found = find_overwritten(around->call, around->slot, around->event);
+}
+
+void guarded_look(const char *call, report_tell *tell, bool recovers) {
   static struct event event; /* one thread at a time looks */
   struct slot_written written;
   while (slot_find_written(&written)) {
     event_of_slot_written(&event, call, &written);
     tell(&event);
   }
-  for (uint32_t slot = 0; (slot = slot_enter_next(slot));) {
-    bool found = find_overwritten(call, slot, &event);
-    slot_leave(slot);
-    if (found) tell(&event);
+  struct around around = {.call = call, .event = &event};
+  while (recovers && (around.slot = slot_enter_next(around.slot))) {
+    around.found = false;
+    recover_try(look_around, &around);
+    slot_leave(around.slot);
+    if (around.found) tell(&event);
   }
 }
 

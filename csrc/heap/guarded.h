@@ -14,8 +14,9 @@ USUAL bool guarded_is_due(const struct options *options);
 /* Reads which call stacks are chosen. */
 RARE void guarded_start(struct patalloc_heap *heap);
 
-/* Looks at those that were freed and wait, and around those that live, as check_all has it. */
-RARE void guarded_look(const char *call, report_tell *tell);
+/* Looks at those that were freed and wait and, if faults are handled, around those that live, as
+ * check_all has it. */
+RARE void guarded_look(const char *call, report_tell *tell, bool recovers);
 
 extern const struct small_path small_guarded;
 

@@ -196,45 +196,64 @@ static void note_written(void *written, uintptr_t from, uintptr_t end) {
   note(written, from, end);
 }
 
-/* What was never written points to nothing, and need not be made by reading it. */
-static void scan_mapping(const struct range *mapping, struct ranges *written, bool scans) {
-  if (region_holds((void *)mapping->from) || chunk_holds(mapping->from)) return;
+/* What was never written points to nothing, and is not to be made by reading it. */
+static bool scan_mapping(const struct range *mapping, struct ranges *written) {
+  if (region_holds((void *)mapping->from) || chunk_holds(mapping->from)) return true;
   written->count = 0;
-  bool told = scans && os_dirty_ranges(mapping->from, mapping->end - mapping->from, true,
-                                       note_written, written);
-  if (!told || written->count > RANGES_MOST) {
-    written->count = 0;
-    note(written, mapping->from, mapping->end);
-  }
+  if (!os_dirty_ranges(mapping->from, mapping->end - mapping->from, true, note_written, written) ||
+      written->count > RANGES_MOST)
+    return false;
   for (size_t i = 0; i < written->count; i++)
     for (uintptr_t page = written->list[i].from; page < written->list[i].end; page += os_page)
       if (!is_looked_into(page, mapping)) scan_pages(page, page + os_page);
+  return true;
 }
 
-/* start-end permissions offset device inode path */
+/* start-end permissions offset device inode path. What is shared may be a device's. */
 static void note_mapping(void *mappings, const char *line) {
   struct range range = {.from = text_take_hex(&line)};
   if (*line++ != '-') return;
   range.end = text_take_hex(&line);
-  bool writable = line[0] == ' ' && line[1] == 'r' && line[2] == 'w';
-  if (writable && !text_after(line, "[heap]")) note(mappings, range.from, range.end);
+  bool wanted = line[0] == ' ' && line[1] == 'r' && line[2] == 'w' && line[4] == 'p';
+  if (wanted && !text_after(line, "[heap]")) note(mappings, range.from, range.end);
 }
 
+/* False where it can't be told. */
 static bool find_pointers(const struct options *options) {
   static char line[1 << 13];
   size_t size = RANGES_MOST * sizeof(struct range);
   struct ranges mappings = {os_map(size), 0}, written = {os_map(size), 0};
   jmp_buf registers; /* of this thread: on its stack so */
   setjmp(registers);
-  bool able = mappings.list && written.list &&
+  bool able = os_uses(options, OS_PAGEMAP_SCAN) && mappings.list && written.list &&
               os_each_line("/proc/self/maps", line, sizeof line, note_mapping, &mappings) &&
               mappings.count <= RANGES_MOST;
   for (size_t i = 0; able && i < mappings.count; i++)
-    scan_mapping(&mappings.list[i], &written, os_uses(options, OS_PAGEMAP_SCAN));
+    able = scan_mapping(&mappings.list[i], &written);
   if (able) scan_found();
   if (mappings.list) os_unmap(mappings.list, size);
   if (written.list) os_unmap(written.list, size);
   return able;
+}
+
+/* Another thread may have freed one meanwhile, or moved what points to it. */
+
+static bool is_live(const struct live *block) {
+  struct small_block now;
+  const void *pointer = (const void *)block->start;
+  if (block->small)
+    return ledger_find(pointer, &now) && !now.held && now.size == block->size &&
+           now.stack == block->stack;
+  if (chunk_holds(block->start)) return slot_is_live(chunk_slot_of(block->start), pointer);
+  uint32_t granule = granule_of(block->start);
+  return block_state(granule) == GRANULE_LIVE && block_address(granule) == block->start;
+}
+
+static void leave_out_freed(void) {
+  size_t count = 0;
+  for (size_t i = 0; i < all.count; i++)
+    if (all.blocks[i].found || is_live(&all.blocks[i])) all.blocks[count++] = all.blocks[i];
+  all.count = count;
 }
 
 /* What is told: by call stack, those by which most is lost */
@@ -294,9 +313,11 @@ void leaks_tell(struct patalloc_heap *heap) {
   fault_watch(false);
   if (!collect()) return report_line("leaks: there is no memory to look for them");
   sort(is_lower);
-  bool able = find_pointers(&heap->options);
+  bool able = find_pointers(&heap->options) && find_pointers(&heap->options);
+  leave_out_freed();
   sort(is_of_lower_stack);
-  if (!able) report_line("leaks: what points to blocks can't be told: /proc can't be asked");
+  if (!able)
+    report_line("leaks: what points to blocks can't be told: that takes /proc and pagemap_scan");
   if (able) tell(&heap->watch, false);
   if (able && heap->options.leaks == LEAKS_ALL) tell(&heap->watch, true);
   os_unmap(all.blocks, bytes_of(all.room));

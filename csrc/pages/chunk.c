@@ -75,6 +75,11 @@ static uint32_t forgotten_number(void) {
   return errno = ENOMEM, 0;
 }
 
+/* One that came to nothing. */
+static void give_back(uint32_t number) {
+  chunk_table[number].state = CHUNK_FORGOTTEN;
+}
+
 /* A number that nobody has had, and nothing mapped there; its record is zeros. With a gap nothing
  * will be before it either. */
 static uint32_t new_number(bool gap) {
@@ -233,7 +238,7 @@ static bool move_run(uint32_t number, uint32_t target, uint32_t first, unsigned 
   uint32_t place = first % CHUNK_SLOTS, to = target << CHUNK_LOG | place;
   bool done = mappings_left() && os_move_over(chunk_slot_address(first), chunk_slot_address(to),
                                               chunk_slot_bytes() * length);
-  if (!done) return false;
+  if (!done) return os_reserve_at(chunk_slot_address(to), chunk_slot_bytes() * length), false;
   for (uint32_t slot = place; slot < place + length; slot++)
     chunk->pages[slot / 64] &= ~((uint64_t)1 << slot % 64);
   set_pages(moved, place, place + length);
@@ -250,7 +255,8 @@ static uint32_t move_runs(uint32_t number, const uint32_t *slots, unsigned count
       count_in_runs(slots, count) < PAGES_LEAST)
     return 0;
   uint32_t target = new_number(false);
-  if (!target || !os_reserve_at(address_of(target), size_of_chunk())) return 0;
+  if (!target) return 0;
+  if (!os_reserve_at(address_of(target), size_of_chunk())) return give_back(target), 0;
   open_chunk(target);
   chunk_table[target].made = CHUNK_SLOTS;
   chunk_table[target].guards = GUARDS_MARKED;
@@ -283,7 +289,8 @@ uint32_t chunk_move(uint32_t number) {
   if (chunk->pieces) return move_in_pieces(number);
   uint32_t target = new_number(chunk->guards == GUARDS_MISSING);
   if (!target) return 0;
-  if (!os_move(address_of(number), address_of(target), size_of_chunk())) return 0;
+  if (!os_move(address_of(number), address_of(target), size_of_chunk()))
+    return give_back(target), 0;
   struct chunk *moved = &chunk_table[target];
   moved->made = CHUNK_SLOTS;
   moved->guards = chunk->guards;

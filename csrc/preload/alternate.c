@@ -1,6 +1,7 @@
 /* Alternate signal stacks (see alternate.h). */
 #include "preload/alternate.h"
 
+#include "os/guards.h"
 #include "os/memory.h"
 #include "os/process.h"
 #include "os/sandbox.h"
@@ -15,17 +16,29 @@ struct alternate {
   routine_function *routine;
   void *argument;
 };
-enum { STACK = 1 << 16, USABLE = STACK - sizeof(struct alternate) };
+enum { STACK = 1 << 19, USABLE = STACK - sizeof(struct alternate) };
+
+/* The first page of it can't be accessed. */
+static char *make(void) {
+  char *stack = os_map(STACK);
+  if (!stack || os_protect((uintptr_t)stack, os_page, false)) return stack;
+  os_unmap(stack, STACK);
+  return NULL;
+}
 
 static _Atomic bool wanted;
 static _Thread_local char *mine __attribute__((tls_model("initial-exec"))); /* NULL: none */
 
 static bool is_mine(const stack_t *stack) {
-  return mine && stack->ss_sp == mine;
+  return mine && stack->ss_sp == mine + os_page;
+}
+
+static stack_t stack_in(char *made) {
+  return (stack_t){.ss_sp = made + os_page, .ss_size = USABLE - os_page};
 }
 
 static void take(char *stack) {
-  const stack_t ours = {.ss_sp = stack, .ss_size = USABLE};
+  const stack_t ours = stack_in(stack);
   stack_t now;
   if (!os_may_call()) return;
   bool none = os_alternate_stack(NULL, &now) && now.ss_flags & SS_DISABLE;
@@ -57,7 +70,7 @@ void *alternate_run(void *stack) {
 
 void *alternate_prepare(routine_function *routine, void *argument) {
   bool given = wanted && !os_is_sandboxed();
-  char *stack = given ? os_map(STACK) : NULL;
+  char *stack = given ? make() : NULL;
   if (stack) *(struct alternate *)(stack + USABLE) = (struct alternate){routine, argument};
   return stack;
 }
@@ -67,7 +80,7 @@ void alternate_drop(void *stack) {
 }
 
 RARE PATALLOC_API int sigaltstack(const stack_t *restrict stack, stack_t *restrict before) {
-  const stack_t ours = {.ss_sp = mine, .ss_size = USABLE};
+  const stack_t ours = stack_in(mine);
   stack_t old;
   bool gives_up = stack && stack->ss_flags & SS_DISABLE && mine;
   if (!os_alternate_stack(gives_up ? &ours : stack, &old)) return -1;
@@ -76,7 +89,7 @@ RARE PATALLOC_API int sigaltstack(const stack_t *restrict stack, stack_t *restri
 }
 
 void alternate_start(void) {
-  char *stack = os_map(STACK);
+  char *stack = make();
   wanted = true;
   if (stack) take(stack);
 }

@@ -11,12 +11,12 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include <sys/uio.h>
 
 #pragma weak patalloc_refused
+#pragma weak patalloc_refused_vector
+#pragma weak patalloc_refused_message
 
 /* Type, name, parameters, arguments, whether the kernel writes to the buffer, its address, and its
  * bytes: those that were asked for, or what it is known to have at least. */
@@ -69,17 +69,18 @@
   CALL(ssize_t, pwritev, (int d, const void *v, int n, off_t at), (d, v, n, at), false, v,         \
        (size_t)n)                                                                                  \
   CALL(ssize_t, pwritev64, (int d, const void *v, int n, off_t at), (d, v, n, at), false, v,       \
-       (size_t)n)                                                                                  \
-  CALL(ssize_t, recvmsg, (int d, struct msghdr *m, int f), (d, m, f), true, m->msg_iov,            \
-       m->msg_iovlen)                                                                              \
-  CALL(ssize_t, sendmsg, (int d, const struct msghdr *m, int f), (d, m, f), false, m->msg_iov,     \
-       m->msg_iovlen)
+       (size_t)n)
+
+/* With the header of a message. */
+#define MESSAGES(CALL)                                                                             \
+  CALL(ssize_t, recvmsg, (int d, void *m, int f), (d, m, f), true, m, 1)                           \
+  CALL(ssize_t, sendmsg, (int d, const void *m, int f), (d, m, f), false, m, 1)
 
 #define INDEX(type, name, ...) INDEX_##name,
-enum { BUFFERS(INDEX) VECTORS(INDEX) CALLS };
+enum { BUFFERS(INDEX) VECTORS(INDEX) MESSAGES(INDEX) CALLS };
 
 #define NAME(type, name, ...) #name,
-static const char names[][16] = {BUFFERS(NAME) VECTORS(NAME)};
+static const char names[][16] = {BUFFERS(NAME) VECTORS(NAME) MESSAGES(NAME)};
 static void *_Atomic next[CALLS];
 
 /* Also called for by what starts before this does. */
@@ -97,14 +98,16 @@ static void tell(int index, bool writes, const void *buffer, size_t size, ssize_
   if (patalloc_refused) patalloc_refused(names[index], writes, buffer, size, done);
 }
 
-/* The array itself is read by the kernel, too. */
 static void tell_of_all(int index, bool writes, const void *vector, size_t count, ssize_t result) {
-  const struct iovec *buffers = vector;
-  if (result >= 0 || !patalloc_refused ||
-      patalloc_refused(names[index], false, vector, count * sizeof *buffers, 0))
-    return;
-  for (size_t i = 0; i < count; i++)
-    if (patalloc_refused(names[index], writes, buffers[i].iov_base, buffers[i].iov_len, 0)) return;
+  if (result < 0 && patalloc_refused_vector)
+    patalloc_refused_vector(names[index], writes, vector, count);
+}
+
+static void tell_of_message(int index, bool writes, const void *message, size_t count,
+                            ssize_t result) {
+  (void)count;
+  if (result < 0 && patalloc_refused_message)
+    patalloc_refused_message(names[index], writes, message);
 }
 
 /* By other names, as headers may say that the symbol of one is another's (_FILE_OFFSET_BITS). */
@@ -115,12 +118,14 @@ static void tell_of_all(int index, bool writes, const void *vector, size_t count
     *(void **)&function = find(INDEX_##name);                                                      \
     if (!function) return errno = ENOSYS, -1;                                                      \
     type result = function arguments;                                                              \
-    bool counts = sizeof(type) == sizeof(ssize_t), less = result >= 0 && (size_t)result < count;   \
+    bool counts = sizeof(type) == sizeof(ssize_t), less = result > 0 && (size_t)result < count;    \
     if ((result == -1 && errno == EFAULT) || (counts && less))                                     \
       tell(INDEX_##name, writes, address, count, result);                                          \
     return result;                                                                                 \
   }
-#define BUFFER(...) DEFINE(__VA_ARGS__, tell)
-#define VECTOR(...) DEFINE(__VA_ARGS__, tell_of_all)
+#define BUFFER(...)  DEFINE(__VA_ARGS__, tell)
+#define VECTOR(...)  DEFINE(__VA_ARGS__, tell_of_all)
+#define MESSAGE(...) DEFINE(__VA_ARGS__, tell_of_message)
 BUFFERS(BUFFER)
 VECTORS(VECTOR)
+MESSAGES(MESSAGE)

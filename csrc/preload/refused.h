@@ -13,4 +13,10 @@
 RARE PATALLOC_API bool patalloc_refused(const char *call, bool writes, const void *buffer,
                                         size_t size, size_t done);
 
+/* The same of an array of buffers (struct iovec), and of a message (struct msghdr), which may be
+ * the reason themselves, and can't be read then. */
+RARE PATALLOC_API void patalloc_refused_vector(const char *call, bool writes, const void *vector,
+                                               size_t count);
+RARE PATALLOC_API void patalloc_refused_message(const char *call, bool writes, const void *message);
+
 #endif

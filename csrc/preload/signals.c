@@ -36,15 +36,24 @@ static _Atomic uint64_t interrupting;
 
 RARE EXPORT int siginterrupt(int number, int interrupts) {
   struct sigaction action;
-  if (sigaction(number, NULL, &action)) return -1;
+  int (*next)(int, int);
+  *(void **)&next = next_symbol("siginterrupt");
+  int result = disposition_action(number, NULL, &action);
+  if (result == DISPOSITION_NOT_OURS) return next ? next(number, interrupts) : (errno = ENOSYS, -1);
+  if (result) return -1;
   uint64_t bit = (uint64_t)1 << (number - 1);
   action.sa_flags = interrupts ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
-  if (sigaction(number, &action, NULL)) return -1;
+  if (disposition_action(number, &action, NULL)) return -1;
   if (interrupts)
     interrupting |= bit;
   else
     interrupting &= ~bit;
   return 0;
+}
+
+RARE EXPORT int sigignore(int number) {
+  const struct sigaction action = {.sa_handler = SIG_IGN};
+  return sigaction(number, &action, NULL);
 }
 
 /* signal(2) and the older ones, which differ in the flags that they set. */

@@ -147,16 +147,14 @@ void event_of_leak(struct event *event, uintptr_t block, uint64_t size, uint32_t
   if (stack) event->history = (struct history){.size = size, .allocated = {.stack = stack}};
 }
 
-/* Of a buffer that begins in a live block what is behind the block is the reason. The kernel copies
- * by words, or by what a device gives: it may stop a little before a guard. */
+/* Of a buffer that begins in a live block what is behind the block is the reason; of what is done
+ * in part only if that ends at the guard. */
 bool event_of_refusal(struct event *event, const char *call, const char *access, uintptr_t start,
                       size_t size, size_t done) {
-  enum { A_LITTLE = 64 };
   event_of_fault(event, 0, access, start);
   bool within = event->live && event->place == PLACE_INSIDE;
   uintptr_t end = event->block + event->size, from = mte_untag(start);
-  if (within ? from + size <= end || (done && page_up(end) - (from + done) > A_LITTLE) : done > 0)
-    return false;
+  if (within ? from + size <= end || (done && from + done != page_up(end)) : done > 0) return false;
   if (within) event_of_fault(event, 0, access, end);
   event->call = call;
   event->refused = true;

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "os/mte.h"
 #include "os/process.h"
+#include "os/sandbox.h"
 #include "pages/chunk.h"
 #include "watch/death.h"
 #include "watch/disposition.h"
@@ -30,10 +31,19 @@ static _Thread_local bool told __attribute__((tls_model("initial-exec"))); /* of
 
 /* Passing on */
 
+/* What the processor has found, when the instruction is tried again. All else was sent: also what a
+ * terminal sends is of the kernel (SI_KERNEL). */
+static bool happens_again(const siginfo_t *info) {
+  int signal = info->si_signo, code = info->si_code;
+  bool found = signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE;
+  bool late =
+      (signal == SIGSEGV && code == SEGV_MTEAERR) || (signal == SIGBUS && code == BUS_MCEERR_AO);
+  return found && code > 0 && !late;
+}
+
 static void end_by(int signal, const siginfo_t *info) {
   disposition_end(signal);
-  bool goes_on = signal == SIGTRAP || signal == SIGSYS || info->si_code == SEGV_MTEAERR;
-  if (info->si_code <= 0 || goes_on) raise(signal);
+  if (!happens_again(info)) raise(signal);
 }
 
 /* What a handler of the program's has blocked is blocked here already, as ours was installed so. */
@@ -154,6 +164,7 @@ static bool is_of_a_heap(const siginfo_t *info) {
 /* The process dies of it, and not by what was reported already. */
 static bool is_death(const siginfo_t *info) {
   if (!deaths || !disposition_is_error(info->si_signo) || report_said_last()) return false;
+  if (info->si_code <= 0 && os_process_id() == 1) return false; /* pid_namespaces(7) */
   struct sigaction program = disposition_of(info->si_signo);
   return !disposition_is_handler(&program) && !(told && info->si_code <= 0);
 }
@@ -196,17 +207,18 @@ static void report_with_care(struct fault *fault) {
   for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) sigdelset(&others, ending[i]);
   for (int i = 0; i < DISPOSITION_FAULTS; i++) sigaddset(&faults, disposition_signals[i]);
   pthread_sigmask(SIG_BLOCK, &others, &mask);
-  bool left = os_alternate_stack(&none, &alternate);
+  bool may = os_may_call(), left = may && os_alternate_stack(&none, &alternate);
   pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
   if (!recover_try(function, fault)) report_line("a fault in the heap could not be reported");
   if (left && !(alternate.ss_flags & SS_DISABLE)) os_alternate_stack(&alternate, NULL);
+  if (may) os_called();
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void report_at(struct fault *fault, uintptr_t trampoline) {
   bool unchecked = tagged && mte_ignore(true);
   struct event event;
-  if (report_begin()) {
+  if (fault->access ? report_begin() : report_begin_now()) {
     call_there(fault, trampoline);
     report_end();
   } else if (fault->access) { /* on top of a report of this thread's */

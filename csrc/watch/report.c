@@ -321,6 +321,11 @@ bool report_begin(void) {
   }
 }
 
+bool report_begin_now(void) {
+  uint64_t nobody = 0, me = (uint64_t)os_process_id() << 32 | os_thread_id();
+  return atomic_compare_exchange_strong(&reporter, &nobody, me);
+}
+
 void report_end(void) {
   reporter = 0;
   ended++;

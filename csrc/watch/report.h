@@ -22,6 +22,7 @@ bool report_said_last(void);
  * that. False where this thread is reporting already, as its report faults or a handler of the
  * program's has interrupted it. In a child of fork(2) its parent's threads don't count. */
 bool report_begin(void);
+bool report_begin_now(void); /* without waiting: false also where another thread reports */
 void report_end(void);
 
 /* A fault in a line, also where report_begin was false. Ends nothing. */

@@ -36,6 +36,19 @@ static long call(const char *name, char *block, size_t size) {
   IS("stat") return stat("/", (struct stat *)block);
   IS("fstat") return fstat(file, (struct stat *)block);
   IS("lstat") return lstat("/", (struct stat *)block);
+  IS("nowhere") { /* in no heap, and the wrappers' own to read */
+    void *volatile nowhere = (void *)8;
+    CHECK(readv(file, nowhere, 1) == -1 && errno == EFAULT);
+    CHECK(writev(file, nowhere, 2) == -1);
+    CHECK(recvmsg(pair[0], nowhere, 0) == -1 && errno == EFAULT);
+    return sendmsg(pair[0], nowhere, 0);
+  }
+  IS("short") { /* there is no more */
+    int ends[2];
+    CHECK(!pipe(ends) && write(ends[1], text, 1000) == 1000);
+    CHECK(read(open("/dev/null", O_RDONLY), block, size) == 0);
+    return read(ends[0], block, size);
+  }
   IS("fstatat") return fstatat(AT_FDCWD, "/", (struct stat *)block, 0);
   CHECK(!strcmp(name, "readlink"));
   return readlink("/proc/self/exe", block, size);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CHECK(condition)                                                                           \
@@ -67,10 +68,11 @@ static inline int count_mappings(void) {
   return lines;
 }
 
+/* Not by write(2) as programs call it, which would be told. */
 static inline bool readable(const void *address) {
   int ends[2];
   if (pipe(ends)) return true;
-  bool answer = write(ends[1], address, 1) == 1;
+  bool answer = syscall(SYS_write, ends[1], address, 1) == 1;
   close(ends[0]);
   close(ends[1]);
   return answer;

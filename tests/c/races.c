@@ -93,7 +93,7 @@ static void the_programs(int signal) {
 }
 
 static void *install(void *unused) {
-  disposition_install(ours, false);
+  disposition_install(ours, DISPOSITION_FAULTS, false);
   return unused;
 }
 

@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import pty
 import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
@@ -593,3 +595,50 @@ def test_calls_that_are_refused_are_told(build: Build, call: str, size: int) -> 
             (one,) = told
             assert one.startswith(f"use-after-free: {call} fails with EFAULT: it would ")
             assert result.stdout == f"refused {errno.EFAULT}\n"
+
+
+def test_calls_that_fail_otherwise_are_left_alone(build: Build) -> None:
+    options = "report=yes:stacks=8:guard_small=all:delay=0:on_free=quarantine:align=8"
+    env = environment(Config.parse(options))
+    for call, how, said in (
+        ("nowhere", "rightly", f"refused {errno.EFAULT}\n"),
+        ("short", "over", "done 0\n"),
+    ):
+        command = [build("buffers"), call, "2000", how]
+        result = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert (result.returncode, result.stdout, result.stderr) == (0, said, "")
+
+
+def test_a_terminal_ends_a_program() -> None:
+    """By signals that are the kernel's: the first one does."""
+    env = environment(Config.parse("report=yes"))
+    for byte, number in ((b"\x03", signal.SIGINT), (None, signal.SIGHUP)):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execvpe("sleep", ["sleep", "60"], env)  # noqa: S606
+        time.sleep(1)
+        if byte:
+            os.write(terminal, byte)
+        else:
+            os.close(terminal)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == -number
+
+
+def test_signals_that_interrupt_do_so(build: Build) -> None:
+    for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+        result = preloaded([build("interrupting"), str(int(number))], "report=yes", timeout=60)
+        assert_passes(result)
+
+
+def test_the_first_process_of_a_namespace_ignores_what_it_ignored() -> None:
+    """A request to end it, which it has no handler for."""
+    script = 'kill -TERM $$; kill -SEGV $$; echo "here"'
+    command = ["unshare", "-Urpf", "sh", "-c", script]
+    bare = subprocess.run(command, capture_output=True, text=True)
+    if bare.returncode:
+        pytest.skip("no namespaces here")
+    result = subprocess.run(
+        command, env=environment(Config.parse("report=yes")), capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "here\n", "")
