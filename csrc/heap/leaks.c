@@ -22,6 +22,17 @@
 #include <setjmp.h>
 #include <string.h>
 
+/* Ranges of addresses are noted before they are gone through: reading the files that tell of them
+ * may be another thread's work. */
+struct range {
+  uintptr_t from, end;
+};
+enum { RANGES_MOST = 1 << 16 };
+struct ranges {
+  struct range *list;
+  size_t count; /* also of those that there is no room for */
+};
+
 /* All live blocks, by address */
 
 struct live {
@@ -35,7 +46,8 @@ static struct {
   struct live *blocks;
   uint32_t *waiting; /* found, and not looked into yet */
   size_t count, room, waits;
-} all;
+  struct ranges mappings, written;
+} all; /* all that it points to is in one piece, and no root */
 
 static void add(uintptr_t start, uint64_t size, uint32_t stack, bool small) {
   if (all.count < all.room) all.blocks[all.count] = (struct live){start, size, stack, small, false};
@@ -64,7 +76,8 @@ static void add_all(void) {
 }
 
 static size_t bytes_of(size_t room) {
-  return page_up(room * (sizeof *all.blocks + sizeof *all.waiting));
+  return page_up(room * (sizeof *all.blocks + sizeof *all.waiting)) +
+         2 * RANGES_MOST * sizeof(struct range);
 }
 
 /* Twice, as it is not known beforehand how many there are; threads may have added some. */
@@ -73,6 +86,9 @@ static bool collect(void) {
   all.room = all.count + all.count / 8 + 64;
   all.blocks = os_map(bytes_of(all.room));
   if (!all.blocks) return false;
+  all.mappings.list = (struct range *)all.blocks;
+  all.written.list = all.mappings.list + RANGES_MOST;
+  all.blocks = (struct live *)(all.written.list + RANGES_MOST);
   all.waiting = (uint32_t *)(all.blocks + all.room);
   add_all();
   if (all.count > all.room) all.count = all.room;
@@ -127,10 +143,6 @@ static struct live *block_at(uintptr_t address) {
   return holds ? block : NULL;
 }
 
-struct range {
-  uintptr_t from, end;
-};
-
 static void scan(void *scanned) {
   const struct range *range = scanned;
   for (uintptr_t at = (range->from + 7) & ~(uintptr_t)7; at + 8 <= range->end; at += 8) {
@@ -176,16 +188,9 @@ static bool has_small(uintptr_t from, uintptr_t end) {
 
 static bool is_looked_into(uintptr_t page, const struct range *mapping) {
   uintptr_t arena = page & -(uintptr_t)OF_ARENA;
-  return page - (uintptr_t)all.blocks < bytes_of(all.room) || ledger_lies_at(page) ||
+  return page - (uintptr_t)all.mappings.list < bytes_of(all.room) || ledger_lies_at(page) ||
          (arena >= mapping->from && has_small(arena, arena + OF_ARENA));
 }
-
-/* Ranges are noted first: reading the files that tell of them may be another thread's work. */
-enum { RANGES_MOST = 1 << 16 };
-struct ranges {
-  struct range *list;
-  size_t count; /* also of those that there is no room for */
-};
 
 static void note(struct ranges *ranges, uintptr_t from, uintptr_t end) {
   if (ranges->count < RANGES_MOST) ranges->list[ranges->count] = (struct range){from, end};
@@ -198,7 +203,9 @@ static void note_written(void *written, uintptr_t from, uintptr_t end) {
 
 /* What was never written points to nothing, and is not to be made by reading it. */
 static bool scan_mapping(const struct range *mapping, struct ranges *written) {
-  if (region_holds((void *)mapping->from) || chunk_holds(mapping->from)) return true;
+  if (region_holds((void *)mapping->from) || chunk_holds(mapping->from) ||
+      region_has_table(mapping->from))
+    return true;
   written->count = 0;
   if (!os_dirty_ranges(mapping->from, mapping->end - mapping->from, true, note_written, written) ||
       written->count > RANGES_MOST)
@@ -221,18 +228,15 @@ static void note_mapping(void *mappings, const char *line) {
 /* False where it can't be told. */
 static bool find_pointers(const struct options *options) {
   static char line[1 << 13];
-  size_t size = RANGES_MOST * sizeof(struct range);
-  struct ranges mappings = {os_map(size), 0}, written = {os_map(size), 0};
   jmp_buf registers; /* of this thread: on its stack so */
   setjmp(registers);
-  bool able = os_uses(options, OS_PAGEMAP_SCAN) && mappings.list && written.list &&
-              os_each_line("/proc/self/maps", line, sizeof line, note_mapping, &mappings) &&
-              mappings.count <= RANGES_MOST;
-  for (size_t i = 0; able && i < mappings.count; i++)
-    able = scan_mapping(&mappings.list[i], &written);
+  all.mappings.count = 0;
+  bool able = os_uses(options, OS_PAGEMAP_SCAN) &&
+              os_each_line("/proc/self/maps", line, sizeof line, note_mapping, &all.mappings) &&
+              all.mappings.count <= RANGES_MOST;
+  for (size_t i = 0; able && i < all.mappings.count; i++)
+    able = scan_mapping(&all.mappings.list[i], &all.written);
   if (able) scan_found();
-  if (mappings.list) os_unmap(mappings.list, size);
-  if (written.list) os_unmap(written.list, size);
   return able;
 }
 
@@ -320,5 +324,5 @@ void leaks_tell(struct patalloc_heap *heap) {
     report_line("leaks: what points to blocks can't be told: that takes /proc and pagemap_scan");
   if (able) tell(&heap->watch, false);
   if (able && heap->options.leaks == LEAKS_ALL) tell(&heap->watch, true);
-  os_unmap(all.blocks, bytes_of(all.room));
+  os_unmap(all.mappings.list, bytes_of(all.room));
 }

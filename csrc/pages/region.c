@@ -122,6 +122,12 @@ bool region_place_table(enum region_table which, struct table *table, size_t rec
   return table->start;
 }
 
+bool region_has_table(uintptr_t address) {
+  size_t window;
+  uintptr_t start = os_window(&window);
+  return !region.reserved && address - start < window / 8;
+}
+
 /* Templates are few, and so chance keeps them apart. */
 uintptr_t region_take_apart(size_t size) {
   enum { TRIES = 8 };

@@ -126,6 +126,9 @@ void region_lose(uint32_t first);
 extern _Atomic size_t region_limit;
 bool region_ask_limit(void); /* whether there is one */
 
+/* Whether tables lie there; false where they are not apart from others' memory. */
+RARE bool region_has_table(uintptr_t address);
+
 /* The nearest granules before and after these that are in use; 0 for none. */
 RARE void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *after);
 

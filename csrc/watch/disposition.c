@@ -120,10 +120,7 @@ static void note_program(int signal) {
   if (underneath(signal, NULL, &found) == 0) set_disposition(signal, &found);
 }
 
-/* The first process of a namespace dies of no signal that was sent, as long as it has no handler
- * for it (pid_namespaces(7)). */
 void disposition_install(disposition_handler *called, int signals, bool tags) {
-  if (signals > DISPOSITION_FAULTS && os_process_id() == 1) signals = DISPOSITION_FAULTS;
   if (watched >= signals && (exposes_tags || !tags)) return;
   sigset_t mask = lock_with_signals_blocked();
   handler = called;

@@ -164,7 +164,6 @@ static bool is_of_a_heap(const siginfo_t *info) {
 /* The process dies of it, and not by what was reported already. */
 static bool is_death(const siginfo_t *info) {
   if (!deaths || !disposition_is_error(info->si_signo) || report_said_last()) return false;
-  if (info->si_code <= 0 && os_process_id() == 1) return false; /* pid_namespaces(7) */
   struct sigaction program = disposition_of(info->si_signo);
   return !disposition_is_handler(&program) && !(told && info->si_code <= 0);
 }
@@ -248,7 +247,9 @@ void fault_watch(bool tags) {
   disposition_install(on_signal, deaths ? DISPOSITIONS : DISPOSITION_FAULTS, tags);
 }
 
+/* The first process of a namespace dies of no signal that is sent, as long as it has no handler for
+ * it (pid_namespaces(7)). */
 void fault_watch_deaths(void) {
-  deaths = true;
+  deaths = os_process_id() != 1;
   fault_watch(false);
 }

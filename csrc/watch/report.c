@@ -102,11 +102,15 @@ static void say_register(struct text *text, const struct death_register *each) {
   static const char *const places[] = {[PLACE_BEFORE] = " bytes before ",
                                        [PLACE_INSIDE] = " bytes into ",
                                        [PLACE_AFTER] = " bytes past the end of "};
+  static const char *const of_one[] = {[PLACE_BEFORE] = " byte before ",
+                                       [PLACE_INSIDE] = " byte into ",
+                                       [PLACE_AFTER] = " byte past the end of "};
   text_string(text, "  ");
   text_string(text, each->name);
   text_string(text, " is ");
   text_hex(text, each->value, 1);
-  text_around(text, ", ", each->distance, places[each->place]);
+  bool one = each->distance == 1;
+  text_around(text, ", ", each->distance, (one ? of_one : places)[each->place]);
   text_around(text, each->live ? "a " : "what was a ", each->size, "-byte block at ");
   text_hex(text, each->block, 1);
   text_string(text, "\n");

@@ -108,7 +108,7 @@ def test_what_is_known_is_suppressed(wrong: list[str | Path], tmp_path: Path) ->
         result = run(*SLACK, "--error-exitcode=9", "--suppressions", known, "--", *wrong)
         assert result.returncode == (9 if left else 0)
         assert ("heap-buffer-overflow" in result.stderr) == bool(left)
-        assert ("patalloc: 1 errors are suppressed" in result.stderr) == (not left)
+        assert ("patalloc: 1 reports are suppressed" in result.stderr) == (not left)
     known.write_text("what is this\n")
     result = run(*SLACK, "--suppressions", known, "--", *wrong)
     assert result.returncode == 2
@@ -119,8 +119,9 @@ def test_what_is_known_is_suppressed(wrong: list[str | Path], tmp_path: Path) ->
 def test_what_does_not_go_together_is_refused(wrong: list[str | Path]) -> None:
     for arguments, message in (
         (["--format=junit"], "--format junit: needs --output"),
-        (["--report=no", "--error-exitcode=3"], "report=no: only report=yes gathers errors"),
+        (["--report=no", "--error-exitcode=3"], "report=no: only --report yes gathers errors"),
         (["--error-exitcode=256"], "256"),
+        (["-o", "/nowhere/at/all"], "--output /nowhere/at/all: No such file or directory"),
         (["--preset=other"], "'other' is not one of 'light', 'find', 'harden'"),
     ):
         result = run(*arguments, "--", *wrong)
@@ -138,10 +139,11 @@ def test_presets(build: Build) -> None:
     over = [program, "24", "1", "exit"]
     assert run("--", *over).returncode == 0
     assert -run("--preset=find", "--", *over).returncode in (signal.SIGSEGV, signal.SIGBUS)
-    hardened = run("--preset=harden", "--guard-small=all", "--", *over)
+    freed = [program, "24", "freed", "exit"]
+    hardened = run("--preset=harden", "--guard-small=all", "--", *freed)
     (line,) = hardened.stderr.splitlines()
     assert hardened.returncode == -signal.SIGABRT
-    assert line.startswith("patalloc: heap-buffer-overflow: found by exit: ")
+    assert line.startswith("patalloc: use-after-free: found by exit: ")
     assert run("--preset=find", "--guard-small=0", "--slack-check=no", "--", *over).returncode == 0
 
 

@@ -570,14 +570,15 @@ def test_blocks_that_nothing_points_to(build: Build, tmp_path: Path, options: st
     """What calls have left on the stack may point to some yet."""
     found = leaks(build, "lost", f"leaks=yes:{options}", tmp_path / "report")
     assert {event.kind for event in found} == {"leak"}
-    small = [event for event in found if event.block and event.block.size == 40]
-    assert sum(event.blocks or 0 for event in small) >= 2
-    assert all(event.total_size == 40 * (event.blocks or 0) for event in small)
-    for event in small:
-        assert event.block
-        assert event.block.allocated
-        functions = [p.function for a in event.block.allocated.stack for p in places(event, a)]
-        assert functions[:3] == ["small", "lose", "main"]
+    for size, function in ((40, "small"), (200000, "large")):
+        lost = [event for event in found if event.block and event.block.size == size]
+        assert sum(event.blocks or 0 for event in lost) >= 2
+        for event in lost:
+            assert event.block
+            assert event.block.allocated
+            assert event.total_size == size * (event.blocks or 0)
+            functions = [p.function for a in event.block.allocated.stack for p in places(event, a)]
+            assert functions[:3] == [function, "lose", "main"]
 
 
 @pytest.mark.parametrize("options", LEAKY)

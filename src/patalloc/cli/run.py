@@ -89,7 +89,8 @@ def run(
     yes and without a summary the program takes this process's place.
 
     Presets: light is what a service can bear; find finds every error that can be found, and takes 4
-    to 25 times as long; harden stops the program at errors, and tells but a line.
+    to 25 times as long; harden stops the program at errors: those that are found by a call with a
+    line, faults without a word.
 
     Options add to those in PATALLOC_OPTIONS, and these to the preset's. All that is printed goes to
     standard error.
@@ -99,9 +100,12 @@ def run(
     config = Config.parse(":".join([PRESETS[preset], *([inherited] if inherited else []), *given]))
     gathers = output or form or error_exitcode or suppressions or gen_suppressions
     if gathers and config.report != "yes":
-        raise click.UsageError(f"report={config.report}: only report=yes gathers errors")
+        message = f"report={config.report}: only --report yes gathers errors (preset {preset})"
+        raise click.UsageError(message)
     if form not in (None, "github") and not output:
         raise click.UsageError(f"--format {form}: needs --output")
+    if output and "%p" not in output:
+        _try_to_write(output)
     known = suppressions.readlines() if suppressions else []
     counting = bool(summary or as_json or output)
     outcome = _started(command, config, counting=counting)
@@ -117,7 +121,7 @@ def run(
     if outcome.events:
         show_events(outcome.events, sys.stderr)
     if left_out:
-        click.echo(f"patalloc: {left_out} errors are suppressed", err=True)
+        click.echo(f"patalloc: {left_out} reports are suppressed", err=True)
     if gen_suppressions:
         print_suppressions(outcome.events)
     if output or form:
@@ -125,6 +129,15 @@ def run(
     if error_exitcode and any(event.kind != "still-reachable" for event in outcome.events):
         sys.exit(error_exitcode)
     _end_as(outcome.status)
+
+
+def _try_to_write(path: str) -> None:
+    """Before the program is started, not when it has ended."""
+    try:
+        with open(path, "a"):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"--output {path}: {error.strerror}") from None
 
 
 def _started(command: tuple[str, ...], config: Config, *, counting: bool) -> Outcome:

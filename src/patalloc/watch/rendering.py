@@ -34,14 +34,15 @@ def _moment(event: Event, what: str, moment: Moment | None) -> Iterator[str]:
     yield from render_stack(moment.stack, event.modules)
 
 
-_PLACES = {"before": "bytes before", "inside": "bytes into", "after": "bytes past the end of"}
+_PLACES = {"before": "before", "inside": "into", "after": "past the end of"}
 
 
 def _register(register: Register) -> str:
     block = register.block
     what = "a" if block.state == "live" else "what was a"
     return (
-        f"  {register.name} is {register.value:#x}, {register.distance} {_PLACES[register.place]} "
+        f"  {register.name} is {register.value:#x}, {register.distance} "
+        f"byte{'' if register.distance == 1 else 's'} {_PLACES[register.place]} "
         f"{what} {block.size}-byte block at {block.address:#x}"
     )
 
