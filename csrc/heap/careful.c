@@ -25,7 +25,7 @@ static bool checks(const struct options *options) {
   return slack_checks(options, SLACK_ALL) && primary.sized;
 }
 
-static bool finds_leaks(const struct options *options) {
+USUAL static bool finds_leaks(const struct options *options) {
   return options->leaks && options_report(options) && primary.sized;
 }
 
