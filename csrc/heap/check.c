@@ -44,7 +44,9 @@ static bool is_overwritten(uint32_t granule, enum slack_side side, struct search
   return is_there(granule, &before);
 }
 
-static void look_at_large(struct search *search) {
+/* A block whose memory the program has unmapped is no reason to die. */
+static void look_at_large(void *context) {
+  struct search *search = context;
   for (uint32_t granule = 1; region_known(granule); granule++)
     for (int side = 0; side < SLACK_SIDES; side++)
       if (block_state(granule) == GRANULE_LIVE && is_overwritten(granule, side, search))
@@ -74,18 +76,13 @@ static void look_at_small(struct search *search) {
   while (ledger_search(&place, is_wrong, search)) search->tell(&search->event);
 }
 
-/* A block whose memory the program has unmapped, or protected, is no reason to die. */
-static void look_at_all_large(void *context) {
-  look_at_large(context);
-}
-
 void check_all(const char *call, report_tell *tell) {
   static struct search search;
   static struct lock once;
   if (!lock_try(&once)) return;
   search = (struct search){.call = call, .tell = tell};
   if (report_is_wanted()) {
-    recover_try(look_at_all_large, &search);
+    recover_try(look_at_large, &search);
     if (!program_frees_past()) look_at_small(&search);
     held_look(call, tell);
   }

@@ -247,7 +247,7 @@ void event_of_death(struct event *event, const siginfo_t *info, const ucontext_t
     text_string(&text, event->access);
     tell_fault(event, &text, info, context, asks, list, count);
     if (signal == SIGBUS && info->si_code == BUS_ADRERR) tell_other(&text, info, 0);
-  } else if (signal == SIGABRT && info->si_code <= 0 && info->si_pid == os_process_id()) {
+  } else if (signal == SIGABRT && info->si_code == SI_TKILL && info->si_pid == os_process_id()) {
     event->kind = EVENT_ABORT;
     tell_abort(&text);
   } else if (info->si_code <= 0) {

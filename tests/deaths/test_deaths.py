@@ -75,6 +75,13 @@ def test_each_death_is_told(compiled: dict[str, Path], tmp_path: Path, name: str
         assert sorted(result.stderr.splitlines()) == sorted(told)
 
 
+def test_a_signal_that_is_sent_is_no_call_of_abort(tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    preloaded(["sh", "-c", "kill -ABRT $$"], f"report={report}")
+    (event,) = events.read(report.read_text())
+    assert event.summary == "fatal-signal: SIGABRT, which the process sent itself"
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_what_does_the_same_rightly_is_left_alone(compiled: dict[str, Path], name: str) -> None:
     for way in ways(name):
