@@ -88,7 +88,7 @@ def run(
     of, are reported, with functions and source lines, when it has ended. With another --report than
     yes and without a summary the program takes this process's place.
 
-    Presets: light is what a service can bear; find finds every error that can be found, and takes 4
+    Presets: light is what a service can bear; find has every check on but leaks, and takes 4
     to 25 times as long; harden stops the program at errors: those that are found by a call with a
     line, faults without a word.
 

@@ -19,7 +19,7 @@ PRESETS: Mapping[str, str] = {
     ),
     "harden": "report=no:slack_check=large:guard_small=1000:side=random:on_free=quarantine",
 }
-"""Option strings for a purpose: what a service can bear; every error that can be found, for tests;
+"""Option strings for a purpose: what a service can bear; every check on but leaks, for tests;
 errors stop the program, blocks lie as chance has it, and nothing is told but a line."""
 
 
