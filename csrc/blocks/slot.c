@@ -13,7 +13,7 @@
 enum { FEEDS = 8, SPARES = 64, LINE = 1 << 14, BATCH = 64 };
 
 struct slot *slot_table;
-static struct table slots;
+struct table slot_records;
 
 static struct feed {
   struct lock lock;
@@ -35,8 +35,9 @@ bool slot_init(const struct options *options) {
   if (os_page > UINT16_MAX / 2 || !chunk_init(options)) return false; /* records have 16 bits */
   lock_take(&once);
   size_t most = chunk_bytes / chunk_slot_bytes();
-  if (!slot_table && region_place_table(TABLE_SLOTS, &slots, sizeof(struct slot), most, STEP))
-    slot_table = (struct slot *)slots.start;
+  if (!slot_table &&
+      region_place_table(TABLE_SLOTS, &slot_records, sizeof(struct slot), most, STEP))
+    slot_table = (struct slot *)slot_records.start;
   lock_drop(&once);
   return slot_table;
 }
@@ -75,7 +76,7 @@ static bool look(uint32_t slot, struct slot_written *written) {
 static bool look_at_all(uint32_t number, struct slot_written *written) {
   enum { AHEAD = 8 }; /* most of them are out of the caches by now */
   uint32_t slot = number << CHUNK_LOG, end = slot + chunk_table[number].made;
-  if (!table_has(&slots, end - 1)) return false; /* nor was any handed out */
+  if (!table_has(&slot_records, end - 1)) return false; /* nor was any handed out */
   for (; slot < end; slot++) {
     if (slot + AHEAD < end) __builtin_prefetch((void *)slot_block(slot + AHEAD));
     if (look(slot, written)) return true;
@@ -313,7 +314,7 @@ static bool open_chunk(struct feed *feed, const struct options *options) {
   feed->chunk = feed->spare ? feed->spares[--feed->spare] : chunk_new(options);
   feed->next = feed->handed = 0;
   if (!feed->chunk) return false;
-  if (table_reach(&slots, (feed->chunk + 1) << CHUNK_LOG)) return true;
+  if (table_reach(&slot_records, (feed->chunk + 1) << CHUNK_LOG)) return true;
   close_chunk(feed, options);
   return false;
 }
@@ -384,7 +385,7 @@ void slot_publish(uint32_t slot) {
 }
 
 bool slot_known(uint32_t slot) {
-  return slot_table && table_has(&slots, slot);
+  return slot_table && table_has(&slot_records, slot);
 }
 
 size_t slot_release(void) {

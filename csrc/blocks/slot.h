@@ -11,6 +11,7 @@
 #include "base/moment.h"
 #include "pages/chunk.h"
 #include "pages/compare.h"
+#include "pages/table.h"
 
 enum slot_state { SLOT_NONE, SLOT_LIVE, SLOT_DEAD };
 
@@ -28,6 +29,7 @@ struct slot {
   struct moment allocated, freed; /* where reports are wanted */
 };
 extern struct slot *slot_table;
+extern struct table slot_records; /* there */
 
 /* Idempotent; any thread may call it. False where there can be none. */
 bool slot_init(const struct options *options);

@@ -262,6 +262,10 @@ void os_leave_out_of_dumps(void *address, size_t size) {
   os_advise((uintptr_t)address, size, MADV_DONTDUMP);
 }
 
+void os_have_in_dumps(void *address, size_t size) {
+  os_advise((uintptr_t)address, size, MADV_DODUMP);
+}
+
 bool os_populate(uintptr_t address, size_t size) {
   return os_advise(address, size, MADV_POPULATE_WRITE);
 }

@@ -67,7 +67,8 @@ enum os_locking os_locking(void);
 bool os_is_readable(uintptr_t address);
 
 /* Leaves memory out of core dumps (madvise(2), MADV_DONTDUMP), if the kernel can. */
-void os_leave_out_of_dumps(void *address, size_t size);
+RARE void os_leave_out_of_dumps(void *address, size_t size);
+RARE void os_have_in_dumps(void *address, size_t size); /* again */
 
 /* A forked child, however it was made, finds zeros there (Linux 4.14). */
 RARE bool os_wipe_on_fork(uintptr_t address, size_t size);

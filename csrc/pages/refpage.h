@@ -97,7 +97,7 @@ RARE void refpage_prepare(struct refpage *refpage);
 /* Whether a forked child can go on with it. */
 bool refpage_outlives_fork(const struct refpage *refpage);
 
-void refpage_lock_all(void); /* around fork */
-void refpage_unlock_all(void);
+RARE void refpage_lock_all(void); /* around fork */
+RARE void refpage_unlock_all(void);
 
 #endif

@@ -15,11 +15,11 @@ struct region region;
 
 _Atomic size_t region_limit = SIZE_MAX;
 
-static struct lock lock;      /* guards all below, and records in the state RANGE */
-static uint32_t limit;        /* the last granule: never handed out, so that all have a neighbour */
-static uint32_t frontier;     /* granules from here on were never handed out */
-static uint32_t bins[BINS];   /* free ranges, by log2 of their granules */
-static struct table granules; /* their records */
+static struct lock lock;    /* guards all below, and records in the state RANGE */
+static uint32_t limit;      /* the last granule: never handed out, so that all have a neighbour */
+static uint32_t frontier;   /* granules from here on were never handed out */
+static uint32_t bins[BINS]; /* free ranges, by log2 of their granules */
+struct table region_records;
 
 bool region_ask_limit(void) {
   size_t most = os_address_space_limit();
@@ -37,9 +37,9 @@ static bool set_region(uintptr_t base, size_t size, bool reserved) {
   enum { STEP = 1 << 11 }; /* 64 KiB of the table */
   region.reserved = reserved;
   size_t count = size >> region.shift;
-  if (!region_place_table(TABLE_GRANULES, &granules, sizeof(struct granule), count, STEP))
+  if (!region_place_table(TABLE_GRANULES, &region_records, sizeof(struct granule), count, STEP))
     return false;
-  region.table = (struct granule *)granules.start;
+  region.table = (struct granule *)region_records.start;
   atomic_store_explicit(&region.base, base, memory_order_relaxed);
   limit = (uint32_t)count - 1;
   frontier = 1; /* 0 ends lists */
@@ -149,7 +149,7 @@ uintptr_t region_take_apart(size_t size) {
 }
 
 bool region_known(uint32_t granule) {
-  return table_has(&granules, granule);
+  return table_has(&region_records, granule);
 }
 
 /* Holding */
@@ -238,9 +238,9 @@ static uint32_t take_range(uint32_t count) {
   for (;;) {
     if (count > limit - frontier) return errno = ENOMEM, 0;
     uint32_t needed = frontier + count; /* with the neighbour's record */
-    if (table_has(&granules, needed)) break;
+    if (table_has(&region_records, needed)) break;
     lock_drop(&lock);
-    bool has = table_reach(&granules, needed);
+    bool has = table_reach(&region_records, needed);
     lock_take(&lock);
     if (!has) return errno = ENOMEM, 0;
   }
@@ -268,10 +268,10 @@ uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment) {
 
 bool region_take_at(uint32_t first, uint32_t count) {
   bool taken = false;
-  if (count > limit - first || !table_reach(&granules, first + count)) return false;
+  if (count > limit - first || !table_reach(&region_records, first + count)) return false;
   lock_take(&lock);
   if (first == frontier) {
-    taken = count <= limit - frontier && table_has(&granules, frontier + count);
+    taken = count <= limit - frontier && table_has(&region_records, frontier + count);
     if (taken) frontier += count;
   } else if (is_range(first) && region.table[first].size >= count) {
     uint32_t found = remove_range(first);
@@ -300,11 +300,11 @@ void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32_t *a
 }
 
 void region_lock(void) {
-  lock_take(&granules.lock);
+  lock_take(&region_records.lock);
   lock_take(&lock);
 }
 
 void region_unlock(void) {
   lock_drop(&lock);
-  lock_drop(&granules.lock);
+  lock_drop(&region_records.lock);
 }

@@ -59,6 +59,7 @@ struct region {
   struct granule *table;
 };
 extern struct region region;
+extern struct table region_records; /* at region.table */
 
 /* Chooses the region, of at most this size. Idempotent; any thread may call it while others ask
  * region_holds. False where there is no address space worth having. */
@@ -136,7 +137,7 @@ RARE void region_beside(uint32_t first, uint32_t count, uint32_t *before, uint32
  * Async-signal-safe. */
 bool region_known(uint32_t granule);
 
-void region_lock(void); /* around fork */
-void region_unlock(void);
+RARE void region_lock(void); /* around fork */
+RARE void region_unlock(void);
 
 #endif

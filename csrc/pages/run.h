@@ -126,7 +126,7 @@ static inline size_t run_bytes(const struct run *run) {
   return (size_t)run->granules << region.shift;
 }
 
-void run_lock(void); /* around fork */
-void run_unlock(void);
+RARE void run_lock(void); /* around fork */
+RARE void run_unlock(void);
 
 #endif

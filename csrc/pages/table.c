@@ -21,7 +21,6 @@ static bool grow(struct table *table, uint32_t index) {
   if (count > left) count = left;
   char *from = end_of(table, usable), *to = end_of(table, usable + count);
   bool done = from == to || (table->reserved ? os_commit : os_map_at)((uintptr_t)from, to - from);
-  if (done && from != to) os_leave_out_of_dumps(from, to - from);
   if (done) atomic_store_explicit(&table->usable, usable + count, memory_order_release);
   return done;
 }

@@ -240,7 +240,7 @@ RARE EXPORT struct mallinfo2 mallinfo2(void) {
   return info;
 }
 
-EXPORT int malloc_info(int options, FILE *stream) {
+RARE EXPORT int malloc_info(int options, FILE *stream) {
   int (*others)(int, FILE *);
   *(void **)&others = next_symbol("malloc_info");
   return others ? others(options, stream) : (errno = ENOSYS, -1);

@@ -31,23 +31,22 @@ static uint64_t distance_after(uint32_t granule, uintptr_t address) {
   return address - (block_address(granule) + region.table[granule].size) + 1;
 }
 
+/* Where the address lies, from the block. */
+static void set_place(struct event *event, uintptr_t address) {
+  uintptr_t start = event->block, end = start + event->size;
+  event->place = address < start ? PLACE_BEFORE : address < end ? PLACE_INSIDE : PLACE_AFTER;
+  event->distance = event->place == PLACE_BEFORE   ? start - address
+                    : event->place == PLACE_INSIDE ? address - start
+                                                   : address - end + 1;
+}
+
 static void set_block(struct event *event, uint32_t granule) {
-  uintptr_t address = mte_untag(event->address), start = block_address(granule);
   enum granule_state state = block_state(granule);
-  event->block = start;
+  event->block = block_address(granule);
   event->size = region.table[granule].size;
   event->live = state == GRANULE_LIVE || state == GRANULE_BUSY;
   history_get(granule, &event->history);
-  if (address < start) {
-    event->place = PLACE_BEFORE;
-    event->distance = start - address;
-  } else if (address < start + event->size) {
-    event->place = PLACE_INSIDE;
-    event->distance = address - start;
-  } else {
-    event->place = PLACE_AFTER;
-    event->distance = distance_after(granule, address);
-  }
+  set_place(event, mte_untag(event->address));
 }
 
 /* A block whose run is gone, of which only history tells. */
@@ -68,19 +67,13 @@ static bool slot_is_known(uint32_t number) {
 static void set_slot(struct event *event, uint32_t number) {
   if (!slot_is_known(number)) return;
   const struct slot *slot = &slot_table[number];
-  uintptr_t address = event->address, start = slot_block(number);
-  event->block = start;
+  event->block = slot_block(number);
   event->size = slot->size;
   event->live = slot->state == SLOT_LIVE;
   if (slot->allocated.thread)
     event->history =
         (struct history){.size = slot->size, .allocated = slot->allocated, .freed = slot->freed};
-  event->place = address < start                ? PLACE_BEFORE
-                 : address < start + slot->size ? PLACE_INSIDE
-                                                : PLACE_AFTER;
-  event->distance = event->place == PLACE_BEFORE   ? start - address
-                    : event->place == PLACE_INSIDE ? address - start
-                                                   : address - (start + slot->size) + 1;
+  set_place(event, event->address);
 }
 
 /* Behind a slot's block its guard lies, and then the next slot, whose block that is before. If the
@@ -241,6 +234,14 @@ static void set_small(struct event *event, const struct small_block *block) {
   event->size = block->size;
   if (block->stack)
     event->history = (struct history){.size = block->size, .allocated = {.stack = block->stack}};
+}
+
+void event_of_small(struct event *event, const struct small_block *block, uintptr_t address) {
+  clear_event(event);
+  event->address = address;
+  set_small(event, block);
+  event->live = !block->held;
+  set_place(event, address);
 }
 
 void event_of_small_overwrite(struct event *event, const char *call,

@@ -123,6 +123,7 @@ void event_of_small_overwrite(struct event *event, const char *call,
                               const struct small_block *block, uintptr_t from, uintptr_t end);
 void event_of_small_written(struct event *event, const char *call, const struct small_block *block,
                             uintptr_t from, uintptr_t end);
+void event_of_small(struct event *event, const struct small_block *block, uintptr_t address);
 void event_of_freed_small(struct event *event, const char *call, const struct small_block *block);
 
 #endif

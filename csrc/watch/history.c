@@ -6,24 +6,26 @@
 #include "watch/stack.h"
 
 static struct lock once; /* held while its place is found */
-static struct table table;
+struct table history_records;
+uint32_t history_began;
 
 static bool place_table(void) {
   enum { STEP = 1 << 10 };
   lock_take(&once);
-  if (!table.start)
-    region_place_table(TABLE_HISTORY, &table, sizeof(struct history), region_size() >> region.shift,
-                       STEP);
+  if (!history_records.start)
+    region_place_table(TABLE_HISTORY, &history_records, sizeof(struct history),
+                       region_size() >> region.shift, STEP);
   lock_drop(&once);
-  return table.start;
+  return history_records.start;
 }
 
 static struct history *record_at(uint32_t granule) {
-  return &((struct history *)table.start)[granule];
+  return &((struct history *)history_records.start)[granule];
 }
 
 static struct history *record_of(uint32_t granule) {
-  bool has = table_has(&table, granule) || (place_table() && table_reach(&table, granule));
+  bool has = table_has(&history_records, granule) ||
+             (place_table() && table_reach(&history_records, granule));
   return has ? record_at(granule) : NULL;
 }
 
@@ -44,14 +46,14 @@ void history_note_freed(const struct options *options, uint32_t granule) {
 }
 
 bool history_exchange_origin(uint32_t granule, uint8_t origin, uint8_t *before) {
-  if (!table_has(&table, granule) || !record_at(granule)->size) return false;
+  if (!table_has(&history_records, granule) || !record_at(granule)->size) return false;
   *before = record_at(granule)->origin;
   record_at(granule)->origin = origin;
   return true;
 }
 
 bool history_get(uint32_t granule, struct history *history) {
-  bool known = table_has(&table, granule) && record_at(granule)->size;
+  bool known = table_has(&history_records, granule) && record_at(granule)->size;
   if (known) *history = *record_at(granule);
   return known;
 }
@@ -61,7 +63,7 @@ uint32_t history_find(uintptr_t address) {
   enum { MOST = 1 << 20 };
   uint32_t granule = granule_of(address), left = MOST;
   for (; granule && left--; granule--) {
-    if (!table_has(&table, granule) || !record_at(granule)->freed.thread) continue;
+    if (!table_has(&history_records, granule) || !record_at(granule)->freed.thread) continue;
     const struct history *record = record_at(granule);
     if (address - granule_address(granule) - record->offset < record->size) return granule;
   }
@@ -70,10 +72,10 @@ uint32_t history_find(uintptr_t address) {
 
 void history_lock(void) {
   lock_take(&once);
-  lock_take(&table.lock);
+  lock_take(&history_records.lock);
 }
 
 void history_unlock(void) {
-  lock_drop(&table.lock);
+  lock_drop(&history_records.lock);
   lock_drop(&once);
 }

@@ -15,6 +15,11 @@ struct history {
   struct moment allocated, freed;
 };
 
+extern struct table history_records;
+
+/* os_milliseconds when the first heap came of which reports are wanted. */
+extern uint32_t history_began;
+
 /* The calling thread has got the block, or resized it; or it gives it up. Nothing where reports are
  * not wanted, or there is no memory. Any threads may do so at the same time; not a signal handler.
  */

@@ -2,44 +2,37 @@
  * Programming 6.4, algorithms L and R), several, so that threads seldom meet. */
 #include "watch/ledger.h"
 
-#include "base/lock.h"
 #include "os/memory.h"
 
 #include <stddef.h>
 
-enum { PARTS_LOG = 6, PARTS = 1 << PARTS_LOG, FIRST_LOG = 7 };
+enum { FIRST_LOG = 7 };
 
-struct part {
-  struct lock lock;
-  unsigned log; /* of how many blocks there is room for; 0 until it is used */
-  size_t used;
-  struct small_block *blocks; /* an address of 0: none */
-} __attribute__((aligned(64)));
-static struct part parts[PARTS];
+struct ledger_part ledger_parts[LEDGER_PARTS];
 
 /* Fibonacci hashing (the same, 6.4): the first bits choose the part, those after them the place. */
 static uint64_t hash(uintptr_t address) {
   return (uint64_t)address / 16 * 0x9e3779b97f4a7c15;
 }
 
-static struct part *part_of(const void *pointer) {
-  return &parts[hash((uintptr_t)pointer) >> (64 - PARTS_LOG)];
+static struct ledger_part *part_of(const void *pointer) {
+  return &ledger_parts[hash((uintptr_t)pointer) >> (64 - LEDGER_LOG)];
 }
 
-static size_t place_of(const struct part *part, uintptr_t address) {
-  return (hash(address) << PARTS_LOG) >> (64 - part->log);
+static size_t place_of(const struct ledger_part *part, uintptr_t address) {
+  return (hash(address) << LEDGER_LOG) >> (64 - part->log);
 }
 
-static size_t next_of(const struct part *part, size_t place) {
+static size_t next_of(const struct ledger_part *part, size_t place) {
   return (place + 1) & (((size_t)1 << part->log) - 1);
 }
 
-static size_t bytes_of(const struct part *part) {
+static size_t bytes_of(const struct ledger_part *part) {
   return page_up(sizeof(struct small_block) << part->log);
 }
 
 /* Where it is, or would come to be. */
-static struct small_block *search(const struct part *part, uintptr_t address) {
+static struct small_block *search(const struct ledger_part *part, uintptr_t address) {
   size_t place = place_of(part, address);
   while (part->blocks[place].address && part->blocks[place].address != address)
     place = next_of(part, place);
@@ -47,9 +40,9 @@ static struct small_block *search(const struct part *part, uintptr_t address) {
 }
 
 /* Half of it stays empty, so that a search ends soon. */
-static bool make_room(struct part *part) {
+static bool make_room(struct ledger_part *part) {
   if (part->log && part->used < (size_t)1 << part->log >> 1) return true;
-  struct part larger = {.log = part->log ? part->log + 1 : FIRST_LOG};
+  struct ledger_part larger = {.log = part->log ? part->log + 1 : FIRST_LOG};
   larger.blocks = os_map(bytes_of(&larger));
   if (!larger.blocks) return false;
   for (size_t i = 0; part->log && i < (size_t)1 << part->log; i++)
@@ -67,7 +60,7 @@ bool ledger_used(void) {
 }
 
 void ledger_enter(const struct small_block *block) {
-  struct part *part = part_of((void *)block->address);
+  struct ledger_part *part = part_of((void *)block->address);
   lock_take_shared(&part->lock);
   used = true;
   if (make_room(part)) {
@@ -79,7 +72,7 @@ void ledger_enter(const struct small_block *block) {
 }
 
 /* The entry, with its part's lock taken; NULL, without it, where there is none. */
-static struct small_block *take(struct part *part, const void *pointer) {
+static struct small_block *take(struct ledger_part *part, const void *pointer) {
   lock_take_shared(&part->lock);
   struct small_block *entry = part->log ? search(part, (uintptr_t)pointer) : NULL;
   if (entry && entry->address) return entry;
@@ -88,7 +81,7 @@ static struct small_block *take(struct part *part, const void *pointer) {
 }
 
 bool ledger_find(const void *pointer, struct small_block *block) {
-  struct part *part = part_of(pointer);
+  struct ledger_part *part = part_of(pointer);
   const struct small_block *entry = take(part, pointer);
   if (!entry) return false;
   *block = *entry;
@@ -97,7 +90,7 @@ bool ledger_find(const void *pointer, struct small_block *block) {
 }
 
 bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before) {
-  struct part *part = part_of(pointer);
+  struct ledger_part *part = part_of(pointer);
   struct small_block *entry = take(part, pointer);
   if (!entry) return false;
   *before = *entry;
@@ -108,7 +101,7 @@ bool ledger_hold(const void *pointer, uint8_t fill, struct small_block *before) 
 }
 
 bool ledger_exchange_origin(const void *pointer, uint8_t origin, struct small_block *before) {
-  struct part *part = part_of(pointer);
+  struct ledger_part *part = part_of(pointer);
   struct small_block *entry = take(part, pointer);
   if (!entry) return false;
   *before = *entry;
@@ -118,7 +111,7 @@ bool ledger_exchange_origin(const void *pointer, uint8_t origin, struct small_bl
 }
 
 /* What is behind it and would not be found across the gap moves up (algorithm R). */
-static void close_gap(struct part *part, size_t gap) {
+static void close_gap(struct ledger_part *part, size_t gap) {
   size_t most = ((size_t)1 << part->log) - 1;
   for (size_t at = next_of(part, gap); part->blocks[at].address; at = next_of(part, at)) {
     size_t wanted = place_of(part, part->blocks[at].address);
@@ -130,7 +123,7 @@ static void close_gap(struct part *part, size_t gap) {
 }
 
 bool ledger_strike(const void *pointer, struct small_block *before) {
-  struct part *part = part_of(pointer);
+  struct ledger_part *part = part_of(pointer);
   struct small_block *entry = take(part, pointer);
   if (!entry) return false;
   *before = *entry;
@@ -140,7 +133,8 @@ bool ledger_strike(const void *pointer, struct small_block *before) {
   return true;
 }
 
-static bool search_part(const struct part *part, size_t *at, ledger_wanted *wanted, void *context) {
+static bool search_part(const struct ledger_part *part, size_t *at, ledger_wanted *wanted,
+                        void *context) {
   for (size_t end = part->log ? (size_t)1 << part->log : 0; *at < end;) {
     struct small_block *block = &part->blocks[(*at)++];
     if (block->address && wanted(context, block)) return true;
@@ -149,8 +143,8 @@ static bool search_part(const struct part *part, size_t *at, ledger_wanted *want
 }
 
 bool ledger_search(struct ledger_place *place, ledger_wanted *wanted, void *context) {
-  for (; place->part < PARTS; place->part++, place->at = 0) {
-    struct part *part = &parts[place->part];
+  for (; place->part < LEDGER_PARTS; place->part++, place->at = 0) {
+    struct ledger_part *part = &ledger_parts[place->part];
     if (!lock_try(&part->lock)) continue;
     bool found = search_part(part, &place->at, wanted, context);
     lock_drop(&part->lock);
@@ -160,7 +154,7 @@ bool ledger_search(struct ledger_place *place, ledger_wanted *wanted, void *cont
 }
 
 bool ledger_look(const void *pointer, ledger_wanted *wanted, void *context) {
-  struct part *part = part_of(pointer);
+  struct ledger_part *part = part_of(pointer);
   if (!lock_try(&part->lock)) return false;
   struct small_block *entry = part->log ? search(part, (uintptr_t)pointer) : NULL;
   bool found = entry && entry->address && wanted(context, entry);
@@ -169,15 +163,17 @@ bool ledger_look(const void *pointer, ledger_wanted *wanted, void *context) {
 }
 
 bool ledger_lies_at(uintptr_t page) {
-  for (int i = 0; i < PARTS; i++)
-    if (parts[i].log && page - (uintptr_t)parts[i].blocks < bytes_of(&parts[i])) return true;
+  for (int i = 0; i < LEDGER_PARTS; i++)
+    if (ledger_parts[i].log &&
+        page - (uintptr_t)ledger_parts[i].blocks < bytes_of(&ledger_parts[i]))
+      return true;
   return false;
 }
 
 void ledger_lock(void) {
-  for (int i = 0; i < PARTS; i++) lock_take(&parts[i].lock);
+  for (int i = 0; i < LEDGER_PARTS; i++) lock_take(&ledger_parts[i].lock);
 }
 
 void ledger_unlock(void) {
-  for (int i = 0; i < PARTS; i++) lock_drop(&parts[i].lock);
+  for (int i = 0; i < LEDGER_PARTS; i++) lock_drop(&ledger_parts[i].lock);
 }

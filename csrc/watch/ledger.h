@@ -11,6 +11,7 @@
 #ifndef PATALLOC_LEDGER_H
 #define PATALLOC_LEDGER_H
 
+#include "base/lock.h"
 #include "base/rare.h"
 
 #include <stdbool.h>
@@ -26,6 +27,16 @@ struct small_block {
   uint8_t origin; /* which functions it is of (origin.h) */
   uint8_t around; /* and that of what lies behind what was requested; 0: not looked at */
 };
+
+/* A hash table; which block is in which the block's address tells. */
+enum { LEDGER_LOG = 6, LEDGER_PARTS = 1 << LEDGER_LOG };
+struct ledger_part {
+  struct lock lock;
+  unsigned log; /* of how many blocks there is room for; 0 until it is used */
+  size_t used;
+  struct small_block *blocks; /* an address of 0: none */
+} __attribute__((aligned(64)));
+extern struct ledger_part ledger_parts[LEDGER_PARTS];
 
 /* Whether one was ever entered. */
 USUAL bool ledger_used(void);

@@ -1,13 +1,12 @@
 /* Reports (see report.h). */
 #include "watch/report.h"
 
-#include "base/json.h"
 #include "base/lock.h"
 #include "os/destination.h"
 #include "os/features.h"
 #include "os/files.h"
 #include "os/process.h"
-#include "watch/modules.h"
+#include "watch/event_json.h"
 #include "watch/recover.h"
 #include "watch/sentence.h"
 
@@ -15,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { LINE = 1024 };
 
 /* Where JSON goes, besides: as the first heap had it that reports in full. */
 static struct {
@@ -29,6 +26,7 @@ static struct {
 
 void report_start(const struct options *options) {
   if (atomic_exchange(&sink.given, true)) return;
+  history_began = os_milliseconds();
   memcpy(sink.name, options->report, sizeof sink.name);
   sink.headlines = options->headlines;
   sink.modules = os_uses(options, OS_PROC);
@@ -47,9 +45,7 @@ void report_line(const char *line) {
 
 /* Stacks: that of the event, of the allocation, of the free. */
 
-enum { STACKS = 3 };
-static struct stack stacks[STACKS];
-static struct modules modules;
+static struct told told;
 
 /* Threads begin in this library (preload/alternate.c). */
 static void leave_out_own(struct stack *stack) {
@@ -60,12 +56,12 @@ static void leave_out_own(struct stack *stack) {
 }
 
 static void collect_stacks(const struct event *event) {
-  stacks[0] = event->stack;
-  stack_find(event->history.allocated.stack, &stacks[1]);
-  stack_find(event->history.freed.stack, &stacks[2]);
-  for (int i = 0; i < STACKS; i++) leave_out_own(&stacks[i]);
-  modules.count = 0;
-  if (sink.modules) modules_find(&modules, stacks, STACKS);
+  told.stacks[0] = event->stack;
+  stack_find(event->history.allocated.stack, &told.stacks[1]);
+  stack_find(event->history.freed.stack, &told.stacks[2]);
+  for (int i = 0; i < TOLD_STACKS; i++) leave_out_own(&told.stacks[i]);
+  told.modules.count = 0;
+  if (sink.modules) modules_find(&told.modules, told.stacks, TOLD_STACKS);
 }
 
 /* Text */
@@ -73,7 +69,7 @@ static void collect_stacks(const struct event *event) {
 static void say_stack(struct text *text, const struct stack *stack) {
   for (unsigned i = 0; i < stack->count; i++) {
     uintptr_t pc = stack->frames[i];
-    const struct module *module = modules_at(&modules, pc);
+    const struct module *module = modules_at(&told.modules, pc);
     text_around(text, "    #", i, " ");
     text_hex(text, pc, 1);
     if (module) {
@@ -126,147 +122,11 @@ static void write_text(struct text *text, const struct event *event) {
   text_around(text, "  in thread ", os_thread_id(), " (");
   text_string(text, name);
   text_around(text, ") of process ", (uint64_t)os_process_id(), ":\n");
-  say_stack(text, &stacks[0]);
+  say_stack(text, &told.stacks[0]);
   for (unsigned i = 0; event->death && i < event->death->count; i++)
     say_register(text, &event->death->list[i]);
-  say_moment(text, "  allocated", &event->history.allocated, &stacks[1]);
-  say_moment(text, "  freed", &event->history.freed, &stacks[2]);
-}
-
-/* JSON: docs/reports.md has the schema */
-
-static void put_stack(struct json *json, const struct stack *stack) {
-  struct text *text = json->text;
-  json_key(json, "stack");
-  for (unsigned i = 0; i < stack->count; i++) {
-    text_string(text, i ? ",\"" : "[\"");
-    text_hex(text, stack->frames[i], 1);
-    text_string(text, "\"");
-  }
-  text_string(text, stack->count ? "]" : "[]");
-}
-
-static void put_moment(struct json *json, const char *key, const struct moment *moment,
-                       const struct stack *stack) {
-  if (!moment->thread && !stack->count) return;
-  json_key(json, key);
-  json_open(json);
-  if (moment->thread) {
-    json_number(json, "thread", moment->thread);
-    json_number(json, "age_ms", os_milliseconds() - moment->time);
-  }
-  put_stack(json, stack);
-  json_close(json);
-}
-
-static const char *const places[] = {NULL, "before", "inside", "after"};
-
-static void put_block(struct json *json, const struct event *event) {
-  json_key(json, "block");
-  json_open(json);
-  json_hex(json, "address", event->block);
-  json_number(json, "size", event->size);
-  json_string(json, "state", event->live ? "live" : event->released ? "released" : "freed");
-  put_moment(json, "allocated", &event->history.allocated, &stacks[1]);
-  put_moment(json, "freed", &event->history.freed, &stacks[2]);
-  json_close(json);
-}
-
-static void put_bytes(struct json *json, const struct event *event) {
-  json_key(json, "bytes");
-  text_string(json->text, "\"");
-  sentence_bytes(json->text, event);
-  text_string(json->text, "\"");
-}
-
-static void put_mismatch(struct json *json, const struct mismatch *mismatch) {
-  json_string(json, "origin", mismatch->origin);
-  if (mismatch->is_sized) json_number(json, "told_size", mismatch->told_size);
-  if (mismatch->alignment) json_number(json, "alignment", mismatch->alignment);
-  if (mismatch->told_alignment) json_number(json, "told_alignment", mismatch->told_alignment);
-}
-
-static void put_register(struct json *json, const struct death_register *each) {
-  json_open(json);
-  json_string(json, "name", each->name);
-  json_hex(json, "value", each->value);
-  json_string(json, "place", places[each->place]);
-  json_number(json, "distance", each->distance);
-  json_key(json, "block");
-  json_open(json);
-  json_hex(json, "address", each->block);
-  json_number(json, "size", each->size);
-  json_string(json, "state", each->live ? "live" : "freed");
-  json_close(json);
-  json_close(json);
-}
-
-static void put_registers(struct json *json, const struct death *death) {
-  json_key(json, "registers");
-  for (unsigned i = 0; i < death->count; i++) {
-    text_string(json->text, i ? "," : "[");
-    put_register(json, &death->list[i]);
-  }
-  text_string(json->text, death->count ? "]" : "[]");
-}
-
-static void put_modules(struct json *json) {
-  struct text *text = json->text;
-  json_key(json, "modules");
-  text_string(text, "[");
-  for (unsigned i = 0; i < modules.count; i++) {
-    const struct module *module = &modules.list[i];
-    text_string(text, i ? "," : "");
-    json_open(json);
-    json_string(json, "path", module->path);
-    json_hex(json, "base", module->base);
-    json_hex(json, "start", module->start);
-    json_hex(json, "end", module->end);
-    json_key(json, "build_id");
-    text_string(text, "\"");
-    for (unsigned at = 0; at < module->id_length; at++) {
-      text_span(text, &"0123456789abcdef"[module->id[at] >> 4], 1);
-      text_span(text, &"0123456789abcdef"[module->id[at] & 15], 1);
-    }
-    text_string(text, "\"");
-    json_close(json);
-  }
-  text_string(text, "]");
-}
-
-static void write_json(struct text *text, const struct event *event) {
-  struct json line = JSON_LINE(text), *json = &line;
-  char name[OS_NAME], sentence[LINE];
-  struct text summary = TEXT(sentence);
-  sentence[0] = 0;
-  sentence_write(&summary, event);
-  os_thread_name(name);
-  json_open(json);
-  json_number(json, "version", 1);
-  json_string(json, "kind", sentence_kind(event));
-  json_string(json, "summary", sentence);
-  if (event->access) json_string(json, "access", event->access);
-  if (event->call) json_string(json, "call", event->call);
-  if (event->signal) json_number(json, "signal", (uint64_t)event->signal);
-  if (event->address) json_hex(json, "address", event->address);
-  if (event->place) json_string(json, "place", places[event->place]);
-  if (event->distance || event->place == PLACE_INSIDE)
-    json_number(json, "distance", event->distance);
-  if (event->tags[0] >= 0) json_number(json, "pointer_tag", (uint64_t)event->tags[0]);
-  if (event->tags[0] >= 0) json_number(json, "memory_tag", (uint64_t)event->tags[1]);
-  if (event->found) put_bytes(json, event);
-  if (event->kind == EVENT_MISMATCH) put_mismatch(json, &event->mismatch);
-  if (event->leaked.blocks) json_number(json, "blocks", event->leaked.blocks);
-  if (event->leaked.blocks) json_number(json, "total_size", event->leaked.bytes);
-  json_number(json, "process", (uint64_t)os_process_id());
-  json_number(json, "thread", os_thread_id());
-  json_string(json, "thread_name", name);
-  put_stack(json, &stacks[0]);
-  if (event->death) put_registers(json, event->death);
-  if (event->place) put_block(json, event);
-  put_modules(json);
-  json_close(json);
-  text_string(text, "\n");
+  say_moment(text, "  allocated", &event->history.allocated, &told.stacks[1]);
+  say_moment(text, "  freed", &event->history.freed, &told.stacks[2]);
 }
 
 /* One write, so that those of several processes don't mix. */
@@ -291,19 +151,20 @@ static void say_in_a_line(const struct event *event) {
   report_line(buffer);
 }
 
+char report_said[1 << 15];
+
 static void say_in_full(const struct event *event) {
-  static char buffer[1 << 15];
-  struct text text = TEXT(buffer);
-  buffer[0] = 0;
+  struct text text = TEXT(report_said);
+  *report_said = 0;
   collect_stacks(event);
-  write_json(&text, event);
+  event_json_write(&text, event, &told);
   if (send_json(&text)) {
     if (sink.headlines) say_in_a_line(event);
     return;
   }
-  text = TEXT(buffer);
+  text = TEXT(report_said);
   write_text(&text, event);
-  os_write(STDERR_FILENO, buffer, text_length(buffer));
+  os_write(STDERR_FILENO, report_said, text_length(report_said));
 }
 
 /* Whose turn it is: process and thread, so that in the child of a fork that of a parent's thread is

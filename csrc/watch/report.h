@@ -9,6 +9,9 @@
 /* Reports in full from here on; where to, the first heap says that asks for it. */
 void report_start(const struct options *options);
 
+/* The last one, as text. */
+extern char report_said[1 << 15];
+
 /* Whether that was asked for. */
 bool report_is_wanted(void);
 

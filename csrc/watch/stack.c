@@ -33,7 +33,7 @@ struct object {
   char path[PATH];
 };
 
-static struct stack_table {
+struct stack_table {
   char magic[8];
   uint64_t capacity;     /* bytes of it all */
   _Atomic uint64_t used; /* bytes after what is here */
@@ -41,10 +41,11 @@ static struct stack_table {
   uint32_t unused;
   struct object objects[MODULES];
   _Atomic uint32_t buckets[BUCKETS]; /* numbers: places in units from the table's start */
-} * _Atomic table;
+};
+struct stack_table *_Atomic stack_table;
 
 static const char magic[8] = "patstk1\n";
-enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28 };
+enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28, DUMP_STEP = TABLE_LEAST };
 
 /* Less where address space has a limit. */
 static size_t table_size(void) {
@@ -62,9 +63,9 @@ static struct stack_table *make_table(void) {
   for (; !made && size >= TABLE_LEAST && !hopeless; size /= 2) made = os_map(size);
   hopeless = !made;
   if (!made) return NULL;
-  os_leave_out_of_dumps(made, size * 2);
+  os_leave_out_of_dumps((char *)made + DUMP_STEP, size * 2 - DUMP_STEP);
   made->capacity = size * 2;
-  if (atomic_compare_exchange_strong(&table, &other, made)) return made;
+  if (atomic_compare_exchange_strong(&stack_table, &other, made)) return made;
   os_unmap(made, made->capacity);
   return other;
 }
@@ -77,9 +78,9 @@ struct mapped {
 /* As long as the one that it takes the place of. */
 static bool map_table(int descriptor, void *context) {
   struct mapped *made = context;
-  size_t used = table ? sizeof *table + table->used : 0;
-  made->size = table ? table->capacity : table_size();
-  made->table = os_map_shared(descriptor, made->size, table, used);
+  size_t used = stack_table ? sizeof *stack_table + stack_table->used : 0;
+  made->size = stack_table ? stack_table->capacity : table_size();
+  made->table = os_map_shared(descriptor, made->size, stack_table, used);
   return made->table;
 }
 
@@ -88,13 +89,19 @@ bool stack_trace_to(const char *destination) {
   struct mapped made = {0};
   destination_identify(destination, &identity);
   if (!destination_visit(destination, &identity, OPEN_SHARED, map_table, &made)) return false;
-  bool is_copy = made.table == table; /* over the parent's, whose content it has got */
+  bool is_copy = made.table == stack_table; /* over the parent's, whose content it has got */
   if (!is_copy) {
     *made.table = (struct stack_table){.capacity = made.size};
     memcpy(made.table->magic, magic, sizeof magic);
-    table = made.table;
+    stack_table = made.table;
   }
   return true;
+}
+
+/* A core dump has what is in use: the table is long, and a dump may be a pipe. */
+static void show_in_dumps(struct stack_table *stacks, size_t from, size_t to) {
+  size_t step = to / DUMP_STEP;
+  if (step != from / DUMP_STEP) os_have_in_dumps((char *)stacks + step * DUMP_STEP, DUMP_STEP);
 }
 
 static struct recorded *stack_at(struct stack_table *stacks, uint32_t number) {
@@ -184,6 +191,7 @@ static uint32_t add_stack(struct stack_table *stacks, _Atomic uint32_t *bucket,
     atomic_fetch_sub(&stacks->used, size);
     return 0;
   }
+  show_in_dumps(stacks, at, at + size);
   uint32_t number = (uint32_t)(at / UNIT);
   struct recorded *recorded = stack_at(stacks, number);
   recorded->hash = hash;
@@ -305,7 +313,7 @@ __attribute__((noinline)) uint32_t stack_take(unsigned most) {
       .caller = (uintptr_t)__builtin_return_address(0),
       .most = most,
   };
-  search.stacks = table ? table : make_table();
+  search.stacks = stack_table ? stack_table : make_table();
   if (!search.stacks) return 0;
   struct trails *trails = enter_trails(search.frame, search.caller);
   search.trails = trails;
@@ -321,8 +329,8 @@ uint32_t stack_record(const struct options *options) {
 }
 
 static struct recorded *count(uint32_t number, size_t size) {
-  struct recorded *recorded = stack_at(table, number);
-  if (!recorded->identity) recorded->identity = identity_of(table, recorded);
+  struct recorded *recorded = stack_at(stack_table, number);
+  if (!recorded->identity) recorded->identity = identity_of(stack_table, recorded);
   atomic_fetch_add_explicit(&recorded->bytes, size, memory_order_relaxed);
   uint64_t largest = recorded->largest;
   while (largest < size && !atomic_compare_exchange_weak(&recorded->largest, &largest, size)) {
@@ -341,20 +349,27 @@ uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity) {
   return 1 + atomic_fetch_add_explicit(&recorded->allocations, 1, memory_order_relaxed);
 }
 
+void stack_extent(bool rest, const void **start, uint64_t *size) {
+  size_t head = page_up(sizeof *stack_table);
+  *start = (char *)stack_table + (rest ? head : 0);
+  *size = !stack_table ? 0 : !rest ? head : page_up(sizeof *stack_table + stack_table->used) - head;
+}
+
 /* A number may come from memory that the program overwrites: one that no stack was recorded by is
  * none. */
 static bool is_recorded(uint32_t number) {
   size_t at = (size_t)number * UNIT;
-  if (!table || at < sizeof *table || at >= sizeof *table + table->used) return false;
-  uint32_t found = table->buckets[stack_at(table, number)->hash % BUCKETS];
-  while (found && found != number) found = stack_at(table, found)->next;
+  if (!stack_table || at < sizeof *stack_table || at >= sizeof *stack_table + stack_table->used)
+    return false;
+  uint32_t found = stack_table->buckets[stack_at(stack_table, number)->hash % BUCKETS];
+  while (found && found != number) found = stack_at(stack_table, found)->next;
   return found;
 }
 
 void stack_find(uint32_t number, struct stack *stack) {
   stack->count = 0;
   if (!number || !is_recorded(number)) return;
-  const struct recorded *recorded = stack_at(table, number);
-  for (; stack->count < recorded->count; stack->count++)
+  const struct recorded *recorded = stack_at(stack_table, number);
+  for (; stack->count < recorded->count && stack->count < STACK_MOST; stack->count++)
     stack->frames[stack->count] = recorded->frames[stack->count];
 }

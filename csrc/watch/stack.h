@@ -29,6 +29,12 @@ uint64_t stack_count(uint32_t number, size_t size, uint64_t *identity);
 /* Counts one of zeros, apart from those. */
 void stack_count_zeros(uint32_t number, size_t size);
 
+extern struct stack_table *_Atomic stack_table; /* NULL: none has been taken */
+
+/* Where that lies, in whole pages: its head, which says how long the rest is; and the rest. Of no
+ * bytes where there is none. */
+RARE void stack_extent(bool rest, const void **start, uint64_t *size);
+
 /* The stack of that number; empty for 0. Async-signal-safe. */
 void stack_find(uint32_t number, struct stack *stack);
 

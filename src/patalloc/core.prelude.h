@@ -1,3 +1,5 @@
+#include "os/init.h"
 #include "patalloc.h"
+#include "watch/adopted.h"
 #include <dlfcn.h>
 #include <errno.h>

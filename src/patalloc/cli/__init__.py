@@ -8,7 +8,7 @@ import click
 
 from patalloc.errors import OptionError, PreloadError
 
-_COMMANDS = ("doctor", "hunt", "lib", "options", "run", "sites", "symbolize")
+_COMMANDS = ("describe", "doctor", "hunt", "lib", "options", "run", "sites", "symbolize")
 
 
 class _Group(click.Group):

@@ -3,12 +3,14 @@
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import IO
 
 import click
 
 from patalloc.watch import Event, Module
 
+_MAGIC = b"\x7fELF"
 _FRAME = re.compile(r"( +#\d+ )0x[0-9a-f]+ (.+)\+(0x[0-9a-f]+)\n?")
 
 
@@ -28,15 +30,29 @@ def show(found: Iterable[Event], stream: IO[str]) -> None:
             console.print(line)
 
 
-def _with_names(mark: str, path: str, offset: str) -> None:
+def _with_names(ids: dict[str, str], mark: str, path: str, offset: str) -> None:
     """A frame of a report's text; what was inlined there has lines of its own."""
     from patalloc.watch.rendering import render_place
     from patalloc.watch.symbols import locate
 
-    module = Module(path=path, base="0", start="0", end="0", build_id="")
+    module = Module(path=path, base="0", start="0", end="0", build_id=ids.get(path, ""))
     for location in locate(module, int(offset, 16)):
         click.echo(mark + render_place(location))
         mark = " " * len(mark)
+
+
+def _core_dump(path: str) -> tuple[list[str], dict[str, str]]:
+    """What the process reported last, and the build ids of what was mapped in it."""
+    from patalloc.watch.description import last_report
+    from patalloc.watch.image import of_core
+
+    image = of_core(Path(path))
+    ids = {each.path: each.build_id for each in image.modules}
+    return last_report(image).splitlines(keepends=True), ids
+
+
+def _is_elf(file: IO[str]) -> bool:
+    return Path(file.name).is_file() and Path(file.name).open("rb").read(len(_MAGIC)) == _MAGIC
 
 
 @click.command()
@@ -45,21 +61,23 @@ def symbolize(file: IO[str]) -> None:
     """Print reports with functions and source lines.
 
     FILE is what report=FILE has written, or a log with what report=yes has said: other lines stay
-    as they are. The programs and libraries are looked for where they were; those that have changed
-    since are not used, as far as a report tells their build ids. FILE may be - for standard input.
+    as they are. Or it is a core dump, of which the last report is printed. The programs and
+    libraries are looked for where they were; those that have changed since are not used, as far as
+    a report tells their build ids, or the core dump does. FILE may be - for standard input.
     """
     found = line = None
-    for line in file:
-        frame = _FRAME.fullmatch(line)
-        found = found or frame or line.startswith(("{", "patalloc: "))
-        if frame:
-            _with_names(*frame.groups())
-        elif line.startswith("{"):
-            try:
+    try:
+        lines, ids = _core_dump(file.name) if _is_elf(file) else (file, {})
+        for line in lines:
+            frame = _FRAME.fullmatch(line)
+            found = found or frame or line.startswith(("{", "patalloc: "))
+            if frame:
+                _with_names(ids, *frame.groups())
+            elif line.startswith("{"):
                 show([Event.from_json(line)], sys.stdout)
-            except ValueError as error:
-                raise click.UsageError(f"{file.name}: {error}") from None
-        else:
-            click.echo(line, nl=False)
-    if line and not found:
+            else:
+                click.echo(line, nl=False)
+    except ValueError as error:
+        raise click.UsageError(f"{file.name}: {error}") from None
+    if not found and (line or lines is not file):
         raise click.UsageError(f"{file.name}: no event of patalloc's is in it")

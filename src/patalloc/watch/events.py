@@ -44,6 +44,7 @@ class Moment:
     Attributes:
         thread: its number (gettid(2)); None where that is not kept, as of small blocks.
         age_ms: milliseconds from then to the event; None likewise.
+        after_ms: in a description, from the program's start to then; else None.
         stack: addresses inside the calls that led to it, the innermost first; empty where the
             option `stacks` did not ask for it.
     """
@@ -51,6 +52,7 @@ class Moment:
     stack: tuple[int, ...] = attrs.field(converter=_addresses)
     thread: int | None = None
     age_ms: int | None = None
+    after_ms: int | None = None
 
 
 def _moment(data: dict[str, Any] | None) -> Moment | None:
@@ -79,7 +81,8 @@ def _block(data: dict[str, Any] | None) -> HeapBlock | None:
     return HeapBlock(**data) if data else None
 
 
-def _known_block(data: dict[str, Any]) -> HeapBlock:
+def known_block(data: dict[str, Any]) -> HeapBlock:
+    """The block that the core wrote as an object of JSON."""
     return HeapBlock(**data)
 
 
@@ -101,7 +104,7 @@ class Register:
     value: int = attrs.field(converter=_address)
     place: str
     distance: int
-    block: HeapBlock = attrs.field(converter=_known_block)
+    block: HeapBlock = attrs.field(converter=known_block)
 
 
 def _registers(data: Iterable[dict[str, Any]]) -> tuple[Register, ...]:

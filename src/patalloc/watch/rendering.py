@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from patalloc.watch.events import Event, Module, Moment, Register
+from patalloc.watch.description import Description
+from patalloc.watch.events import Event, HeapBlock, Module, Moment, Register
 from patalloc.watch.symbols import Location, locate
 
 
@@ -26,25 +27,39 @@ def render_stack(stack: tuple[int, ...], modules: tuple[Module, ...]) -> Iterato
             yield f"    {mark} {render_place(location)}"
 
 
-def _moment(event: Event, what: str, moment: Moment | None) -> Iterator[str]:
+def _moment(modules: tuple[Module, ...], what: str, moment: Moment | None) -> Iterator[str]:
     if moment is None:
         return
-    by = "" if moment.thread is None else f" by thread {moment.thread}, {moment.age_ms} ms before"
+    when = (
+        f"{moment.age_ms} ms before"
+        if moment.after_ms is None
+        else f"{moment.after_ms} ms after the start"
+    )
+    by = "" if moment.thread is None else f" by thread {moment.thread}, {when}"
     yield f"  {what}{by}{':' if moment.stack else ''}"
-    yield from render_stack(moment.stack, event.modules)
+    yield from render_stack(moment.stack, modules)
+
+
+def _moments(modules: tuple[Module, ...], block: HeapBlock | None) -> Iterator[str]:
+    if block:
+        yield from _moment(modules, "allocated", block.allocated)
+        yield from _moment(modules, "freed", block.freed)
 
 
 _PLACES = {"before": "before", "inside": "into", "after": "past the end of"}
 
 
-def _register(register: Register) -> str:
-    block = register.block
+def _place(place: str, distance: int, block: HeapBlock) -> str:
     what = "a" if block.state == "live" else "what was a"
     return (
-        f"  {register.name} is {register.value:#x}, {register.distance} "
-        f"byte{'' if register.distance == 1 else 's'} {_PLACES[register.place]} "
+        f"{distance} byte{'' if distance == 1 else 's'} {_PLACES[place]} "
         f"{what} {block.size}-byte block at {block.address:#x}"
     )
+
+
+def _register(register: Register) -> str:
+    place = _place(register.place, register.distance, register.block)
+    return f"  {register.name} is {register.value:#x}, {place}"
 
 
 def render(event: Event) -> list[str]:
@@ -53,7 +68,17 @@ def render(event: Event) -> list[str]:
     lines.append(f"  in thread {event.thread} ({event.thread_name}) of process {event.process}:")
     lines += render_stack(event.stack, event.modules)
     lines += map(_register, event.registers)
-    if event.block:
-        lines += _moment(event, "allocated", event.block.allocated)
-        lines += _moment(event, "freed", event.block.freed)
+    lines += _moments(event.modules, event.block)
     return lines
+
+
+def render_description(found: Description) -> list[str]:
+    """A description as lines, likewise."""
+    where = "where nothing is mapped"
+    if found.mapping:
+        permissions = found.mapping.permissions
+        where = f"in {found.mapping.name or 'memory'}{f' ({permissions})' if permissions else ''}"
+    if found.block is None or found.place is None:
+        return [f"{found.address:#x} is in or near no block that patalloc knows, {where}"]
+    place = _place(found.place, found.distance or 0, found.block)
+    return [f"{found.address:#x} is {place}", *_moments(found.modules, found.block)]

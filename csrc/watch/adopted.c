@@ -1,0 +1,109 @@
+/* Adopted records (see adopted.h). */
+#include "watch/adopted.h"
+
+#include "os/memory.h"
+#include "watch/event_json.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Tables */
+
+static struct record whole_pages(const void *start, uint64_t size) {
+  return (struct record){start, page_up(size)};
+}
+
+static bool is_sound(const struct table *table, size_t record) {
+  return !table->start || (table->record == record && table->usable <= table->most);
+}
+
+static int give_table(struct record *found, const struct table *table, size_t record) {
+  if (!is_sound(table, record)) return errno = EINVAL, -1;
+  *found = whole_pages(table->start, (uint64_t)table->usable * record);
+  return 1;
+}
+
+static int give_part(struct record *found, struct ledger_part *part) {
+  enum { LOG_MOST = 32 };
+  part->lock = (struct lock){0}; /* a thread may have had it */
+  if (part->log > LOG_MOST) return errno = EINVAL, -1;
+  uint64_t blocks = part->log ? (uint64_t)1 << part->log : 0;
+  *found = whole_pages(part->blocks, blocks * sizeof(struct small_block));
+  return 1;
+}
+
+int adopted_table(unsigned number, struct record *found) {
+  enum { GRANULES, SLOTS, HISTORY, STACKS_HEAD, STACKS_REST, PARTS };
+  bool agree =
+      (char *)region.table == region_records.start && (char *)slot_table == slot_records.start;
+  if (!agree) return errno = EINVAL, -1;
+  switch (number) {
+  case GRANULES:
+    return give_table(found, &region_records, sizeof(struct granule));
+  case SLOTS:
+    return give_table(found, &slot_records, sizeof(struct slot));
+  case HISTORY:
+    return give_table(found, &history_records, sizeof(struct history));
+  case STACKS_HEAD:
+  case STACKS_REST:
+    return stack_extent(number == STACKS_REST, &found->at, &found->size), 1;
+  default:
+    number -= PARTS;
+    return number < LEDGER_PARTS ? give_part(found, &ledger_parts[number]) : 0;
+  }
+}
+
+bool adopted_map(const struct record *table) {
+  return os_map_at((uintptr_t)table->at, table->size);
+}
+
+/* Addresses */
+
+struct search {
+  uintptr_t address;
+  uint64_t distance; /* of the block that was found */
+  struct small_block block;
+};
+
+/* Bytes from a block that the address is not in. */
+static uint64_t distance_from(const struct small_block *block, uintptr_t address) {
+  uintptr_t end = block->address + block->size;
+  return address < block->address ? block->address - address
+         : address < end          ? 0
+                                  : address - end + 1;
+}
+
+static bool compare(void *context, struct small_block *block) {
+  struct search *search = context;
+  uint64_t distance = distance_from(block, search->address);
+  if (distance < search->distance) search->distance = distance, search->block = *block;
+  return !search->distance;
+}
+
+/* In the pages of a block of the primary's, or next to one. */
+static bool find_small(uintptr_t address, struct event *event) {
+  enum { NEXT_TO = 1 << 12 };
+  struct ledger_place start = {0};
+  struct search search = {address, NEXT_TO, {0}};
+  ledger_search(&start, compare, &search);
+  if (search.distance == NEXT_TO) return false;
+  event_of_small(event, &search.block, address);
+  return true;
+}
+
+size_t adopted_describe(uintptr_t address, char *out, size_t capacity) {
+  static struct event event;
+  static struct told told;
+  struct text text = {out, capacity, 0};
+  struct json json = JSON_LINE(&text);
+  bool ours = region_holds((void *)address) || chunk_holds(address);
+  event_of_fault(&event, 0, NULL, ours ? address : 0);
+  if (!ours) find_small(address, &event);
+  stack_find(event.history.allocated.stack, &told.stacks[1]);
+  stack_find(event.history.freed.stack, &told.stacks[2]);
+  json_open(&json);
+  event_json_place(&json, &event);
+  event_json_block(&json, &event, &told, &history_began);
+  json_close(&json);
+  return text.length;
+}

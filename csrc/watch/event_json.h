@@ -1,0 +1,29 @@
+/* Events as JSON. Async-signal-safe, but that one thread at a time has what is told. */
+#ifndef PATALLOC_EVENT_JSON_H
+#define PATALLOC_EVENT_JSON_H
+
+#include "base/json.h"
+#include "watch/event.h"
+#include "watch/modules.h"
+
+enum { LINE = 1024 }; /* of a sentence */
+
+/* What is told with an event: its stack, the allocation's and the free's, and the files that their
+ * code is from. */
+enum { TOLD_STACKS = 3 };
+struct told {
+  struct stack stacks[TOLD_STACKS];
+  struct modules modules;
+};
+
+/* A line. */
+void event_json_write(struct text *text, const struct event *event, const struct told *told);
+
+/* Of it the members that say where the address lies, and of which block; none where there is none.
+ * When it was allocated and freed is told from now
+ * back; or from `since` on (os_milliseconds), where that is given. */
+void event_json_place(struct json *json, const struct event *event);
+void event_json_block(struct json *json, const struct event *event, const struct told *told,
+                      const uint32_t *since);
+
+#endif
