@@ -402,7 +402,7 @@ def test_a_changed_program_is_not_believed(compiled: dict[str, Path], tmp_path: 
     other = tmp_path / "other"
     other.write_bytes(compiled["overflow_read"].read_bytes())
     other.rename(program)
-    symbols._symbols.cache_clear()
+    symbols._opened.cache_clear()
     assert places(event, event.stack[0])[0].function is None
 
 

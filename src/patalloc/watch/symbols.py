@@ -2,7 +2,6 @@
 
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
@@ -10,19 +9,16 @@ from pathlib import Path
 
 import attrs
 import cxxfilt
+import drgn
 import rust_demangler
-from elftools.common.exceptions import ELFError
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.dwarf.aranges import ARanges
+from elftools.dwarf.compileunit import CompileUnit
+from elftools.dwarf.dwarfinfo import DWARFInfo
 from elftools.elf.elffile import ELFFile
 from rust_demangler.rust_v0 import UnableTov0Demangle
-from symbolic.debuginfo import Archive
-from symbolic.exceptions import SymbolicError
-from symbolic.symcache import SymCache
 
 from patalloc.watch.events import Module
-
-# Where distributions put what they strip (gdb's documentation, "Debugging Information in Separate
-# Files").
-_DEBUG_FILES = Path("/usr/lib/debug/.build-id")
 
 
 @attrs.frozen
@@ -45,52 +41,74 @@ class Location:
     offset: int
 
 
-@cache
-def _symbols(path: str, build_id: str) -> SymCache | None:
-    """Those of a file, if it is the one that was mapped then."""
-    try:
-        for found in Archive.open(path).iter_objects():
-            if not build_id or found.code_id == build_id:
-                return found.make_symcache()
-    except (OSError, SymbolicError):
-        pass
-    return None
+# In a program of drgn's the file has these addresses, and so many at most.
+_START, _MOST = 1 << 32, 1 << 40
 
 
 @cache
-def _build_id(path: str) -> str:
-    """Of the file as it is now; empty where it has none."""
-    try:
-        return next((each.code_id or "" for each in Archive.open(path).iter_objects()), "")
-    except (OSError, SymbolicError):
-        return ""
+def _opened(path: str, build_id: str) -> tuple[drgn.Program, drgn.Module]:
+    """A file, if it has this build id still, with all that tells of it.
 
-
-@cache
-def _linked(path: str) -> str | None:
-    """The debug file that a file names by a link, and a checksum of it (objcopy(1)).
-
-    It lies beside it, in .debug there, or below /usr/lib/debug.
+    That is its debug file, by build id, link or debuginfod(8), and the files that dwz(1) or the
+    compiler (-gsplit-dwarf) has made of parts of it.
     """
-    with suppress(OSError, ELFError), Path(path).open("rb") as file:
-        section = ELFFile(file).get_section_by_name(".gnu_debuglink")
-        name, _, rest = section.data().partition(b"\0") if section else (b"", b"", b"")
-        folder = Path(path).resolve().parent
-        for place in (folder, folder / ".debug", _DEBUG_FILES.parent / folder.relative_to("/")):
-            found = place / os.fsdecode(name)
-            if name and found.is_file():
-                checksum = zlib.crc32(found.read_bytes()).to_bytes(4, "little")
-                return str(found) if rest.endswith(checksum) else None
+    program = drgn.Program()
+    module = program.extra_module(path, create=True)
+    module.address_range = (_START, _START + _MOST)
+    with suppress(ValueError):
+        module.build_id = bytes.fromhex(build_id) or None
+    with suppress(OSError, ValueError, LookupError):
+        module.try_file(path)
+        if not build_id and not module.loaded_file_path:
+            return program, module
+        program.load_module_debug_info(module)
+    return program, module
+
+
+@cache
+def _compiled(path: str) -> tuple[DWARFInfo, ARanges | None, int] | None:
+    """What a file has noted of how its code was compiled; and its first address."""
+    with suppress(OSError, ELFError, DWARFError, KeyError):
+        elf = ELFFile(Path(path).open("rb"))  # noqa: SIM115 (it is read as long as it is kept)
+        first = min(each["p_vaddr"] for each in elf.iter_segments("PT_LOAD"))
+        dwarf = elf.get_dwarf_info(follow_links=False)
+        return dwarf, dwarf.get_aranges(), first
     return None
 
 
-def _sources(module: Module) -> list[SymCache]:
-    """The module's symbols, the richest first: a debug file's, its own."""
-    build_id = module.build_id or _build_id(module.path)
-    debug = _DEBUG_FILES / build_id[:2] / f"{build_id[2:]}.debug"
-    paths = [str(debug)] if build_id else []
-    paths += [linked] if (linked := _linked(module.path)) else []
-    return [found for path in (*paths, module.path) if (found := _symbols(path, build_id))]
+def _folder(unit: CompileUnit) -> str:
+    attribute = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
+    return os.fsdecode(attribute.value) if attribute else ""
+
+
+@cache
+def _only_folder(path: str) -> str:
+    """That in which all of a file was compiled; empty where there are several."""
+    compiled = _compiled(path)
+    folders = set(map(_folder, compiled[0].iter_CUs() if compiled else ()))
+    return folders.pop() if len(folders) == 1 else ""
+
+
+def _compiled_in(path: str, offset: int) -> str:
+    """The directory in which the code there was compiled; empty where that can't be told.
+
+    Without the section .debug_aranges, as of clang's, it can where there is only one.
+    """
+    compiled = _compiled(path)
+    if compiled is None:
+        return ""
+    dwarf, ranges, first = compiled
+    if ranges is None:
+        return _only_folder(path)
+    unit = ranges.cu_offset_at_addr(first + offset)
+    return "" if unit is None else _folder(dwarf.get_CU_at(unit))
+
+
+def _source(module: drgn.Module, offset: int, name: str) -> str:
+    """A source's path: where the compiler was given a relative one, from where it ran."""
+    if name.startswith("/") or not module.debug_file_path:
+        return name
+    return os.path.normpath(Path(_compiled_in(module.debug_file_path, offset), name))
 
 
 # How the library for Rust's names writes what is the number of another in its scope.
@@ -121,6 +139,31 @@ def locate_in(stack: Iterable[int], modules: Sequence[Module]) -> Iterator[Locat
         yield from locate(module, address)
 
 
+def _symbol(program: drgn.Program, offset: int) -> str | None:
+    """The symbol that an address is in.
+
+    Of parts that were split from functions (as f.cold) only where there is one: of those that lie
+    at one address all but one are wrong.
+    """
+    names = {each.name for each in program.symbols(_START + offset)}
+    whole = sorted(name for name in names if "." not in name)
+    parts = {name.partition(".")[0] for name in names}
+    return whole[0] if whole else parts.pop() if len(parts) == 1 else None
+
+
+def _function(name: str | None, symbol: str | None) -> str | None:
+    """A function's full name, as its symbol has it.
+
+    If that is another's, as of an alias or the part of a function: as the debug information has it.
+    """
+    full = demangle(symbol) if symbol else None
+    return full if name is None or (full and name.partition("<")[0] in full) else name
+
+
+# How drgn writes a place: a number where there are several, a name, and where that is.
+_PLACE = re.compile(r"(?:#\d+ +)?(.+) at (.+):(\d+):\d+")
+
+
 def locate(module: Module | None, address: int) -> list[Location]:
     """Where an address in this module was: the innermost inlined function first.
 
@@ -130,19 +173,17 @@ def locate(module: Module | None, address: int) -> list[Location]:
     if module is None:
         return [Location(None, None, None, None, address)]
     offset = address - module.base
-    for symbols in _sources(module):
-        entries = symbols.lookup(offset)  # type: ignore[no-untyped-call]
-        found = [
-            Location(
-                demangle(each.symbol),
-                each.full_path or None,
-                each.line or None,
-                module.path,
-                offset,
-            )
-            for each in entries
-            if each.symbol
-        ]
-        if found:
-            return found
-    return [Location(None, None, None, module.path, offset)]
+    program, opened = _opened(module.path, module.build_id)
+    symbol = _symbol(program, offset)
+    try:
+        places = str(program.source_location(_START + offset)).splitlines()
+    except LookupError:
+        function = demangle(symbol) if symbol else None
+        return [Location(function, None, None, module.path, offset)]
+    found = []
+    for number, place in enumerate(filter(None, map(_PLACE.fullmatch, places))):
+        name = None if place[1] == "???" else place[1]
+        function = _function(name, symbol) if number == len(places) - 1 else name
+        file = _source(opened, offset, place[2])
+        found.append(Location(function, file, int(place[3]), module.path, offset))
+    return found
