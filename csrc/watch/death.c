@@ -210,23 +210,32 @@ static void tell_other(struct text *text, const siginfo_t *info, uintptr_t pc) {
   }
 }
 
-/* Which registers point into, or near, a heap's blocks. */
+static bool is_told(uintptr_t block) {
+  for (unsigned i = 0; i < death.count; i++)
+    if (death.list[i].block == block) return true;
+  return false;
+}
+
+/* Which registers point into, or next to, a heap's blocks. */
 static void note_registers(const struct named_register *list, unsigned count) {
+  enum { NEXT_TO = 1 << 12 };
   static struct event event;
   death.count = 0;
   for (unsigned i = 0; i < count && death.count < DEATH_REGISTERS; i++) {
     uintptr_t value = list[i].value;
     if (!region_holds((void *)value) && !chunk_holds(value)) continue;
     event_of_fault(&event, 0, NULL, value);
-    if (event.place == PLACE_UNKNOWN || (event.place != PLACE_INSIDE && event.distance > NEAR))
+    if (event.place == PLACE_UNKNOWN || (event.place != PLACE_INSIDE && event.distance > NEXT_TO))
       continue;
+    if (is_told(event.block)) event.history = (struct history){0};
     death.list[death.count++] = (struct death_register){.name = list[i].name,
                                                         .value = value,
                                                         .place = event.place,
                                                         .distance = event.distance,
                                                         .block = event.block,
                                                         .size = event.size,
-                                                        .live = event.live};
+                                                        .live = event.live,
+                                                        .history = event.history};
   }
 }
 

@@ -111,9 +111,10 @@ static enum event_kind kind_of_access(const struct event *event) {
   if (event->place == PLACE_UNKNOWN || (outside && event->distance > NEXT_TO))
     return EVENT_WILD_ACCESS;
   if (!event->live) return EVENT_USE_AFTER_FREE;
-  return event->place == PLACE_BEFORE  ? EVENT_UNDERFLOW
-         : event->place == PLACE_AFTER ? EVENT_OVERFLOW
-                                       : EVENT_WILD_ACCESS;
+  if (event->place != PLACE_INSIDE)
+    return event->place == PLACE_BEFORE ? EVENT_UNDERFLOW : EVENT_OVERFLOW;
+  bool jumps = event->access && text_is("execute", event->access, text_length(event->access));
+  return jumps ? EVENT_WILD_JUMP : EVENT_WILD_ACCESS;
 }
 
 static void clear_event(struct event *event) {

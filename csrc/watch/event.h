@@ -44,6 +44,7 @@ struct death_register {
   uint64_t size, distance;
   enum event_place place;
   bool live;
+  struct history history; /* a size of 0: not recorded, or told with another register */
 };
 
 enum { DEATH_REGISTERS = 16 };
@@ -80,6 +81,7 @@ struct event {
   struct mismatch mismatch;  /* of that kind only */
   struct leaked leaked;      /* of those kinds, of which the block is one */
   const struct death *death; /* NULL: the process does not die, or of what is told above */
+  unsigned left_out;         /* calls that the stack lacks, before its last STACK_LAST */
   struct stack stack;        /* of the access or call */
 };
 

@@ -64,7 +64,13 @@ static void put_mismatch(struct json *json, const struct mismatch *mismatch) {
   if (mismatch->told_alignment) json_number(json, "told_alignment", mismatch->told_alignment);
 }
 
-static void put_register(struct json *json, const struct death_register *each) {
+const struct stack *told_of_register(const struct told *told, unsigned number) {
+  static const struct stack none[2];
+  return number < TOLD_REGISTERS ? &told->stacks[3 + 2 * number] : none;
+}
+
+static void put_register(struct json *json, const struct death_register *each,
+                         const struct stack *stacks) {
   json_open(json);
   json_string(json, "name", each->name);
   json_hex(json, "value", each->value);
@@ -75,15 +81,17 @@ static void put_register(struct json *json, const struct death_register *each) {
   json_hex(json, "address", each->block);
   json_number(json, "size", each->size);
   json_string(json, "state", each->live ? "live" : "freed");
+  put_moment(json, "allocated", &each->history.allocated, &stacks[0], NULL);
+  put_moment(json, "freed", &each->history.freed, &stacks[1], NULL);
   json_close(json);
   json_close(json);
 }
 
-static void put_registers(struct json *json, const struct death *death) {
+static void put_registers(struct json *json, const struct death *death, const struct told *told) {
   json_key(json, "registers");
   for (unsigned i = 0; i < death->count; i++) {
     text_string(json->text, i ? "," : "[");
-    put_register(json, &death->list[i]);
+    put_register(json, &death->list[i], told_of_register(told, i));
   }
   text_string(json->text, death->count ? "]" : "[]");
 }
@@ -138,7 +146,9 @@ void event_json_write(struct text *text, const struct event *event, const struct
   json_number(json, "thread", os_thread_id());
   json_string(json, "thread_name", name);
   put_stack(json, &told->stacks[0]);
-  if (event->death) put_registers(json, event->death);
+  if (event->left_out) json_number(json, "left_out", event->left_out);
+  if (event->left_out) json_number(json, "left_out_before", told->left_out_before);
+  if (event->death) put_registers(json, event->death, told);
   event_json_block(json, event, told, NULL);
   put_modules(json, &told->modules);
   json_close(json);

@@ -8,13 +8,17 @@
 
 enum { LINE = 1024 }; /* of a sentence */
 
-/* What is told with an event: its stack, the allocation's and the free's, and the files that their
- * code is from. */
-enum { TOLD_STACKS = 3 };
+/* What is told with an event: its stack, the allocation's and the free's, those of the first
+ * registers' blocks, and the files that their code is from. */
+enum { TOLD_REGISTERS = 4, TOLD_STACKS = 3 + 2 * TOLD_REGISTERS };
 struct told {
   struct stack stacks[TOLD_STACKS];
+  unsigned left_out_before; /* the frame of the first one before which calls are left out */
   struct modules modules;
 };
+
+/* The two of a register; of no frames, if it is not one of those. */
+const struct stack *told_of_register(const struct told *told, unsigned number);
 
 /* A line. */
 void event_json_write(struct text *text, const struct event *event, const struct told *told);

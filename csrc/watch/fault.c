@@ -186,7 +186,7 @@ static void report_it(void *faulted) {
   const struct fault *fault = faulted;
   static struct event event; /* only one thread is here at a time */
   set_event(&event, fault);
-  unwind_from(&event.stack, STACK_MOST / 2, fault->pc);
+  event.left_out = unwind_from(&event.stack, STACK_MOST / 2, fault->pc);
   report_fault(&event);
   look_further(faulted);
 }

@@ -47,28 +47,58 @@ void report_line(const char *line) {
 
 static struct told told;
 
+static bool is_of_another_of_ours(uintptr_t pc) {
+  const struct module *module = modules_at(&told.modules, pc);
+  if (!module) return false;
+  const char *name = module->path;
+  for (const char *at = name; *at; at++)
+    if (*at == '/') name = at + 1;
+  return text_past(name, "libpatalloc_");
+}
+
 /* Threads begin in this library (preload/alternate.c). */
-static void leave_out_own(struct stack *stack) {
-  unsigned count = 0;
-  for (unsigned i = 0; i < stack->count; i++)
-    if (!recover_is_own(stack->frames[i])) stack->frames[count++] = stack->frames[i];
+static bool is_ours(uintptr_t pc) {
+  return recover_is_own(pc) || is_of_another_of_ours(pc);
+}
+
+/* Up to `from` frames stay in front. */
+static unsigned leave_out_own(struct stack *stack, unsigned from) {
+  unsigned count = 0, before = 0;
+  for (unsigned i = 0; i < stack->count; i++) {
+    if (i == from) before = count;
+    if (!is_ours(stack->frames[i])) stack->frames[count++] = stack->frames[i];
+  }
   stack->count = count;
+  return before;
+}
+
+static void find_stacks(const struct history *history, struct stack found[2]) {
+  stack_find(history->allocated.stack, &found[0]);
+  stack_find(history->freed.stack, &found[1]);
 }
 
 static void collect_stacks(const struct event *event) {
+  static const struct history none;
+  const struct death *death = event->death;
   told.stacks[0] = event->stack;
-  stack_find(event->history.allocated.stack, &told.stacks[1]);
-  stack_find(event->history.freed.stack, &told.stacks[2]);
-  for (int i = 0; i < TOLD_STACKS; i++) leave_out_own(&told.stacks[i]);
+  find_stacks(&event->history, &told.stacks[1]);
+  for (unsigned i = 0; i < TOLD_REGISTERS; i++)
+    find_stacks(death && i < death->count ? &death->list[i].history : &none,
+                &told.stacks[3 + 2 * i]);
   told.modules.count = 0;
   if (sink.modules) modules_find(&told.modules, told.stacks, TOLD_STACKS);
+  unsigned last = event->left_out ? event->stack.count - STACK_LAST : 0;
+  told.left_out_before = leave_out_own(&told.stacks[0], last);
+  for (int i = 1; i < TOLD_STACKS; i++) leave_out_own(&told.stacks[i], 0);
 }
 
 /* Text */
 
-static void say_stack(struct text *text, const struct stack *stack) {
+static void say_stack(struct text *text, const struct stack *stack, unsigned left_out) {
   for (unsigned i = 0; i < stack->count; i++) {
     uintptr_t pc = stack->frames[i];
+    if (left_out && i == told.left_out_before)
+      text_around(text, "    ... ", left_out, " calls left out\n");
     const struct module *module = modules_at(&told.modules, pc);
     text_around(text, "    #", i, " ");
     text_hex(text, pc, 1);
@@ -91,10 +121,11 @@ static void say_moment(struct text *text, const char *what, const struct moment 
     text_around(text, "", os_milliseconds() - moment->time, " ms before");
   }
   text_string(text, stack->count ? ":\n" : "\n");
-  say_stack(text, stack);
+  say_stack(text, stack, 0);
 }
 
-static void say_register(struct text *text, const struct death_register *each) {
+static void say_register(struct text *text, const struct death_register *each,
+                         const struct stack *stacks) {
   static const char *const places[] = {[PLACE_BEFORE] = " bytes before ",
                                        [PLACE_INSIDE] = " bytes into ",
                                        [PLACE_AFTER] = " bytes past the end of "};
@@ -110,6 +141,8 @@ static void say_register(struct text *text, const struct death_register *each) {
   text_around(text, each->live ? "a " : "what was a ", each->size, "-byte block at ");
   text_hex(text, each->block, 1);
   text_string(text, "\n");
+  say_moment(text, "    allocated", &each->history.allocated, &stacks[0]);
+  say_moment(text, "    freed", &each->history.freed, &stacks[1]);
 }
 
 static void write_text(struct text *text, const struct event *event) {
@@ -122,9 +155,9 @@ static void write_text(struct text *text, const struct event *event) {
   text_around(text, "  in thread ", os_thread_id(), " (");
   text_string(text, name);
   text_around(text, ") of process ", (uint64_t)os_process_id(), ":\n");
-  say_stack(text, &told.stacks[0]);
+  say_stack(text, &told.stacks[0], event->left_out);
   for (unsigned i = 0; event->death && i < event->death->count; i++)
-    say_register(text, &event->death->list[i]);
+    say_register(text, &event->death->list[i], told_of_register(&told, i));
   say_moment(text, "  allocated", &event->history.allocated, &told.stacks[1]);
   say_moment(text, "  freed", &event->history.freed, &told.stacks[2]);
 }

@@ -13,7 +13,9 @@ struct walk {
   uintptr_t pc; /* not seen yet; 0: none is looked for */
   struct frame frame;
   const uintptr_t **slots;
-  bool clear; /* so far */
+  bool clear;       /* so far */
+  bool whole;       /* whether it goes on to the outermost call */
+  unsigned further; /* calls that there was no place for */
 };
 
 /* The place in a frame, and where the step to it has read that. */
@@ -32,6 +34,23 @@ static void walk_up(void *context) {
 
 /* The compiler's unwinder */
 
+static uintptr_t *last_frames(const struct walk *walk) {
+  return &walk->stack->frames[walk->most - STACK_LAST];
+}
+
+/* The last ones, in turn: a stack that is full may have a million calls. */
+static _Unwind_Reason_Code note_further(struct walk *walk, uintptr_t call) {
+  enum { MOST = 1 << 20 };
+  last_frames(walk)[walk->further++ % STACK_LAST] = call;
+  return walk->further < MOST ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+static void put_in_order(const struct walk *walk) {
+  uintptr_t *frames = last_frames(walk), turned[STACK_LAST];
+  for (unsigned i = 0; i < STACK_LAST; i++) turned[i] = frames[(walk->further + i) % STACK_LAST];
+  for (unsigned i = 0; i < STACK_LAST; i++) frames[i] = turned[i];
+}
+
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *walked) {
   struct walk *walk = walked;
   struct stack *stack = walk->stack;
@@ -41,8 +60,9 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *wal
   if (walk->pc && pc != walk->pc) return _URC_NO_REASON;
   walk->pc = 0;
   if (!stack->count && recover_is_own(call)) return _URC_NO_REASON;
+  if (stack->count == walk->most) return note_further(walk, call);
   stack->frames[stack->count++] = call;
-  return stack->count < walk->most ? _URC_NO_REASON : _URC_END_OF_STACK;
+  return stack->count < walk->most || walk->whole ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
 static void walk_slowly(void *walk) {
@@ -77,8 +97,9 @@ __attribute__((noinline)) bool unwind(struct stack *stack, unsigned most,
   return whole && walk.clear;
 }
 
-void unwind_from(struct stack *stack, unsigned most, uintptr_t pc) {
-  struct walk walk = {.stack = stack, .most = limit(most), .pc = pc};
-  stack->count = 0;
-  if (most) walk_by_unwinder(&walk);
+unsigned unwind_from(struct stack *stack, unsigned most, uintptr_t pc) {
+  struct walk walk = {.stack = stack, .most = limit(most), .pc = pc, .whole = true};
+  walk_by_unwinder(&walk);
+  if (walk.further) put_in_order(&walk);
+  return walk.further;
 }

@@ -20,7 +20,10 @@ struct stack {
  */
 bool unwind(struct stack *stack, unsigned most, const uintptr_t *slots[STACK_MOST]);
 
-/* Those that led to an interrupted instruction of this thread. */
-void unwind_from(struct stack *stack, unsigned most, uintptr_t pc);
+/* Those that led to an interrupted instruction of this thread. Of more than `most` calls the last
+ * ones of these are the outermost, STACK_LAST of them; returns how many are left out before them.
+ */
+enum { STACK_LAST = 8 };
+unsigned unwind_from(struct stack *stack, unsigned most, uintptr_t pc);
 
 #endif

@@ -101,17 +101,25 @@ class Outcome:
 
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)  # the program gets them itself
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+
+
+def _is_in_foreground() -> bool:
+    """Whether a terminal sends its signals to this process, and so to the program as well."""
+    with suppress(OSError), open("/dev/tty", "rb") as terminal:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    return False
 
 
 @contextmanager
 def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
+        if number in _FROM_TERMINAL and _is_in_foreground():
+            return
         with suppress(ProcessLookupError):
             process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
-    before |= {number: signal.signal(number, lambda *_: None) for number in _FROM_TERMINAL}
+    before = {number: signal.signal(number, forward) for number in _FORWARDED + _FROM_TERMINAL}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -66,19 +67,44 @@ def test_run_passes_arguments_and_streams_on() -> None:
     assert result.stdout == "text"
 
 
-def test_run_passes_signals_on() -> None:
-    code = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n"
-        "print('ready', flush=True); time.sleep(30)"
-    )
+COUNTING = (
+    "import signal, sys, time\n"
+    "count = 0\n"
+    "def on(number, frame):\n    global count; count += 1\n"
+    "signal.signal(NUMBER, on)\n"
+    "print('ready', flush=True)\n"
+    "while not count: time.sleep(0.01)\n"
+    "time.sleep(0.5); sys.exit(8 + count)"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_run_passes_signals_on(number: signal.Signals) -> None:
+    code = COUNTING.replace("NUMBER", str(int(number)))
     command = [PYTHON, "-m", "patalloc", "run", "--summary", "--", PYTHON, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.wait(20) == 9
+
+
+def test_run_leaves_a_terminals_signals_to_it() -> None:
+    """The program gets them from there, once."""
+    code = COUNTING.replace("NUMBER", str(int(signal.SIGINT)))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execl(PYTHON, PYTHON, "-m", "patalloc", "run", "--", PYTHON, "-c", code)  # noqa: S606
+    while b"ready" not in os.read(terminal, 1000):
+        pass
+    time.sleep(0.1)
+    os.write(terminal, b"\x03")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 9
 
 
 def test_run_shows_errors_with_source_lines(tmp_path: Path) -> None:

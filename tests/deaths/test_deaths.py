@@ -9,6 +9,7 @@ import pytest
 
 from conftest import FLAGS, preloaded
 from patalloc import events
+from patalloc.watch.rendering import render
 from patalloc.watch.symbols import locate
 
 PROGRAMS = Path(__file__).parent
@@ -91,3 +92,44 @@ def test_what_does_the_same_rightly_is_left_alone(compiled: dict[str, Path], nam
             ["fine"],
             "",
         )
+
+
+def functions(event: events.Event, stack: tuple[int, ...]) -> list[str | None]:
+    named = []
+    for address in stack:
+        module = next((each for each in event.modules if each.start <= address < each.end), None)
+        named += [each.function for each in locate(module, address)]
+    return named
+
+
+@pytest.mark.parametrize("name", ["stack_overflow", "stack_overflow_in_a_thread"])
+def test_who_began_to_fill_the_stack_is_told(
+    compiled: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    report = tmp_path / "report"
+    preloaded([compiled[name]], f"report={report}")
+    (event,) = events.read(report.read_text())
+    assert event.left_out > 1000
+    inner, outer = event.stack[: event.left_out_before], event.stack[event.left_out_before :]
+    assert {*functions(event, inner)} == {"go_down"}
+    assert {"go_down", "main" if name == "stack_overflow" else "run"} <= {*functions(event, outer)}
+    text = preloaded([compiled[name]], "report=yes").stderr
+    assert re.search(rf"    #{event.left_out_before - 1} .*\n    \.\.\. \d+ calls left out\n", text)
+    lines = "\n".join(render(event))
+    assert f"\n    ... {event.left_out:,} calls left out\n" in lines
+
+
+def test_who_allocated_what_registers_point_into_is_told(
+    compiled: dict[str, Path], tmp_path: Path
+) -> None:
+    options = "stacks=8:guard_small=all"
+    report = tmp_path / "report"
+    preloaded([compiled["uninitialised_pointer"]], f"report={report}:{options}")
+    (event,) = events.read(report.read_text())
+    moments = [each.block.allocated for each in event.registers]
+    assert sum(each is not None for each in moments) == 1  # once for a block
+    allocated = next(filter(None, moments))
+    assert "act" in functions(event, allocated.stack)
+    assert any("    allocated by thread " in line for line in render(event))
+    text = preloaded([compiled["uninitialised_pointer"]], f"report=yes:{options}").stderr
+    assert text.count("    allocated by thread ") == 1

@@ -18,7 +18,7 @@ from patalloc.watch.symbols import Location, locate
 
 PROGRAMS = Path(__file__).parent
 NAMES = sorted(path.stem for path in PROGRAMS.glob("*.c"))
-SCRIPTS = sorted(path.stem for path in PROGRAMS.glob("*.py") if path != Path(__file__))
+SCRIPTS = sorted(path.stem for path in PROGRAMS.glob("*.py") if not path.stem.startswith("test_"))
 EVERYTHING = "stacks=16:slack_check=all:on_free=quarantine:small_fill=both"
 WAYS = [
     "",

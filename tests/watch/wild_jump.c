@@ -1,4 +1,4 @@
-/* wild-access execute inside 16 */
+/* wild-jump execute inside 16 */
 #include "error.h"
 
 int main(void) {

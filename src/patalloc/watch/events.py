@@ -126,6 +126,8 @@ class Event:
         process: its number; thread: the number of the thread (gettid(2)); thread_name: its name.
         stack: addresses inside the calls that led to the access or call, the innermost first.
         modules: the files that the code on all stacks is from.
+        left_out: how many calls the stack lacks, as of an endless recursion; left_out_before: the
+            number of the frame before which they are.
         access: read, write or execute; access where the processor does not tell. None for none.
         call: the function that found it: free, realloc, malloc_usable_size, free_sized, operator
             delete and so on. None for a fault.
@@ -153,6 +155,8 @@ class Event:
     thread_name: str
     stack: tuple[int, ...] = attrs.field(converter=_addresses)
     modules: tuple[Module, ...] = attrs.field(converter=_modules)
+    left_out: int = 0
+    left_out_before: int = 0
     access: str | None = None
     call: str | None = None
     signal: int | None = None

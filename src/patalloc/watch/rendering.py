@@ -27,6 +27,17 @@ def render_stack(stack: tuple[int, ...], modules: tuple[Module, ...]) -> Iterato
             yield f"    {mark} {render_place(location)}"
 
 
+def _stack_of(event: Event) -> Iterator[str]:
+    """That of the access or call, which may lack some in its middle."""
+    number = 0
+    for line in render_stack(event.stack, event.modules):
+        if event.left_out and line.startswith("    #"):
+            if number == event.left_out_before:
+                yield f"    ... {event.left_out:,} calls left out"
+            number += 1
+        yield line
+
+
 def _moment(modules: tuple[Module, ...], what: str, moment: Moment | None) -> Iterator[str]:
     if moment is None:
         return
@@ -57,17 +68,19 @@ def _place(place: str, distance: int, block: HeapBlock) -> str:
     )
 
 
-def _register(register: Register) -> str:
+def _register(modules: tuple[Module, ...], register: Register) -> Iterator[str]:
     place = _place(register.place, register.distance, register.block)
-    return f"  {register.name} is {register.value:#x}, {place}"
+    yield f"  {register.name} is {register.value:#x}, {place}"
+    yield from (f"  {line}" for line in _moments(modules, register.block))
 
 
 def render(event: Event) -> list[str]:
     """The event as lines: a sentence, then the stacks of the access, the allocation, the free."""
     lines = [f"patalloc: {event.summary}"]
     lines.append(f"  in thread {event.thread} ({event.thread_name}) of process {event.process}:")
-    lines += render_stack(event.stack, event.modules)
-    lines += map(_register, event.registers)
+    lines += _stack_of(event)
+    for register in event.registers:
+        lines += _register(event.modules, register)
     lines += _moments(event.modules, event.block)
     return lines
 
