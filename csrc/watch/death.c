@@ -2,10 +2,12 @@
 #include "watch/death.h"
 
 #include "base/text.h"
+#include "os/memory.h"
 #include "os/process.h"
 #include "pages/chunk.h"
 #include "pages/compare.h"
 #include "pages/region.h"
+#include "watch/instruction.h"
 #include "watch/surroundings.h"
 
 #include <string.h>
@@ -106,6 +108,21 @@ static bool is_stack_full(uintptr_t address, uintptr_t sp) {
   return end && start - address < FRAME_MOST && sp < end && around.above.permissions[1] == 'w';
 }
 
+/* Leaves those in the list by which the interrupted instruction accesses memory: in others the
+ * pattern may be for a good reason. */
+static unsigned keep_used(struct named_register *list, unsigned count, uintptr_t pc) {
+  uint8_t code[INSTRUCTION_MOST] = {0};
+  uintptr_t end = page_down(pc) + os_page; /* of the next page nothing is known */
+  size_t size = end - pc < sizeof code && !os_is_readable(end) ? end - pc : sizeof code;
+  if (!os_is_readable(pc)) return count;
+  memcpy(code, (const void *)pc, size);
+  uint32_t used = instruction_registers(code);
+  unsigned kept = 0;
+  for (unsigned i = 0; i < count; i++)
+    if (used >> list[i].number & 1) list[kept++] = list[i];
+  return kept;
+}
+
 static void tell_registers_like(struct text *text, enum likeness meant,
                                 const struct named_register *list, unsigned count) {
   const char *between = "";
@@ -124,9 +141,12 @@ static const char *const likenesses[] = {
     [LIKE_COMPLEMENT] = "what a block is filled with when it is freed"};
 
 /* The pattern, as a rule, is not canonical: the processor does not tell the address then. */
-static bool tell_likeness(struct event *event, struct text *text, const struct named_register *list,
-                          unsigned count) {
+static bool tell_likeness(struct event *event, struct text *text, const struct named_register *all,
+                          unsigned count, uintptr_t pc) {
+  struct named_register list[REGISTERS_MOST];
   enum likeness found = event->address ? likeness_of(event->address) : LIKE_NOTHING;
+  memcpy(list, all, count * sizeof *list);
+  if (!event->address) count = keep_used(list, count, pc);
   for (unsigned i = 0; i < count && !event->address && !found; i++)
     found = likeness_of(list[i].value);
   if (!found) return false;
@@ -152,7 +172,7 @@ static void tell_fault(struct event *event, struct text *text, const siginfo_t *
     text_string(text, " at ");
     text_hex(text, address, 1);
   }
-  if (!at_null && tell_likeness(event, text, list, count)) return;
+  if (!at_null && tell_likeness(event, text, list, count, registers_pc(context))) return;
   if (!known)
     return text_string(text, " at an address that is none, or is not aligned as the instruction "
                              "wants it");

@@ -6,15 +6,17 @@
 unsigned registers_get(const ucontext_t *context, struct named_register list[REGISTERS_MOST]) {
   static const struct {
     const char *name;
+    unsigned number;
     int index;
-  } all[] = {{"rax", REG_RAX}, {"rbx", REG_RBX}, {"rcx", REG_RCX}, {"rdx", REG_RDX},
-             {"rsi", REG_RSI}, {"rdi", REG_RDI}, {"rbp", REG_RBP}, {"rsp", REG_RSP},
-             {"r8", REG_R8},   {"r9", REG_R9},   {"r10", REG_R10}, {"r11", REG_R11},
-             {"r12", REG_R12}, {"r13", REG_R13}, {"r14", REG_R14}, {"r15", REG_R15}};
+  } all[] = {
+      {"rax", 0, REG_RAX},  {"rbx", 3, REG_RBX},  {"rcx", 1, REG_RCX},  {"rdx", 2, REG_RDX},
+      {"rsi", 6, REG_RSI},  {"rdi", 7, REG_RDI},  {"rbp", 5, REG_RBP},  {"rsp", 4, REG_RSP},
+      {"r8", 8, REG_R8},    {"r9", 9, REG_R9},    {"r10", 10, REG_R10}, {"r11", 11, REG_R11},
+      {"r12", 12, REG_R12}, {"r13", 13, REG_R13}, {"r14", 14, REG_R14}, {"r15", 15, REG_R15}};
   enum { COUNT = sizeof all / sizeof *all };
   for (int i = 0; i < COUNT; i++)
-    list[i] =
-        (struct named_register){all[i].name, (uintptr_t)context->uc_mcontext.gregs[all[i].index]};
+    list[i] = (struct named_register){all[i].name, all[i].number,
+                                      (uintptr_t)context->uc_mcontext.gregs[all[i].index]};
   return COUNT;
 }
 
@@ -53,8 +55,9 @@ unsigned registers_get(const ucontext_t *context, struct named_register list[REG
                                       "x24", "x25", "x26", "x27", "x28", "x29", "x30"};
   enum { COUNT = sizeof names / sizeof *names };
   for (int i = 0; i < COUNT; i++)
-    list[i] = (struct named_register){names[i], (uintptr_t)context->uc_mcontext.regs[i]};
-  list[COUNT] = (struct named_register){"sp", (uintptr_t)context->uc_mcontext.sp};
+    list[i] =
+        (struct named_register){names[i], (unsigned)i, (uintptr_t)context->uc_mcontext.regs[i]};
+  list[COUNT] = (struct named_register){"sp", COUNT, (uintptr_t)context->uc_mcontext.sp};
   return COUNT + 1;
 }
 

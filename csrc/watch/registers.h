@@ -9,6 +9,7 @@
 
 struct named_register {
   const char *name;
+  unsigned number; /* that it has in instructions */
   uintptr_t value;
 };
 

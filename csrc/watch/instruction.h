@@ -1,0 +1,14 @@
+/* What an instruction accesses memory by: enough of x86-64's encoding for the registers of its
+ * operand, where the processor does not tell an address (one that is not canonical). */
+#ifndef PATALLOC_INSTRUCTION_H
+#define PATALLOC_INSTRUCTION_H
+
+#include <stdint.h>
+
+enum { INSTRUCTION_MOST = 15 }; /* bytes */
+
+/* A bit for each register, by the number that it has in instructions. All, where that can't be
+ * told: on other processors, and of what is no instruction. */
+uint32_t instruction_registers(const uint8_t code[INSTRUCTION_MOST]);
+
+#endif
