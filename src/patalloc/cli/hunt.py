@@ -1,7 +1,7 @@
 """`patalloc hunt`."""
 
-import difflib
 import json
+import math
 import os
 import re
 import shlex
@@ -10,6 +10,7 @@ import signal
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +21,8 @@ import click
 from patalloc.heap import Config
 from patalloc.hunt import (
     Behaviour,
+    Chance,
+    Comparison,
     Culprit,
     Finding,
     Hunt,
@@ -34,8 +37,10 @@ from patalloc.hunt.selection import END, pack
 from patalloc.preload import environment
 from patalloc.watch.rendering import render, render_stack
 
-_SAME, _DIFFERENT, _REFUSED = 0, 1, 2
+_SAME, _DIFFERENT, _REFUSED, _CUT_SHORT = 0, 1, 2, 3
 _SHOWN = 20  # lines of a difference
+_EXCERPT = 1 << 16  # bytes of an output that are shown
+_EVERY = 10  # seconds, after which a line tells how far it is, where there is no terminal
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -86,31 +91,31 @@ def _text(excerpt: bytes) -> list[str] | None:
     return lines if all(line.isprintable() and "\ufffd" not in line for line in shown) else None
 
 
-def _difference(before: Output, after: Output) -> Iterator[str]:
-    """A few lines of a diff; of what is no text, where it begins to differ."""
-    if before.excerpt == after.excerpt:
+def _difference(comparison: Comparison, before: Output, after: Output) -> Iterator[str]:
+    """A few of the lines that differ; of what is no text, where it begins to."""
+    old, new = before.content[:_EXCERPT], after.content[:_EXCERPT]
+    if old == new:
         yield "the same in its first 64 KiB"
         return
-    old, new = _text(before.excerpt), _text(after.excerpt)
-    if old is None or new is None:
-        pairs = enumerate(zip(before.excerpt, after.excerpt, strict=False))
-        at = next((i for i, (a, b) in pairs if a != b), len(before.excerpt))
-        a, b = before.excerpt[at : at + 8].hex(" "), after.excerpt[at : at + 8].hex(" ")
+    if _text(old) is None or _text(new) is None:
+        at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(old))
+        a, b = old[at : at + 8].hex(" "), new[at : at + 8].hex(" ")
         yield f"byte {at}: {a or 'the end'} -> {b or 'the end'}"
         return
-    lines = list(difflib.unified_diff(old, new, lineterm="", n=0))[2:]
-    yield from lines[:_SHOWN]
-    if len(lines) > _SHOWN:
-        yield f"... {len(lines) - _SHOWN} more lines"
+    cut = (attrs.evolve(each, content=each.content[:_EXCERPT]) for each in (before, after))
+    changed = comparison.changes(*cut)
+    for sign, line in changed[:_SHOWN]:
+        yield sign + line.decode(errors="replace").rstrip("\r\n")
+    if len(changed) > _SHOWN:
+        yield f"... {len(changed) - _SHOWN} more lines"
 
 
-def _changes(before: Behaviour, after: Behaviour) -> Iterator[str]:
+def _changes(comparison: Comparison, before: Behaviour, after: Behaviour) -> Iterator[str]:
     if before.status != after.status:
         yield f"{_status(before)} -> {_status(after)}"
-    for old, new in zip(before.outputs, after.outputs, strict=True):
-        if old != new:
-            yield f"{old.name}:"
-            yield from (f"  {line}" for line in _difference(old, new))
+    for old, new in comparison.differing(before, after):
+        yield f"{old.name}:"
+        yield from (f"  {line}" for line in _difference(comparison, old, new))
 
 
 def _bytes_of(part: Part) -> str:
@@ -137,11 +142,50 @@ def _render(verdict: Verdict, finding: Finding, command: tuple[str, ...]) -> Ite
             yield "  in Python, the innermost first:"
             yield from (f"    {line.strip()}" for line in culprit.python.splitlines())
     yield f"  with {finding.pattern} there instead of 0x00:"
-    yield from (f"    {line}" for line in _changes(verdict.baseline, finding.behaviour))
+    yield from (
+        f"    {line}" for line in _changes(verdict.comparison, verdict.baseline, finding.behaviour)
+    )
     for event in finding.events:
         yield from (f"    {line}" for line in render(event))
     once = " ".join(f"--once {_format_part(culprit.part)}" for culprit in finding.culprits)
     yield f"  again: patalloc hunt --pattern {finding.pattern} {once} -- {shlex.join(command)}"
+
+
+def _notes(verdict: Verdict) -> Iterator[str]:
+    """What the baseline was, where that may be a surprise, and what of it was not compared."""
+    if verdict.baseline.status != 0:
+        said = next(each.content for each in verdict.baseline.outputs if each.name == "stderr")
+        last = said.decode(errors="replace").rstrip().rpartition("\n")[2]
+        yield f"each run ends with {_status(verdict.baseline)}{f': {last}' if last else ''}"
+    for each in verdict.comparison.described():
+        yield f"not compared, as it varies by itself: {each}"
+    for path in verdict.written:
+        yield f"{path} was written, and not compared: --output {shlex.quote(str(path))} does"
+
+
+def _by_change(verdict: Verdict) -> dict[tuple[str, ...], list[str]]:
+    """The patterns that make a difference, by what that is; not those of which a finding tells."""
+    told = {
+        tuple(_changes(verdict.comparison, verdict.baseline, each.behaviour))
+        for each in verdict.findings
+    }
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in verdict.differing:
+        lines = tuple(_changes(verdict.comparison, verdict.baseline, verdict.behaviours[name]))
+        if lines and lines not in told:
+            found.setdefault(lines, []).append(name)
+    return found
+
+
+def _render_chance(verdict: Verdict, chance: Chance) -> Iterator[str]:
+    shares = chance.shares
+    yield (
+        f"patalloc: chance: with {chance.pattern} {shares.different} of {shares.runs} runs behaved "
+        f"otherwise, and without it {shares.different_without}: this program is not deterministic"
+    )
+    yield from (
+        f"    {line}" for line in _changes(verdict.comparison, verdict.baseline, chance.behaviour)
+    )
 
 
 def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
@@ -152,7 +196,9 @@ def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
         f"{verdict.allocations:,} allocations ({verdict.bytes:,} bytes) from "
         f"{verdict.sites:,} call stacks; {verdict.runs} runs in {verdict.seconds:.1f} s"
     )
-    if not verdict.differs:
+    for line in _notes(verdict):
+        console.print(f"patalloc: {line}")
+    if not verdict.differs and not verdict.chances and not verdict.interrupted:
         console.print(f"patalloc: the same with every pattern: {covered}")
         return
     together = {True: " together", False: ""}
@@ -161,20 +207,24 @@ def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
         console.print(title + together[len(finding.culprits) > 1], style="bold red")
         for line in _render(verdict, finding, command):
             console.print(line)
-    if not verdict.findings:
-        names = [name for name, each in verdict.behaviours.items() if each != verdict.baseline]
+    if verdict.differs and not verdict.findings and not verdict.interrupted:
         console.print(
-            f"patalloc: the behaviour differs with {', '.join(names)}, but no allocation was found",
+            f"patalloc: the behaviour differs with {', '.join(verdict.differing)}, "
+            "but no allocation was found",
             style="bold red",
         )
-    for name, behaviour in verdict.behaviours.items():
-        if behaviour != verdict.baseline:
-            where = "" if " in " in name else " in all fresh memory"
-            console.print(f"patalloc: with {name}{where}:")
-            for line in _changes(verdict.baseline, behaviour):
-                console.print(f"    {line}")
+    for lines, names in _by_change(verdict).items():
+        where = "" if all(" in " in name for name in names) else " in all fresh memory"
+        console.print(f"patalloc: with {', '.join(names)}{where}:")
+        for line in lines:
+            console.print(f"    {line}")
+    for chance in verdict.chances:
+        for line in _render_chance(verdict, chance):
+            console.print(line)
     if verdict.interrupted:
-        console.print("patalloc: interrupted: this is what was found so far")
+        done = [name for name in verdict.behaviours if name not in verdict.differing]
+        same = f"; the same with {', '.join(done)}" if done else ""
+        console.print(f"patalloc: cut short: this is what was found so far{same}")
     console.print(f"patalloc: {covered}")
 
 
@@ -198,14 +248,14 @@ def _data(verdict: Verdict, command: tuple[str, ...]) -> dict[str, Any]:
         "command": list(command),
         "differs": verdict.differs,
         "patterns": {
-            name: list(_changes(verdict.baseline, each))
+            name: list(_changes(verdict.comparison, verdict.baseline, each))
             for name, each in verdict.behaviours.items()
         },
         "findings": [
             {
                 "pattern": finding.pattern,
                 "culprits": [_culprit_data(culprit) for culprit in finding.culprits],
-                "changes": list(_changes(verdict.baseline, finding.behaviour)),
+                "changes": list(_changes(verdict.comparison, verdict.baseline, finding.behaviour)),
                 "reports": [event.summary for event in finding.events],
             }
             for finding in verdict.findings
@@ -216,13 +266,24 @@ def _data(verdict: Verdict, command: tuple[str, ...]) -> dict[str, Any]:
         "runs": verdict.runs,
         "seconds": round(verdict.seconds, 3),
         "interrupted": verdict.interrupted,
+        "status": verdict.baseline.status,
+        "masked": verdict.comparison.described(),
+        "written": [str(path) for path in verdict.written],
+        "chances": [
+            {
+                "pattern": chance.pattern,
+                **attrs.asdict(chance.shares),
+                "changes": list(_changes(verdict.comparison, verdict.baseline, chance.behaviour)),
+            }
+            for chance in verdict.chances
+        ],
     }
 
 
 def _complain_of(verdict: Verdict) -> None:
     """That two runs differ in which nothing did."""
     again = verdict.unstable or verdict.baseline
-    lines = [f"  {line}" for line in _changes(verdict.baseline, again)]
+    lines = [f"  {line}" for line in _changes(verdict.comparison, verdict.baseline, again)]
     text = "\n".join(lines)
     aslr = "" if can_fix_addresses() else " (address space randomisation could not be switched off)"
     _refuse(
@@ -232,7 +293,9 @@ def _complain_of(verdict: Verdict) -> None:
     )
 
 
-def _hunt(runners: list[Runner], patterns: tuple[str, ...], most: int, *, quiet: bool) -> Verdict:
+def _hunt(
+    runners: list[Runner], patterns: tuple[str, ...], most: int, time_limit: float, *, quiet: bool
+) -> Verdict:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -240,12 +303,18 @@ def _hunt(runners: list[Runner], patterns: tuple[str, ...], most: int, *, quiet:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("", total=None)
+        said = time.monotonic()
 
         def tell(what: str, left: int) -> None:
+            nonlocal said
             among = f", {left:,} candidates" if left else ""
-            progress.update(task, description=f"{what}: {chase.runs} runs{among}")
+            text = f"{what}: {chase.runs} runs{among}"
+            progress.update(task, description=text)
+            if quiet and time.monotonic() - said >= _EVERY:
+                said = time.monotonic()
+                click.echo(f"patalloc: {text}", err=True)
 
-        chase = Hunt(runners, patterns, most, tell)
+        chase = Hunt(runners, patterns, most, tell, time_limit)
         return chase.run()
 
 
@@ -266,10 +335,18 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
 
 
 def _leave(number: int, frame: object) -> NoReturn:
-    """What was started is stopped, and what was made is removed, on the way out."""
-    for each in _ENDING:
+    """What was started is stopped, what is known is told, and what was made is removed."""
+    for each in (*_ENDING, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
-    sys.exit(128 + number)
+    raise KeyboardInterrupt
+
+
+def _exit_status(verdict: Verdict) -> int:
+    if verdict.findings or (verdict.differs and not verdict.interrupted):
+        return _DIFFERENT
+    if verdict.interrupted:
+        return _CUT_SHORT
+    return _REFUSED if verdict.chances else _SAME
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -327,6 +404,9 @@ def _leave(number: int, frame: object) -> NoReturn:
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."
 )
+@click.option(
+    "--time-limit", type=float, default=math.inf, help="Seconds after which to tell what is known."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--once",
@@ -349,6 +429,7 @@ def hunt(
     frames: int,
     max_culprits: int,
     jobs: int,
+    time_limit: float,
     as_json: bool,
     once: tuple[str, ...],
     show_env: bool,
@@ -357,8 +438,9 @@ def hunt(
     """Find the allocation whose uninitialised bytes change what a program does.
 
     The program is run again and again with other patterns in its fresh memory; what it prints, its
-    exit status, and files named with --output must be the same. Exit status: 0 where they are, 1
-    where something was found, 2 where it could not be hunted.
+    exit status, and files named with --output must be the same, but for what varies by itself. Exit
+    status: 0 where they are, 1 where something was found, 2 where it could not be hunted or differs
+    by chance, 3 where it was cut short and nothing was found.
     """
     path = _find(command[0])
     try:
@@ -392,7 +474,11 @@ def hunt(
             parts = [_parse_part(each) for each in once]
             return _run_once(runners[0], patterns[0], parts, show_env)
         quiet = as_json or not sys.stderr.isatty()
-        verdict = _hunt(runners, patterns, max_culprits, quiet=quiet)
+        try:
+            verdict = _hunt(runners, patterns, max_culprits, time_limit, quiet=quiet)
+        except KeyboardInterrupt:
+            click.echo("patalloc: cut short before anything was known", err=True)
+            sys.exit(_CUT_SHORT)
         if verdict.unstable is not None:
             _complain_of(verdict)
         if not verdict.baseline.traces:
@@ -401,4 +487,4 @@ def hunt(
             click.echo(json.dumps(_data(verdict, program.command), indent=2))
         else:
             _print(verdict, program.command)
-    sys.exit(_DIFFERENT if verdict.differs else _SAME)
+    sys.exit(_exit_status(verdict))

@@ -1,12 +1,15 @@
 """The hunt: which allocation's uninitialised bytes change what a program does."""
 
-from patalloc.hunt.hunt import Culprit, Finding, Hunt, Verdict
+from patalloc.hunt.comparison import Comparison
+from patalloc.hunt.hunt import Chance, Culprit, Finding, Hunt, Shares, Verdict
 from patalloc.hunt.runs import Behaviour, Output, Program, Runner
 from patalloc.hunt.selection import Part
 from patalloc.hunt.trace import Site, Trace
 
 __all__ = [
     "Behaviour",
+    "Chance",
+    "Comparison",
     "Culprit",
     "Finding",
     "Hunt",
@@ -14,6 +17,7 @@ __all__ = [
     "Part",
     "Program",
     "Runner",
+    "Shares",
     "Site",
     "Trace",
     "Verdict",

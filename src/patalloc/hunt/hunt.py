@@ -6,21 +6,26 @@ of candidates (as Zeller and Hildebrandt, "Simplifying and Isolating Failure-Ind
 do with inputs), and then which of their bytes.
 """
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import Queue
 
 import attrs
 
-from patalloc.hunt.runs import Behaviour, Runner
+from patalloc.hunt.comparison import Comparison
+from patalloc.hunt.runs import Behaviour, Runner, written_since
 from patalloc.hunt.selection import Part
 from patalloc.hunt.trace import Site, Trace
 from patalloc.watch import Event, Module
 
 Progress = Callable[[str, int], None]  # what is being done, and how many candidates are left
 Trial = tuple[str, Iterable[Part]]  # a pattern, and what is to hold it
+NamedTrial = tuple[str, str, tuple[Part, ...]]  # with what it is called
+_BASELINES = 8  # runs at most, after which what varies is not understood
 
 
 @attrs.frozen
@@ -50,9 +55,22 @@ class Candidates:
             length -= count
         return Candidates(tuple(first)), Candidates(tuple(rest))
 
-    def without(self, sites: set[int]) -> "Candidates":
-        """Those of other sites."""
-        return Candidates(tuple(part for part in self.parts if part.site not in sites))
+    def without(self, known: Iterable[Part]) -> "Candidates":
+        """Those that are not among these parts, whatever bytes of an allocation they are."""
+        parts = self.parts
+        for out in known:
+            parts = tuple(left for part in parts for left in _subtracted(part, out))
+        return Candidates(parts)
+
+
+def _subtracted(part: Part, out: Part) -> Iterator[Part]:
+    if part.site != out.site or part.last < out.first or out.last < part.first:
+        yield part
+        return
+    if part.first < out.first:
+        yield attrs.evolve(part, last=out.first - 1)
+    if out.last < part.last:
+        yield attrs.evolve(part, first=out.last + 1)
 
 
 def _candidates(traces: Iterable[Trace]) -> Candidates:
@@ -79,6 +97,11 @@ class Culprit:
     modules: tuple[Module, ...]
     python: str = ""
 
+    @property
+    def line(self) -> tuple[int, str]:
+        """What tells its place in the program: the call stack, and Python's."""
+        return self.part.site, self.python
+
 
 @attrs.frozen
 class Finding:
@@ -95,6 +118,53 @@ class Finding:
     behaviour: Behaviour
     events: tuple[Event, ...] = ()
 
+    def is_like(self, other: "Finding") -> bool:
+        """Whether it is of the same lines."""
+        return [each.line for each in self.culprits] == [each.line for each in other.culprits]
+
+    def covered(self, findings: Sequence["Finding"]) -> list[Part]:
+        """The allocations that need not be looked at any more.
+
+        Of Python several lines may have one call stack: there it is the allocation alone, until one
+        of the same line is found again.
+        """
+        again = any(self is not each and self.is_like(each) for each in findings)
+        parts = [each.part for each in self.culprits]
+        python = all(each.python for each in self.culprits)
+        return parts if python and not again else [Part(part.site) for part in parts]
+
+
+@attrs.frozen
+class Shares:
+    """How many of some runs behaved otherwise.
+
+    Attributes:
+        different: of `runs` with the other pattern; different_without: of as many without it.
+    """
+
+    different: int
+    different_without: int
+    runs: int
+
+    @property
+    def agree(self) -> bool:
+        """Whether the pattern alone decides."""
+        return self.different == self.runs and self.different_without == 0
+
+
+@attrs.frozen
+class Chance:
+    """Behaviour that differed, and not for the pattern alone.
+
+    Attributes:
+        pattern: the trial in which it did. behaviour: what the program did then.
+        shares: of the runs that were to confirm it.
+    """
+
+    pattern: str
+    behaviour: Behaviour
+    shares: Shares
+
 
 @attrs.define
 class Verdict:
@@ -102,19 +172,27 @@ class Verdict:
 
     Attributes:
         baseline: the behaviour under the base pattern.
+        comparison: what counts of a behaviour.
         unstable: another behaviour in the same circumstances, where the program is not
             deterministic: nothing was hunted then.
         behaviours: by pattern: what it did with that in all of its memory.
+        differing: the patterns that change the behaviour, each time.
         findings: what makes it behave otherwise; empty where all is the same.
+        chances: what differed once, and was not confirmed.
+        written: files in the working folder that the program wrote, and that were not compared.
         allocations: how many were looked at, bytes: of how many bytes, sites: of how many stacks.
         runs: of the program so far; seconds: since the hunt began.
         interrupted: whether it was cut short.
     """
 
     baseline: Behaviour
+    comparison: Comparison
     unstable: Behaviour | None = None
     behaviours: dict[str, Behaviour] = attrs.field(factory=dict)
+    differing: list[str] = attrs.field(factory=list)
     findings: list[Finding] = attrs.field(factory=list)
+    chances: list[Chance] = attrs.field(factory=list)
+    written: tuple[Path, ...] = ()
     allocations: int = 0
     bytes: int = 0
     sites: int = 0
@@ -125,7 +203,11 @@ class Verdict:
     @property
     def differs(self) -> bool:
         """Whether some pattern changes the behaviour."""
-        return any(each != self.baseline for each in self.behaviours.values())
+        return bool(self.differing)
+
+
+class TimeIsUp(KeyboardInterrupt):
+    """The hunt has taken as long as it may."""
 
 
 @attrs.define
@@ -137,12 +219,15 @@ class Hunt:
         patterns: to be tried besides the runners' base.
         most: how many findings are enough.
         progress: told what is being done.
+        time_limit: seconds after which it ends with what is known.
     """
 
     runners: list[Runner]
     patterns: tuple[str, ...] = ("0xff", "0x5a", "0x01")
     most: int = 5
     progress: Progress = lambda what, left: None
+    time_limit: float = math.inf
+    _comparison: Comparison = attrs.field(factory=Comparison, init=False)
     _started: float = attrs.field(factory=time.monotonic, init=False)
 
     @property
@@ -155,25 +240,44 @@ class Hunt:
 
         Raises:
             OSError: the program can't be run.
+            KeyboardInterrupt: before a baseline was known.
         """
-        self.progress("baseline", 0)
-        quiet: Trial = (self.patterns[0], ())
-        baseline, again = self._behaviours([quiet, quiet])
-        verdict = Verdict(baseline, unstable=None if again == baseline else again)
-        sites = [site for each in baseline.traces for site in each.sites]
+        verdict = self._baseline()
+        sites = [site for each in verdict.baseline.traces for site in each.sites]
         verdict.sites = len(sites)
         verdict.allocations = sum(site.allocations for site in sites)
         verdict.bytes = sum(site.bytes for site in sites)
         if verdict.unstable is None:
             try:
-                self._hunt(verdict, _candidates(baseline.traces))
+                self._hunt(verdict, _candidates(verdict.baseline.traces))
             except KeyboardInterrupt:
                 verdict.interrupted = True
         verdict.runs, verdict.seconds = self.runs, time.monotonic() - self._started
         return verdict
 
+    @property
+    def _quiet(self) -> Trial:
+        return self.patterns[0], ()
+
+    def _baseline(self) -> Verdict:
+        """What equal runs do, until one shows nothing new that varies by itself."""
+        self.progress("baseline", 0)
+        begun = time.time()
+        baseline, other = self._behaviours([self._quiet, self._quiet])
+        comparison = self._comparison
+        for _ in range(_BASELINES):
+            if comparison.same(baseline, other):
+                written = written_since(begun, self.runners[0].program.outputs)
+                return Verdict(baseline, comparison, written=written)
+            if not comparison.learn(baseline, other):
+                break
+            (other,) = self._behaviours([self._quiet])
+        return Verdict(baseline, comparison, unstable=other)
+
     def _behaviours(self, trials: Sequence[Trial]) -> list[Behaviour]:
         """Of a run for each trial, as many side by side as there are runners."""
+        if time.monotonic() - self._started > self.time_limit:
+            raise TimeIsUp
         if len(self.runners) == 1:
             return [self.runners[0].run(pattern, chosen) for pattern, chosen in trials]
         idle: Queue[Runner] = Queue()
@@ -203,20 +307,77 @@ class Hunt:
         verdict.behaviours |= {
             trial[0]: behaviour for trial, behaviour in zip(trials, done, strict=True)
         }
-        known: set[int] = set()
+        trials = self._that_differ_again(verdict, trials)
+        known: list[Part] = []
         for name, pattern, chosen in trials:
             left = every if chosen == (Part(0),) else Candidates(chosen)
-            while verdict.behaviours[name] != verdict.baseline:
+            while True:
                 left = left.without(known)
                 finding = self._isolate(verdict, pattern, left)
                 if finding is None:
                     break
-                verdict.findings.append(finding)
-                known |= {culprit.part.site for culprit in finding.culprits}
+                shares = self._shares(pattern, [each.part for each in finding.culprits], verdict)
+                if not shares.agree:
+                    self._take_back(verdict, Chance(name, finding.behaviour, shares))
+                    break
+                if not any(finding.is_like(each) for each in verdict.findings):
+                    verdict.findings.append(finding)
+                known += finding.covered(verdict.findings)
                 if len(verdict.findings) == self.most:
                     return
+            if name in verdict.differing and not verdict.findings:
+                self._doubt(verdict, name, pattern, chosen)
 
-    def _trials(self, every: Candidates) -> Iterator[tuple[str, str, tuple[Part, ...]]]:
+    def _that_differ_again(self, verdict: Verdict, trials: list[NamedTrial]) -> list[NamedTrial]:
+        """The trials that differ from the baseline each time, and in what does not vary by itself.
+
+        Behaviour that has to do with the pattern may vary in its own ways, which no baseline shows.
+        """
+        comparison, baseline = self._comparison, verdict.baseline
+
+        def differing(among: Iterable[NamedTrial]) -> list[NamedTrial]:
+            return [
+                trial
+                for trial in among
+                if not comparison.same(verdict.behaviours[trial[0]], baseline)
+            ]
+
+        once = differing(trials)
+        if not once:
+            return []
+        again = [(pattern, chosen) for _, pattern, chosen in once]
+        *behaviours, later = self._behaviours([*again, self._quiet])
+        comparison.learn(baseline, later)
+        for (name, *_), behaviour in zip(once, behaviours, strict=True):
+            if comparison.same(behaviour, baseline):
+                shares = Shares(1, 0, 2)
+                verdict.chances.append(Chance(name, verdict.behaviours[name], shares))
+            else:
+                comparison.learn(verdict.behaviours[name], behaviour)
+        unsure = {chance.pattern for chance in verdict.chances}
+        found = [trial for trial in differing(once) if trial[0] not in unsure]
+        verdict.differing = [name for name, *_ in found]
+        return found
+
+    def _shares(self, pattern: str, parts: Sequence[Part], verdict: Verdict) -> Shares:
+        """Of runs with the pattern in these parts and without: more where anything ever varied."""
+        self.progress("confirming", 1)
+        count = 5 if self._comparison.has_learned or verdict.chances else 2
+        with_it: Trial = (pattern, parts)
+        differ = self._differ(verdict, [with_it, self._quiet] * count)
+        return Shares(sum(differ[::2]), sum(differ[1::2]), count)
+
+    def _doubt(self, verdict: Verdict, name: str, pattern: str, chosen: tuple[Part, ...]) -> None:
+        """Where no allocation is found: whether the pattern makes a difference at all."""
+        shares = self._shares(pattern, chosen, verdict)
+        if not shares.agree:
+            self._take_back(verdict, Chance(name, verdict.behaviours[name], shares))
+
+    def _take_back(self, verdict: Verdict, chance: Chance) -> None:
+        verdict.chances.append(chance)
+        verdict.differing.remove(chance.pattern)
+
+    def _trials(self, every: Candidates) -> Iterator[NamedTrial]:
         """All memory with each pattern, then a half: two errors may cancel each other out."""
         for pattern in self.patterns:
             yield pattern, pattern, (Part(0),)
@@ -235,7 +396,8 @@ class Hunt:
                 yield f"{first} in {name}", first, parts
 
     def _differ(self, verdict: Verdict, trials: Sequence[Trial]) -> list[bool]:
-        return [behaviour != verdict.baseline for behaviour in self._behaviours(trials)]
+        done = self._behaviours(trials)
+        return [not self._comparison.same(each, verdict.baseline) for each in done]
 
     def _isolate(self, verdict: Verdict, pattern: str, left: Candidates) -> Finding | None:
         """A smallest set of them that makes the behaviour differ; None where none does alone.
@@ -342,7 +504,7 @@ class Hunt:
         self.progress("asking Python", 1)
         stop = (part.site, part.first)
         stopped = self.runners[0].run(self.patterns[0], (), stop=stop)
-        said = next(output.excerpt for output in stopped.outputs if output.name == "stderr")
+        said = next(output.content for output in stopped.outputs if output.name == "stderr")
         text = said.decode(errors="replace")
         match = re.search(r"most recent call first\):\n((?:  File .*\n)+)", text)
         return match.group(1) if match else ""

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from patalloc.preload import environment
 from patalloc.watch import Event
 from patalloc.watch import read as read_events
 
-_EXCERPT = 1 << 16  # bytes of an output that are kept to be shown
+_KEPT = 1 << 22  # bytes of an output that are kept, to be shown and compared by lines
 _BLOCK = 1 << 20
+_LOOKED_AT = 5000  # names in the working folder
+_COARSE = 0.02  # seconds: the times of files are those of the kernel's ticks
 # What else than memory makes runs differ: locale, time zone, hashing, arenas chosen by processor.
 _FIXED = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
 # Without core dumps; with a selection for this process alone, if there is to be one.
@@ -65,11 +68,19 @@ class Program:
 
 @attrs.frozen
 class Output:
-    """Something that a program wrote: its digest is compared, its beginning can be shown."""
+    """Something that a program wrote.
+
+    Attributes:
+        name: of the file; stdout or stderr.
+        digest: of all of it.
+        content: its beginning, which can be shown, and compared by lines.
+        is_whole: whether that is all.
+    """
 
     name: str
     digest: str
-    excerpt: bytes = attrs.field(eq=False, repr=False)
+    content: bytes = attrs.field(eq=False, repr=False)
+    is_whole: bool = attrs.field(eq=False, default=True)
 
 
 @attrs.frozen
@@ -111,12 +122,33 @@ def _filtered(program: Program, path: Path) -> Path:
 def _output(program: Program, name: str, path: Path) -> Output:
     if not path.is_file():
         return Output(name, "absent", b"")
-    digest, excerpt = hashlib.sha256(), b""
+    digest = hashlib.sha256()
     with _filtered(program, path).open("rb") as file:
+        content = file.read(_KEPT)
+        digest.update(content)
         while block := file.read(_BLOCK):
-            excerpt = excerpt or block[:_EXCERPT]
             digest.update(block)
-    return Output(name, digest.hexdigest(), excerpt)
+        return Output(name, digest.hexdigest(), content, file.tell() == len(content))
+
+
+def written_since(moment: float, outputs: Iterable[Path]) -> tuple[Path, ...]:
+    """Files in the working folder that were written since, but for those outputs.
+
+    Not below hidden folders, nor far down: a few thousand names are looked at.
+    """
+    folders, left, found = [Path()], _LOOKED_AT, []
+    known = {path.absolute() for path in outputs}
+    while folders and left > 0:
+        with suppress(OSError), os.scandir(folders.pop(0)) as entries:
+            for entry in entries:
+                left -= 1
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                        folders.append(Path(entry.path))
+                    elif entry.is_file(follow_symlinks=False):
+                        new = entry.stat(follow_symlinks=False).st_mtime >= moment - _COARSE
+                        found += [Path(entry.path)] if new else []
+    return tuple(sorted(path for path in found if path.absolute() not in known))
 
 
 @attrs.define
@@ -194,10 +226,11 @@ class Runner:
         return self._behaviour(status, pid)
 
     def stop(self) -> None:
-        """End the run that another thread is waiting for, if there is one."""
+        """End the run that another thread is waiting for, if there is one, and its children."""
         process = self._process
-        if process is not None and process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _wait_for(self, command: list[str]) -> tuple[int | None, int]:
         with (
@@ -220,6 +253,7 @@ class Runner:
             finally:
                 self.stop()
                 process.wait()
+                self._process = None
 
     def _behaviour(self, status: int | None, pid: int) -> Behaviour:
         paths = {name: self.directory / name for name in ("stdout", "stderr")}

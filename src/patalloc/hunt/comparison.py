@@ -1,0 +1,193 @@
+"""What two runs are compared by: what they wrote, but for what varies by itself.
+
+Runs in the same circumstances are alike but for times, numbers of processes, temporary names, or
+the order of lines that threads write. What differs between two such runs is masked from then on,
+in the lines that look like it.
+"""
+
+import difflib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import attrs
+
+from patalloc.hunt.runs import Behaviour, Output
+
+# Words with their numbers, so that a time or an address is one.
+_TOKEN = re.compile(rb"[\w.:+\-]+|[^\w.:+\-]")
+_ANY = rb"[\w.:+\-]*"
+_NUMBER = re.compile(rb"\d+")
+# How long something took differs from run to run, even if not between the first two.
+_DURATION = re.compile(rb"(?<![\w.])\d+(?:\.\d+)?(?= ?(?:[nmu]?s|secs?|seconds?|min|minutes?)\b)")
+_LEFT_OUT = "…".encode()
+_MOST = 200  # masks, after which a program is taken for one that is not deterministic
+_COMPARED = 20_000  # lines that are looked at for what varies
+
+
+def _hide_durations(line: bytes) -> bytes:
+    return _DURATION.sub(_LEFT_OUT, line)
+
+
+def _shape(line: bytes) -> bytes:
+    """The line without what is likely to vary: words with a number in them."""
+    return b"".join(_LEFT_OUT if _NUMBER.search(token) else token for token in _TOKEN.findall(line))
+
+
+@attrs.frozen
+class Mask:
+    """A kind of line of which a part varies by itself, or that comes in some runs only.
+
+    Attributes:
+        pattern: of the whole line; its groups are what is compared.
+        comes_and_goes: whether it is not in all runs.
+    """
+
+    pattern: re.Pattern[bytes]
+    comes_and_goes: bool = False
+
+    def __str__(self) -> str:
+        """A regular expression for the line."""
+        fixed = re.sub(rb"\(((?:\\.|[^()])*)\)", rb"\1", self.pattern.pattern)
+        whole = fixed.replace(_LEFT_OUT, rb"[\d.]+")
+        return whole.decode(errors="backslashreplace")
+
+
+def _pattern_of(parts: Sequence[bytes | None]) -> re.Pattern[bytes]:
+    """None: what varies."""
+    pieces = []
+    for varies, group in groupby(parts, key=lambda part: part is None):
+        fixed = b"".join(part for part in group if part is not None)
+        escaped = re.escape(fixed).replace(rb"\ ", b" ")
+        pieces.append(_ANY if varies else b"(" + escaped + b")")
+    return re.compile(b"".join(pieces))
+
+
+def _mask_for(one: bytes, other: bytes) -> Mask | None:
+    """What differs between two lines is what varies; None where little else would be left."""
+    old, new = _TOKEN.findall(one), _TOKEN.findall(other)
+    parts: list[bytes | None] = []
+    for kind, start, end, *_ in difflib.SequenceMatcher(None, old, new, False).get_opcodes():
+        if kind == "equal":
+            parts += old[start:end]
+        elif not parts or parts[-1] is not None:
+            parts.append(None)
+    if not any(part and re.search(rb"[^\W\d]", part) for part in parts):
+        return None
+    return Mask(_pattern_of(parts))
+
+
+def _optional(line: bytes) -> Mask:
+    tokens = _TOKEN.findall(line)
+    parts = [None if _NUMBER.search(token) else token for token in tokens]
+    return Mask(_pattern_of(parts), comes_and_goes=True)
+
+
+@attrs.define
+class Comparison:
+    """Compares behaviours, and learns what does not count.
+
+    Attributes:
+        masks: by the name of an output, the kinds of lines of which a part is left out.
+        unordered: the outputs whose lines come in any order.
+    """
+
+    masks: dict[str, list[Mask]] = attrs.field(factory=lambda: defaultdict(list))
+    unordered: set[str] = attrs.field(factory=set)
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether anything ever varied."""
+        return bool(self.unordered or any(self.masks.values()))
+
+    def same(self, one: Behaviour, other: Behaviour) -> bool:
+        """Whether they are, but for what is masked."""
+        return one.status == other.status and not any(self.differing(one, other))
+
+    def differing(self, one: Behaviour, other: Behaviour) -> Iterator[tuple[Output, Output]]:
+        """The outputs that are not the same, in pairs."""
+        for old, new in zip(one.outputs, other.outputs, strict=True):
+            if old == new:
+                continue
+            if not (old.is_whole and new.is_whole) or self.lines(old) != self.lines(new):
+                yield old, new
+
+    def lines(self, output: Output) -> list[bytes]:
+        """Its lines as they are compared."""
+        masked = (each for _, each in self._masked(output))
+        return sorted(masked) if output.name in self.unordered else [*masked]
+
+    def _masked(self, output: Output) -> Iterator[tuple[bytes, bytes]]:
+        """Each line as it is, and as it is compared."""
+        masks = self.masks[output.name]
+        for line in output.content.splitlines(keepends=True):
+            ending = line[len(line.rstrip(b"\r\n")) :]
+            compared = _hide_durations(line[: len(line) - len(ending)])
+            found = ((mask, mask.pattern.fullmatch(compared)) for mask in masks)
+            mask, match = next(((mask, match) for mask, match in found if match), (None, None))
+            if mask and mask.comes_and_goes:
+                continue
+            yield line, (_LEFT_OUT.join(match.groups()) if match else compared) + ending
+
+    def learn(self, one: Behaviour, other: Behaviour) -> bool:
+        """That what differs between these two varies by itself: whether they are the same then."""
+        for old, new in self.differing(one, other):
+            if old.is_whole and new.is_whole:
+                self._learn_from(old, new)
+        return self.same(one, other)
+
+    def _learn_from(self, old: Output, new: Output) -> None:
+        before, after = self.lines(old), self.lines(new)
+        if Counter(before) == Counter(after):
+            self.unordered.add(old.name)
+            return
+        if len(before) + len(after) > _COMPARED or len(self.masks[old.name]) > _MOST:
+            return
+        gone = [line.rstrip(b"\r\n") for line in (Counter(before) - Counter(after)).elements()]
+        come = [line.rstrip(b"\r\n") for line in (Counter(after) - Counter(before)).elements()]
+        by_shape: dict[bytes, list[bytes]] = defaultdict(list)
+        for line in come:
+            by_shape[_shape(line)].append(line)
+        alone = []
+        for line in gone:
+            alike = by_shape[_shape(line)]
+            if alike:
+                self._add(old.name, _mask_for(line, alike.pop(0)))
+            else:
+                alone.append(line)
+        rest = [line for lines in by_shape.values() for line in lines]
+        if len(alone) == len(rest):
+            for line, like in zip(alone, rest, strict=True):
+                self._add(old.name, _mask_for(line, like))
+        else:
+            for line in alone + rest:
+                self._add(old.name, _optional(line) if re.search(rb"[^\W\d]", line) else None)
+
+    def _add(self, name: str, mask: Mask | None) -> None:
+        if mask and mask not in self.masks[name]:
+            self.masks[name].append(mask)
+
+    def changes(self, old: Output, new: Output) -> list[tuple[str, bytes]]:
+        """The lines that only one of them has, as they are: with "-" those of the first."""
+        pairs = [[*self._masked(each)] for each in (old, new)]
+        if old.name in self.unordered:
+            pairs = [sorted(each, key=lambda pair: pair[1]) for each in pairs]
+        compared = [[masked for _, masked in each] for each in pairs]
+        found: list[tuple[str, bytes]] = []
+        matcher = difflib.SequenceMatcher(None, compared[0], compared[1], False)
+        for kind, start, end, first, last in matcher.get_opcodes():
+            if kind != "equal":
+                found += (("-", line) for line, _ in pairs[0][start:end])
+                found += (("+", line) for line, _ in pairs[1][first:last])
+        return found
+
+    def described(self) -> list[str]:
+        """What is not compared, for people: of which output, and how the line looks."""
+        found = [f"{name}: the order of lines" for name in sorted(self.unordered)]
+        for name, masks in self.masks.items():
+            found += (
+                f"{name}: --mask '{mask}'" + (" (not always there)" * mask.comes_and_goes)
+                for mask in masks
+            )
+        return found
