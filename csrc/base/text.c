@@ -26,6 +26,14 @@ void text_decimal(struct text *text, uint64_t value) {
   text_number(text, value, 10, 1);
 }
 
+/* It is spoken from its first digits on: eight, eighteen thousand, eleven million. */
+void text_with_article(struct text *text, uint64_t number) {
+  uint64_t first = number;
+  while (first >= 1000) first /= 1000;
+  bool vowel = first == 8 || first == 11 || first == 18 || first / 10 == 8 || first / 100 == 8;
+  text_around(text, vowel ? "an " : "a ", number, "");
+}
+
 void text_around(struct text *text, const char *before, uint64_t value, const char *after) {
   text_string(text, before);
   text_decimal(text, value);

@@ -21,6 +21,7 @@ void text_string(struct text *text, const char *string);
 void text_span(struct text *text, const char *start, size_t length);
 void text_decimal(struct text *text, uint64_t value);
 RARE void text_around(struct text *text, const char *before, uint64_t value, const char *after);
+RARE void text_with_article(struct text *text, uint64_t number);   /* a 12, an 8, an 11 */
 void text_hex(struct text *text, uint64_t value, unsigned digits); /* at least `digits` of them */
 
 RARE void text_quoted(struct text *text, const char *string, size_t length); /* as JSON has it */

@@ -64,6 +64,11 @@ static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size)
   }
 }
 
+void careful_renew(struct patalloc_heap *heap, void *memory, size_t size) {
+  if (heap->options.pattern.size) fill_pattern(heap->options.pattern, memory, size);
+  if (heap->watch.hunts) choose_small(heap, memory, size);
+}
+
 static void enter(const struct watch *watch, void *pointer, size_t size, size_t room) {
   bool checked = checks(watch->options), kept = checked || finds_leaks(watch->options);
   bool told = kept && watch->reports;

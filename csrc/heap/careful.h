@@ -15,6 +15,10 @@ USUAL bool careful_is_due(const struct options *options);
 struct small_block;
 bool careful_is_current(const struct small_block *block);
 
+/* Memory that a pool of the program's own hands out gets the heap's pattern, or as a hunt has it.
+ */
+RARE void careful_renew(struct patalloc_heap *heap, void *memory, size_t size);
+
 extern const struct small_path small_careful;
 
 #endif

@@ -176,6 +176,17 @@ PATALLOC_API void patalloc_limits(struct patalloc_limits *limits);
 /* The heap behind malloc(3) in this process; in libpatalloc.so only. Never destroy it. */
 PATALLOC_API patalloc_heap *patalloc_process_heap(void);
 
+/* What patalloc_fresh calls, where the library is there. */
+PATALLOC_API void patalloc_process_fresh(void *memory, size_t size) __attribute__((weak));
+
+/* Memory that a pool of the program's own hands out, and that its user has not written: `size`
+ * bytes hold the pattern from here on, and `patalloc hunt` looks at them as at a block of malloc's.
+ * It does nothing in a process without libpatalloc.so; for a program that is linked without -fPIE
+ * the linker is to be given -z dynamic-undefined-weak. Any thread may call it. */
+static inline void patalloc_fresh(void *memory, size_t size) {
+  if (patalloc_process_fresh) patalloc_process_fresh(memory, size);
+}
+
 #ifdef __cplusplus
 }
 #endif

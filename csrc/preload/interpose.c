@@ -113,6 +113,7 @@ RARE static void look_back(void) {
 }
 
 __attribute__((destructor)) static void end(void) {
+  if (process_heap.watch.reports) fault_let_die();
   if (report_last_look) look_back();
   if (process_heap.options.leaks && process_heap.watch.reports) leaks_tell(&process_heap);
   heap_write_stats(&process_heap);

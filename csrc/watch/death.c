@@ -108,14 +108,22 @@ static bool is_stack_full(uintptr_t address, uintptr_t sp) {
   return end && start - address < FRAME_MOST && sp < end && around.above.permissions[1] == 'w';
 }
 
-/* Leaves those in the list by which the interrupted instruction accesses memory: in others the
- * pattern may be for a good reason. */
-static unsigned keep_used(struct named_register *list, unsigned count, uintptr_t pc) {
-  uint8_t code[INSTRUCTION_MOST] = {0};
+/* The interrupted instruction, as far as it can be read; followed by zeros. */
+static bool read_code(uintptr_t pc, uint8_t code[INSTRUCTION_MOST]) {
   uintptr_t end = page_down(pc) + os_page; /* of the next page nothing is known */
-  size_t size = end - pc < sizeof code && !os_is_readable(end) ? end - pc : sizeof code;
-  if (!os_is_readable(pc)) return count;
+  size_t size = end - pc;
+  memset(code, 0, INSTRUCTION_MOST);
+  if (!os_is_readable(pc)) return false;
+  if (size > INSTRUCTION_MOST || os_is_readable(end)) size = INSTRUCTION_MOST;
   memcpy(code, (const void *)pc, size);
+  return true;
+}
+
+/* Leaves those in the list by which it accesses memory: in others the pattern may be for a good
+ * reason. */
+static unsigned keep_used(struct named_register *list, unsigned count, uintptr_t pc) {
+  uint8_t code[INSTRUCTION_MOST];
+  if (!read_code(pc, code)) return count;
   uint32_t used = instruction_registers(code);
   unsigned kept = 0;
   for (unsigned i = 0; i < count; i++)
@@ -160,6 +168,42 @@ static bool tell_likeness(struct event *event, struct text *text, const struct n
   return true;
 }
 
+static bool is_canonical(uintptr_t address) {
+  enum { SIGNS = 16 };
+  return (uintptr_t)((intptr_t)(address << SIGNS) >> SIGNS) == address;
+}
+
+/* Of a fault without an address: whether that is where the instruction was to go. */
+static enum instruction_jump jump_of(const ucontext_t *context, uintptr_t *target) {
+  uint8_t code[INSTRUCTION_MOST];
+  uintptr_t sp = registers_sp(context);
+  if (!read_code(registers_pc(context), code)) return JUMPS_NOT;
+  enum instruction_jump jump = instruction_jump(code);
+  if (jump != RETURNS) return jump;
+  *target = os_is_readable(sp) ? *(const uintptr_t *)sp : 0;
+  return is_canonical(*target) ? JUMPS_NOT : RETURNS;
+}
+
+/* The processor tells no address of one that is not canonical, nor where it is not aligned. */
+static void tell_no_address(struct event *event, struct text *text, const ucontext_t *context) {
+  uintptr_t target = 0;
+  enum instruction_jump jump = jump_of(context, &target);
+  if (jump == JUMPS_NOT)
+    return text_string(text, " at an address that is none, or is not aligned as the instruction "
+                             "wants it");
+  event->kind = EVENT_WILD_JUMP;
+  if (jump == JUMPS) return text_string(text, ": a call or jump to an address that is none");
+  text_string(text, ": a return to ");
+  text_hex(text, target, 1);
+  text_string(text, ", which is no address: the stack was overwritten");
+}
+
+static const char *access_of(const siginfo_t *info, const ucontext_t *context) {
+  uintptr_t target;
+  bool jumps = info->si_code == SI_KERNEL && jump_of(context, &target) != JUMPS_NOT;
+  return jumps ? "execute" : registers_access(context);
+}
+
 static void tell_fault(struct event *event, struct text *text, const siginfo_t *info,
                        const ucontext_t *context, bool asks, const struct named_register *list,
                        unsigned count) {
@@ -173,13 +217,13 @@ static void tell_fault(struct event *event, struct text *text, const siginfo_t *
     text_hex(text, address, 1);
   }
   if (!at_null && tell_likeness(event, text, list, count, registers_pc(context))) return;
-  if (!known)
-    return text_string(text, " at an address that is none, or is not aligned as the instruction "
-                             "wants it");
+  if (!known) return tell_no_address(event, text, context);
   if (at_null) {
     event->kind = EVENT_NULL;
     if (jumps) return text_string(text, ": a null function pointer was called");
-    return text_around(text, ", ", address, " bytes from a null pointer");
+    if (!address) return text_string(text, ", through a null pointer");
+    return text_around(text, ", ", address,
+                       address == 1 ? " byte from a null pointer" : " bytes from a null pointer");
   }
   if (jumps) {
     event->kind = EVENT_WILD_JUMP;
@@ -271,7 +315,7 @@ void event_of_death(struct event *event, const siginfo_t *info, const ucontext_t
   *death.cause = 0;
   text_string(&text, name_of_signal(signal));
   if (faulted) {
-    event->access = registers_access(context);
+    event->access = access_of(info, context);
     text_string(&text, ", ");
     text_string(&text, event->access);
     tell_fault(event, &text, info, context, asks, list, count);

@@ -4,6 +4,7 @@
 #undef _FORTIFY_SOURCE /* whose longjmp(3) refuses to leave a stack of our own */
 #include "watch/fault.h"
 
+#include "base/lock.h"
 #include "base/text.h"
 #include "os/mte.h"
 #include "os/process.h"
@@ -28,6 +29,18 @@
 static _Atomic bool tagged; /* whether some heap has tags, which are checked */
 static _Atomic bool deaths; /* whether all are told */
 static _Thread_local bool told __attribute__((tls_model("initial-exec"))); /* of this thread's */
+
+/* The fault that this thread's program handles just now; what it points to is there as long as its
+ * place is on the stack. */
+struct fault;
+static _Thread_local struct {
+  const struct fault *fault; /* NULL: none is */
+  uintptr_t pc;
+  int signal;
+} handled __attribute__((tls_model("initial-exec")));
+
+/* Process and thread that die of what is reported; 0: none does. */
+static _Atomic uint64_t dying;
 
 /* Passing on */
 
@@ -182,11 +195,27 @@ static void look_further(void *signalled) {
   if (look) look(fault->access ? "report" : "exit", report_fault);
 }
 
+/* A handler of the program's that has told of a fault in its own way, as Python's faulthandler,
+ * ends with the same signal, sent to itself: the fault is what the process dies of. */
+static bool is_sent_again(const struct fault *fault) {
+  const siginfo_t *info = fault->info;
+  return handled.fault && info->si_code <= 0 && info->si_pid == os_process_id() &&
+         info->si_signo == handled.signal;
+}
+
 static void report_it(void *faulted) {
+  enum { MOST = STACK_MOST / 2 };
   const struct fault *fault = faulted;
   static struct event event; /* only one thread is here at a time */
+  unsigned left_out = 0;
+  event.stack.count = 0;
+  if (is_sent_again(fault)) left_out = unwind_from(&event.stack, MOST, handled.pc);
+  if (event.stack.count)
+    fault = handled.fault; /* still on the stack, and not left by siglongjmp(3) */
+  else
+    left_out = unwind_from(&event.stack, MOST, fault->pc);
   set_event(&event, fault);
-  event.left_out = unwind_from(&event.stack, STACK_MOST / 2, fault->pc);
+  event.left_out = left_out;
   report_fault(&event);
   look_further(faulted);
 }
@@ -227,6 +256,10 @@ static void report_at(struct fault *fault, uintptr_t trampoline) {
   if (tagged) mte_ignore(unchecked);
 }
 
+static uint64_t this_thread(void) {
+  return (uint64_t)os_process_id() << 32 | os_thread_id();
+}
+
 static void on_signal(int signal, siginfo_t *info, void *context) {
   int error = errno;
   struct fault fault = {.signal = signal, .info = info, .context = context};
@@ -234,16 +267,28 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
   fault.pc = registers_pc(context);
   if (is_fault(info)) recover_from(fault.pc);
   bool of_a_heap = is_of_a_heap(info), dies = !of_a_heap && is_death(info);
+  struct sigaction program = disposition_of(signal);
   if (of_a_heap || dies) fault.access = is_late(info) ? "access" : registers_access(context);
+  if ((of_a_heap && !disposition_is_handler(&program)) || dies) dying = this_thread();
   if (of_a_heap || dies || !disposition_is_error(signal))
     report_at(&fault, (uintptr_t)__builtin_return_address(0));
   if (of_a_heap) told = true;
   errno = error;
+  __typeof__(handled) outer = handled;
+  if (is_fault(info)) handled = (__typeof__(handled)){&fault, fault.pc, signal};
   pass_on(signal, info, context);
+  handled = outer;
+}
+
+void fault_let_die(void) {
+  static _Atomic uint32_t never;
+  uint64_t found = dying, me = this_thread();
+  while (found && found != me && found >> 32 == me >> 32) lock_wait(&never, 0);
 }
 
 void fault_watch(bool tags) {
   if (tags) tagged = true;
+  recover_is_own(0); /* what it asks once is on the stack, which may be overwritten later */
   disposition_install(on_signal, deaths ? DISPOSITIONS : DISPOSITION_FAULTS, tags);
 }
 

@@ -12,4 +12,8 @@
 void fault_watch(bool tags);
 void fault_watch_deaths(void);
 
+/* Where another thread dies of what is reported: waits for that, so that the process does not end
+ * otherwise meanwhile. Not for a thread that holds what a report needs. */
+RARE void fault_let_die(void);
+
 #endif

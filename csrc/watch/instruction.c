@@ -148,7 +148,22 @@ uint32_t instruction_registers(const uint8_t code[INSTRUCTION_MOST]) {
   return used ? used : EVERY;
 }
 
+enum instruction_jump instruction_jump(const uint8_t code[INSTRUCTION_MOST]) {
+  enum { CALL = 2, JUMP = 4 };
+  struct decoder decoder = {.at = code, .end = code + INSTRUCTION_MOST};
+  uint8_t opcode = decode_opcode(&decoder);
+  if (decoder.map) return JUMPS_NOT;
+  if (opcode == 0xc2 || opcode == 0xc3) return RETURNS;
+  uint8_t kind = next(&decoder) >> 3 & 7;
+  return opcode == 0xff && (kind == CALL || kind == JUMP) ? JUMPS : JUMPS_NOT;
+}
+
 #else
+
+enum instruction_jump instruction_jump(const uint8_t code[INSTRUCTION_MOST]) {
+  (void)code;
+  return JUMPS_NOT;
+}
 
 uint32_t instruction_registers(const uint8_t code[INSTRUCTION_MOST]) {
   (void)code;

@@ -11,4 +11,8 @@ enum { INSTRUCTION_MOST = 15 }; /* bytes */
  * told: on other processors, and of what is no instruction. */
 uint32_t instruction_registers(const uint8_t code[INSTRUCTION_MOST]);
 
+/* Whether it is a call or jump by a register or by memory; or a return. */
+enum instruction_jump { JUMPS_NOT, JUMPS, RETURNS };
+enum instruction_jump instruction_jump(const uint8_t code[INSTRUCTION_MOST]);
+
 #endif

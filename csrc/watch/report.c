@@ -138,7 +138,9 @@ static void say_register(struct text *text, const struct death_register *each,
   text_hex(text, each->value, 1);
   bool one = each->distance == 1;
   text_around(text, ", ", each->distance, (one ? of_one : places)[each->place]);
-  text_around(text, each->live ? "a " : "what was a ", each->size, "-byte block at ");
+  text_string(text, each->live ? "" : "what was ");
+  text_with_article(text, each->size);
+  text_string(text, "-byte block at ");
   text_hex(text, each->block, 1);
   text_string(text, "\n");
   say_moment(text, "    allocated", &each->history.allocated, &stacks[0]);

@@ -30,7 +30,8 @@ static void say_tags(struct text *text, const struct event *event) {
 }
 
 static void say_block(struct text *text, const struct event *event) {
-  text_around(text, "a ", event->size, "-byte block at ");
+  text_with_article(text, event->size);
+  text_string(text, "-byte block at ");
   text_hex(text, event->block, 1);
 }
 

@@ -15,6 +15,7 @@ from patalloc.heap import (
     Stats,
     default_heap,
     free,
+    fresh,
     malloc,
     process_heap,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Stats",
     "default_heap",
     "free",
+    "fresh",
     "malloc",
     "process_heap",
 ]

@@ -48,6 +48,17 @@ def calls() -> Path:
     return library().with_name("libpatalloc_calls.so")
 
 
+# What has programs' own pools call malloc for each block: CPython's, PHP's, GLib's (before 2.76),
+# those of C++'s runtime (before GCC 4), Arrow's.
+WITHOUT_POOLS = {
+    "PYTHONMALLOC": "malloc",
+    "USE_ZEND_ALLOC": "0",
+    "G_SLICE": "always-malloc",
+    "GLIBCXX_FORCE_NEW": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+
+
 def _libraries(config: Config) -> list[str]:
     """Those to preload: that of C++'s operators where blocks are looked at for whose they are."""
     found = [library()]

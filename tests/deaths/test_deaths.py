@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,21 @@ def test_who_allocated_what_registers_point_into_is_told(
     assert any("    allocated by thread " in line for line in render(event))
     text = preloaded([compiled["uninitialised_pointer"]], f"report=yes:{options}").stderr
     assert text.count("    allocated by thread ") == 1
+
+
+def test_what_a_handler_sends_again_is_the_fault(tmp_path: Path) -> None:
+    """Python's faulthandler ends with the same signal, sent to itself."""
+    report = tmp_path / "report"
+    code = "import ctypes; ctypes.string_at(8)"
+    command = [sys.executable, "-X", "faulthandler", "-c", code]
+    result = preloaded(command, f"report={report}:stacks=8")
+    (event,) = events.read(report.read_text())
+    assert event.summary == "null-pointer: SIGSEGV, read at 0x8, 8 bytes from a null pointer"
+    assert "pthread_kill" not in str(functions(event, event.stack))
+    assert "string_at" in str(functions(event, event.stack)) or event.left_out == 0
+    assert result.returncode == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in result.stderr
+    sent = [*command[:-1], "import faulthandler, os; os.kill(os.getpid(), 11)"]
+    preloaded(sent, f"report={tmp_path}/sent")
+    (event,) = events.read((tmp_path / "sent").read_text())
+    assert event.summary == "fatal-signal: SIGSEGV, which the process sent itself"

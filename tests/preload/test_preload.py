@@ -645,3 +645,32 @@ def test_the_first_process_of_a_namespace_ignores_what_it_ignored() -> None:
         bare.stderr,
     )
     assert "here\n" in bare.stdout or bare.returncode  # where there may be no namespaces
+
+
+def test_memory_of_a_pool_can_be_marked(tmp_path: Path) -> None:
+    code = (
+        "import patalloc\n"
+        "memory = bytearray(b'x' * 100)\n"
+        "patalloc.fresh(memoryview(memory)[10:20])\n"
+        "print(memory[9:21])\n"
+        "try:\n    patalloc.fresh(b'abc')\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    command = [sys.executable, "-c", code]
+    bare = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert bare.splitlines()[0] == repr(bytearray(b"x" * 12))
+    marked = preloaded(command, "pattern=0x5a").stdout
+    assert marked.splitlines() == [
+        repr(bytearray(b"x" + b"\x5a" * 10 + b"x")),
+        "memory that is read-only can't be fresh",
+    ]
+
+
+def test_programs_can_be_told_to_have_no_pools() -> None:
+    code = "import os; print(os.environ['PYTHONMALLOC'], os.environ['USE_ZEND_ALLOC'])"
+    command = [sys.executable, "-m", "patalloc", "run", "--without-pools", sys.executable, "-c"]
+    for given, shown in ((None, "malloc 0\n"), ("debug", "debug 0\n")):
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONMALLOC"}
+        env |= {"PYTHONMALLOC": given} if given else {}
+        done = subprocess.run([*command, code], env=env, capture_output=True, text=True, check=True)
+        assert done.stdout == shown

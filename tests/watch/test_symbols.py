@@ -1,6 +1,7 @@
 """Names and lines of code, wherever the compiler, linker and distribution have put them."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -179,3 +180,18 @@ def test_a_part_of_a_function_has_its_name(tmp_path: Path) -> None:
         said = died(other, PARTS="1")
         assert "another" not in said
         assert (f"#0 f at {source}:4 " in said) == debug
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="x86-64's assembly")
+def test_frames_in_assembly_have_names(tmp_path: Path) -> None:
+    source, main, program = tmp_path / "read.S", tmp_path / "main.c", tmp_path / "read"
+    source.write_text(
+        ".globl read_it\n.type read_it, @function\nread_it:\n.cfi_startproc\n"
+        "movq 8(%rdi), %rax\nret\n.cfi_endproc\n.size read_it, .-read_it\n"
+        '.section .note.GNU-stack,"",@progbits\n'
+    )
+    main.write_text("long read_it(void *);\nint main(void) { return read_it(0) == 3; }\n")
+    do("cc", "-g", "-O0", source, main, "-o", program)
+    said = died(program)
+    assert f"#0 read_it at {source}:5 ({program})" in said
+    assert f"#1 main at {main}:2 ({program})" in said

@@ -198,7 +198,7 @@ def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
     )
     for line in _notes(verdict):
         console.print(f"patalloc: {line}")
-    if not verdict.differs and not verdict.chances and not verdict.interrupted:
+    if verdict.is_clean:
         console.print(f"patalloc: the same with every pattern: {covered}")
         return
     together = {True: " together", False: ""}

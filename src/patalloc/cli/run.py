@@ -14,7 +14,7 @@ from patalloc.cli.outcome import FORMATS, print_summary, print_suppressions, wit
 from patalloc.cli.symbolize import show as show_events
 from patalloc.heap import PRESETS, Config
 from patalloc.machine import options as all_options
-from patalloc.preload import Outcome, environment
+from patalloc.preload import WITHOUT_POOLS, Outcome, environment
 from patalloc.preload import run as run_and_wait
 from patalloc.reach import obstacle
 
@@ -67,6 +67,11 @@ def _with_heap_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="FILE",
     help="Errors that are known: lines KIND:NAME, of a function or file on the call stack.",
 )
+@click.option(
+    "--without-pools",
+    is_flag=True,
+    help="Tell CPython, PHP, GLib, Arrow and C++ to keep no pools in front of malloc.",
+)
 @click.option("--gen-suppressions", is_flag=True, help="Print such lines for what was found.")
 @click.argument("command", nargs=-1, required=True)
 @_with_heap_options
@@ -78,6 +83,7 @@ def run(
     form: str | None,
     error_exitcode: int | None,
     suppressions: IO[str] | None,
+    without_pools: bool,
     gen_suppressions: bool,
     command: tuple[str, ...],
     **options: str | None,
@@ -106,6 +112,9 @@ def run(
         raise click.UsageError(f"--format {form}: needs --output")
     if output and "%p" not in output:
         _try_to_write(output)
+    if without_pools:
+        for name, value in WITHOUT_POOLS.items():
+            os.environ.setdefault(name, value)
     known = suppressions.readlines() if suppressions else []
     counting = bool(summary or as_json or output)
     outcome = _started(command, config, counting=counting)

@@ -8,6 +8,7 @@ from patalloc.heap.heap import (
     ProcessHeap,
     default_heap,
     free,
+    fresh,
     malloc,
     process_heap,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Stats",
     "default_heap",
     "free",
+    "fresh",
     "malloc",
     "process_heap",
 ]

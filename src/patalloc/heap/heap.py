@@ -436,6 +436,26 @@ def process_heap() -> ProcessHeap:
     return ProcessHeap()
 
 
+def fresh(memory: Any) -> None:  # noqa: ANN401 (a buffer; no type before Python 3.12)
+    """Mark memory that a pool of the program's own hands out, and that nobody has written.
+
+    It holds the pattern of the heap behind malloc(3) from here on, and `patalloc hunt` looks at it
+    as at a block of malloc's. Nothing happens in a process that does not run under libpatalloc.so.
+
+    Args:
+        memory: writable; all bytes of it are meant.
+
+    Raises:
+        TypeError, ValueError, BufferError: it is no such buffer.
+    """
+    with memoryview(memory) as view:
+        if view.readonly:
+            raise ValueError("memory that is read-only can't be fresh")
+        mark = lib.dlsym(ffi.NULL, b"patalloc_process_fresh")
+        if mark:
+            ffi.cast("void (*)(void *, size_t)", mark)(ffi.from_buffer(view), view.nbytes)
+
+
 _default: Heap | None = None
 
 

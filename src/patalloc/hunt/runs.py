@@ -17,7 +17,7 @@ from patalloc.heap import Config
 from patalloc.hunt.selection import Part, pack
 from patalloc.hunt.trace import Trace
 from patalloc.hunt.trace import read as read_trace
-from patalloc.preload import environment
+from patalloc.preload import WITHOUT_POOLS, environment
 from patalloc.watch import Event
 from patalloc.watch import read as read_events
 
@@ -27,8 +27,18 @@ _LOOKED_AT = 5000  # names in the working folder
 _COARSE = 0.02  # seconds: the times of files are those of the kernel's ticks
 # What else than memory makes runs differ: locale, time zone, hashing, arenas chosen by processor.
 _FIXED = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
+_SITE = Path(__file__).parent / "site"  # has Python programs do without NumPy's pool
 # Without core dumps; with a selection for this process alone, if there is to be one.
 _WRAPPER = 'ulimit -c 0; [ -z "$1" ] || ln "$1" "$1.$$"; shift; exec "$@"'
+
+
+def _surroundings(*, pymalloc: bool) -> dict[str, str]:
+    """The environment of each run: the user's own choice of pools counts."""
+    found = WITHOUT_POOLS | dict(os.environ) | _FIXED
+    if pymalloc and "PYTHONMALLOC" not in os.environ:
+        del found["PYTHONMALLOC"]
+    paths = [str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return found | {"PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @cache
@@ -161,6 +171,7 @@ class Runner:
         base: the pattern that memory holds which is not selected.
         frames: of a call stack that allocations are told apart by.
         runs: how many there were.
+        pymalloc: whether CPython is left the pool that it has in front of malloc.
     """
 
     program: Program
@@ -168,6 +179,7 @@ class Runner:
     base: str = "0x00"
     frames: int = 16
     runs: int = 0
+    pymalloc: bool = True
     _process: "subprocess.Popen[bytes] | None" = None
 
     def options(self, selection: Path, *, report: bool = False) -> Config:
@@ -186,8 +198,8 @@ class Runner:
 
     def _command(self, selection: Path, *, report: bool) -> list[str]:
         one = self.program.follow == "parent"
-        base = dict(os.environ) | _FIXED
-        heap = environment(self.options(selection, report=report), base)
+        environ = _surroundings(pymalloc=self.pymalloc)
+        heap = environment(self.options(selection, report=report), environ)
         names = ("LD_PRELOAD", "PATALLOC_OPTIONS")
         fixed = [] if self.program.randomised or not can_fix_addresses() else ["setarch", "-R"]
         return [
@@ -243,7 +255,7 @@ class Runner:
                 stdin=stdin,
                 stdout=out,
                 stderr=error,
-                env=dict(os.environ) | _FIXED | {"PYTHONFAULTHANDLER": "1"},
+                env=_surroundings(pymalloc=self.pymalloc),
                 start_new_session=True,
             )
             try:

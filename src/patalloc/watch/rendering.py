@@ -60,11 +60,16 @@ def _moments(modules: tuple[Module, ...], block: HeapBlock | None) -> Iterator[s
 _PLACES = {"before": "before", "inside": "into", "after": "past the end of"}
 
 
+def _article(number: int) -> str:
+    first = int(f"{number:,}".partition(",")[0])
+    return "an" if first in (8, 11, 18) or str(first)[0] == "8" else "a"
+
+
 def _place(place: str, distance: int, block: HeapBlock) -> str:
-    what = "a" if block.state == "live" else "what was a"
+    was = "" if block.state == "live" else "what was "
     return (
         f"{distance} byte{'' if distance == 1 else 's'} {_PLACES[place]} "
-        f"{what} {block.size}-byte block at {block.address:#x}"
+        f"{was}{_article(block.size)} {block.size}-byte block at {block.address:#x}"
     )
 
 

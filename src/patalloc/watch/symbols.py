@@ -161,7 +161,7 @@ def _function(name: str | None, symbol: str | None) -> str | None:
 
 
 # How drgn writes a place: a number where there are several, a name, and where that is.
-_PLACE = re.compile(r"(?:#\d+ +)?(.+) at (.+):(\d+):\d+")
+_PLACE = re.compile(r"(?:#\d+ +)?(.+) at (.+?):(\d+)(?::\d+)?")
 
 
 def locate(module: Module | None, address: int) -> list[Location]:
