@@ -17,8 +17,8 @@ static _Thread_local sigjmp_buf *innermost __attribute__((tls_model("initial-exe
 bool recover_try(void (*function)(void *), void *argument) {
   sigjmp_buf here, *outer = innermost;
   bool done = false;
-  innermost = &here;
   if (!sigsetjmp(here, 0)) {
+    innermost = &here; /* not before: the stack may end in that call */
     function(argument);
     done = true;
   }

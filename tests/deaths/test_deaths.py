@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FLAGS, preloaded
+from conftest import FLAGS, Build, preloaded
 from patalloc import events
 from patalloc.watch.rendering import render
 from patalloc.watch.symbols import locate
@@ -152,3 +152,12 @@ def test_what_a_handler_sends_again_is_the_fault(tmp_path: Path) -> None:
     preloaded(sent, f"report={tmp_path}/sent")
     (event,) = events.read((tmp_path / "sent").read_text())
     assert event.summary == "fatal-signal: SIGSEGV, which the process sent itself"
+
+
+def test_a_stack_that_ends_within_malloc_is_told(build: Build) -> None:
+    """Wherever in it that is."""
+    for room in range(16, 16 * 60, 16):
+        limited = f"ulimit -s 256; exec {build('deep')} {room}"
+        result = preloaded(["sh", "-c", limited], "report=yes:stacks=8:guard_small=all")
+        assert result.returncode == -signal.SIGSEGV
+        assert result.stderr.startswith("patalloc: stack-overflow: SIGSEGV, "), result.stderr
