@@ -363,3 +363,21 @@ def test_a_hunt_that_is_ended_leaves_nothing_behind(tmp_path: Path, jobs: str) -
     assert not list(tmp_path.iterdir())
     left = subprocess.run(["pgrep", "-f", "sleep 1234[.]5"], capture_output=True, text=True)
     assert not left.stdout
+
+
+def test_patterns_have_names(built: Path) -> None:
+    program = built / "sentinel.c"
+    for name in ("minus-one", "positive", "text", "nan"):
+        assert hunt("--pattern", name, "--", program).returncode == 0
+    (finding,) = found_by("--pattern", "negative", "--", program)["findings"]
+    assert finding["pattern"] == "0xc5"
+
+
+def test_all_is_shown_if_asked_for(built: Path) -> None:
+    program = built / "cpp_member.cc"
+    short, long = hunt("--", program).stdout, hunt("--verbose", "--", program).stdout
+    assert "more lines: --verbose" in short
+    assert "more lines" not in long
+    assert "in all fresh memory" in long
+    assert len(short.splitlines()) <= 14
+    assert long.count("    #") > short.count("    #")

@@ -32,6 +32,7 @@ from patalloc.hunt import (
     Runner,
     Verdict,
 )
+from patalloc.hunt.hunt import PATTERNS, VALUES
 from patalloc.hunt.runs import can_fix_addresses
 from patalloc.hunt.selection import END, pack
 from patalloc.preload import environment
@@ -39,6 +40,7 @@ from patalloc.watch.rendering import render, render_stack
 
 _SAME, _DIFFERENT, _REFUSED, _CUT_SHORT = 0, 1, 2, 3
 _SHOWN = 20  # lines of a difference
+_FRAMES = 4  # lines of a call stack, unless all are asked for
 _EXCERPT = 1 << 16  # bytes of an output that are shown
 _EVERY = 10  # seconds, after which a line tells how far it is, where there is no terminal
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -128,7 +130,23 @@ def _bytes_of(part: Part) -> str:
     )
 
 
-def _render(verdict: Verdict, finding: Finding, command: tuple[str, ...]) -> Iterator[str]:
+def _where(culprit: Culprit, *, verbose: bool) -> Iterator[str]:
+    """The line that allocates: Python's stack first, as that is the program's own there."""
+    python = [f"    {line.strip()}" for line in culprit.python.splitlines()]
+    stack = [*render_stack(culprit.site.stack, culprit.modules)]
+    most = len(stack) + len(python) if verbose else _FRAMES
+    if python:
+        yield from python[:most]
+        yield "   in C:"
+    yield from stack[:most]
+    left = len(stack[most:]) + len(python[most:])
+    if left:
+        yield f"    ... {left} more lines: --verbose"
+
+
+def _render(
+    verdict: Verdict, finding: Finding, command: tuple[str, ...], *, verbose: bool
+) -> Iterator[str]:
     for culprit in finding.culprits:
         part = culprit.part
         most = "" if culprit.site.allocations == 1 else "up to "
@@ -137,10 +155,7 @@ def _render(verdict: Verdict, finding: Finding, command: tuple[str, ...]) -> Ite
             f"  {_bytes_of(part)} of allocation {part.first} of {culprit.site.allocations} "
             f"from here{size}, read before written:"
         )
-        yield from render_stack(culprit.site.stack, culprit.modules)
-        if culprit.python:
-            yield "  in Python, the innermost first:"
-            yield from (f"    {line.strip()}" for line in culprit.python.splitlines())
+        yield from _where(culprit, verbose=verbose)
     yield f"  with {finding.pattern} there instead of 0x00:"
     yield from (
         f"    {line}" for line in _changes(verdict.comparison, verdict.baseline, finding.behaviour)
@@ -188,7 +203,7 @@ def _render_chance(verdict: Verdict, chance: Chance) -> Iterator[str]:
     )
 
 
-def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
+def _print(verdict: Verdict, command: tuple[str, ...], *, verbose: bool) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -205,7 +220,7 @@ def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
     for number, finding in enumerate(verdict.findings, 1):
         title = f"patalloc: finding {number}: uninitialised memory changes the behaviour"
         console.print(title + together[len(finding.culprits) > 1], style="bold red")
-        for line in _render(verdict, finding, command):
+        for line in _render(verdict, finding, command, verbose=verbose):
             console.print(line)
     if verdict.differs and not verdict.findings and not verdict.interrupted:
         console.print(
@@ -213,7 +228,8 @@ def _print(verdict: Verdict, command: tuple[str, ...]) -> None:
             "but no allocation was found",
             style="bold red",
         )
-    for lines, names in _by_change(verdict).items():
+    shown = _by_change(verdict) if verbose or not verdict.findings else {}
+    for lines, names in shown.items():
         where = "" if all(" in " in name for name in names) else " in all fresh memory"
         console.print(f"patalloc: with {', '.join(names)}{where}:")
         for line in lines:
@@ -355,7 +371,8 @@ def _exit_status(verdict: Verdict) -> int:
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    help="A pattern to try besides 0x00; may be given again. [0xff, 0x5a, 0x01]",
+    help="A pattern to try besides 0x00: a value, or nan, negative, positive, minus-one or text; "
+    "may be given again. [0xff, 0x5a, 0xc5, 0x01]",
 )
 @click.option(
     "--stdin",
@@ -407,6 +424,9 @@ def _exit_status(verdict: Verdict) -> int:
 @click.option(
     "--time-limit", type=float, default=math.inf, help="Seconds after which to tell what is known."
 )
+@click.option(
+    "--verbose", is_flag=True, help="Print whole call stacks, and what each pattern has changed."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--once",
@@ -430,6 +450,7 @@ def hunt(
     max_culprits: int,
     jobs: int,
     time_limit: float,
+    verbose: bool,
     as_json: bool,
     once: tuple[str, ...],
     show_env: bool,
@@ -447,7 +468,7 @@ def hunt(
         compiled = tuple(re.compile(mask.encode()) for mask in masks)
     except re.error as error:
         raise click.BadParameter(f"--mask {error.pattern!r}: {error}") from None
-    patterns = patterns or ("0xff", "0x5a", "0x01")
+    patterns = tuple(VALUES.get(each, each) for each in patterns) or PATTERNS
     for pattern in patterns:
         if Config(pattern=pattern).pattern == "none":
             raise click.BadParameter("--pattern none: must be a value")
@@ -486,5 +507,5 @@ def hunt(
         if as_json:
             click.echo(json.dumps(_data(verdict, program.command), indent=2))
         else:
-            _print(verdict, program.command)
+            _print(verdict, program.command, verbose=verbose)
     sys.exit(_exit_status(verdict))

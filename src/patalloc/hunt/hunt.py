@@ -26,6 +26,16 @@ from patalloc.watch import Event, Module
 Progress = Callable[[str, int], None]  # what is being done, and how many candidates are left
 Trial = tuple[str, Iterable[Part]]  # a pattern, and what is to hold it
 NamedTrial = tuple[str, str, tuple[Part, ...]]  # with what it is called
+# Values that programs treat otherwise, by what they are as numbers of any size.
+VALUES = {
+    "nan": "0x7fff",  # as a 2-, 4-, 8- or 16-byte float; else large
+    "minus-one": "0xff",  # and a NaN with its sign
+    "negative": "0xc5",  # large: -6,328 as a float, -1.3e28 as a double
+    "positive": "0x5a",  # large: 1.5e16 as a float, 1.8e127 as a double
+    "text": "0x41",  # A
+}
+# What is tried: a test (of NaN, for x < 0, by a clamp) that hides one does not hide all.
+PATTERNS = ("0xff", "0x5a", "0xc5", "0x01")
 _BASELINES = 8  # runs at most, after which what varies is not understood
 
 
@@ -234,7 +244,7 @@ class Hunt:
     """
 
     runners: list[Runner]
-    patterns: tuple[str, ...] = ("0xff", "0x5a", "0x01")
+    patterns: tuple[str, ...] = PATTERNS
     most: int = 5
     progress: Progress = lambda what, left: None
     time_limit: float = math.inf
@@ -351,33 +361,31 @@ class Hunt:
                 self._doubt(verdict, name, pattern, chosen)
 
     def _that_differ_again(self, verdict: Verdict, trials: list[NamedTrial]) -> list[NamedTrial]:
-        """The trials that differ from the baseline each time, and in what does not vary by itself.
+        """The trials that differ from the baseline, in what does not vary by itself.
 
-        Behaviour that has to do with the pattern may vary in its own ways, which no baseline shows.
+        The first one runs once more, and so does the baseline: behaviour that has to do with the
+        pattern may vary in its own ways, which no baseline shows. Of the others isolation tells.
         """
         comparison, baseline = self._comparison, verdict.baseline
 
-        def differing(among: Iterable[NamedTrial]) -> list[NamedTrial]:
-            return [
-                trial
-                for trial in among
-                if not comparison.same(verdict.behaviours[trial[0]], baseline)
-            ]
+        def differing(among: Sequence[NamedTrial]) -> list[NamedTrial]:
+            behaviours = verdict.behaviours
+            return [each for each in among if not comparison.same(behaviours[each[0]], baseline)]
 
-        once = differing(trials)
-        if not once:
-            return []
-        again = [(pattern, chosen) for _, pattern, chosen in once]
-        *behaviours, later = self._behaviours([*again, self._quiet])
-        comparison.learn(baseline, later)
-        for (name, *_), behaviour in zip(once, behaviours, strict=True):
-            if comparison.same(behaviour, baseline):
-                shares = Shares(1, 0, 2)
-                verdict.chances.append(Chance(name, verdict.behaviours[name], shares))
-            else:
-                comparison.learn(verdict.behaviours[name], behaviour)
-        unsure = {chance.pattern for chance in verdict.chances}
-        found = [trial for trial in differing(once) if trial[0] not in unsure]
+        found = differing(trials)
+        sure = False
+        while found and not sure:
+            name, pattern, chosen = found[0]
+            again, later = self._behaviours([(pattern, chosen), self._quiet])
+            comparison.learn(baseline, later)
+            if comparison.same(again, baseline):
+                chance = Chance(name, verdict.behaviours[name], Shares(1, 0, 2))
+                verdict.chances.append(chance)
+                found = differing(found[1:])
+                continue
+            comparison.learn(verdict.behaviours[name], again)
+            sure = not comparison.same(again, baseline)
+            found = differing(found)
         verdict.differing = [name for name, *_ in found]
         return found
 
