@@ -37,6 +37,8 @@ static _Thread_local struct {
   const struct fault *fault; /* NULL: none is */
   uintptr_t pc;
   int signal;
+  siginfo_t last; /* of the last one that was; at `last_pc` */
+  uintptr_t last_pc;
 } handled __attribute__((tls_model("initial-exec")));
 
 /* Process and thread that die of what is reported; 0: none does. */
@@ -203,9 +205,19 @@ static bool is_sent_again(const struct fault *fault) {
          info->si_signo == handled.signal;
 }
 
+/* A handler that has set the default and sent the signal again may have returned before it comes,
+ * as it was blocked: the thread is where it faulted. */
+static bool comes_after(const struct fault *fault) {
+  const siginfo_t *info = fault->info;
+  return handled.last_pc && info->si_code <= 0 && info->si_pid == os_process_id() &&
+         info->si_signo == handled.last.si_signo && fault->pc == handled.last_pc;
+}
+
 static void report_it(void *faulted) {
   enum { MOST = STACK_MOST / 2 };
   const struct fault *fault = faulted;
+  struct fault before = *fault;
+  before.info = &handled.last;
   static struct event event; /* only one thread is here at a time */
   unsigned left_out = 0;
   event.stack.count = 0;
@@ -214,6 +226,7 @@ static void report_it(void *faulted) {
     fault = handled.fault; /* still on the stack, and not left by siglongjmp(3) */
   else
     left_out = unwind_from(&event.stack, MOST, fault->pc);
+  if (comes_after(faulted)) fault = &before;
   set_event(&event, fault);
   event.left_out = left_out;
   report_fault(&event);
@@ -274,16 +287,28 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     report_at(&fault, (uintptr_t)__builtin_return_address(0));
   if (of_a_heap) told = true;
   errno = error;
-  __typeof__(handled) outer = handled;
-  if (is_fault(info)) handled = (__typeof__(handled)){&fault, fault.pc, signal};
+  const struct fault *outer = handled.fault;
+  uintptr_t outer_pc = handled.pc;
+  int outer_signal = handled.signal;
+  if (is_fault(info)) {
+    handled.fault = &fault;
+    handled.pc = handled.last_pc = fault.pc;
+    handled.signal = signal;
+    handled.last = *info;
+  }
   pass_on(signal, info, context);
-  handled = outer;
+  handled.fault = outer;
+  handled.pc = outer_pc;
+  handled.signal = outer_signal;
 }
 
+/* For a while: the instruction that is tried again may succeed by then. No system call where nobody
+ * dies: the program may be confined to few. */
 void fault_let_die(void) {
-  static _Atomic uint32_t never;
-  uint64_t found = dying, me = this_thread();
-  while (found && found != me && found >> 32 == me >> 32) lock_wait(&never, 0);
+  enum { WHILE = 2000 }; /* milliseconds */
+  uint64_t found = dying, me = found ? this_thread() : 0;
+  if (!found || found == me || found >> 32 != me >> 32) return;
+  for (uint32_t begun = os_milliseconds(); os_milliseconds() - begun < WHILE;) os_yield();
 }
 
 void fault_watch(bool tags) {

@@ -3,11 +3,9 @@
 
 #include <stdbool.h>
 
-#define EVERY UINT32_MAX
-
 #ifdef __x86_64__
 
-enum { RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
+enum { RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
 enum { REX_X = 2, REX_B = 1 };
 
 struct decoder {
@@ -123,8 +121,13 @@ static uint32_t implied(uint8_t opcode) {
     return bit(RSI);
   case 0xc9: /* leave */
     return bit(RBP);
+  case 0xd7: /* xlat */
+    return bit(RBX);
   case 0xc2: /* ret, call, push of a number, of flags */
   case 0xc3:
+  case 0xca:
+  case 0xcb:
+  case 0xcf:
   case 0xe8:
   case 0x68:
   case 0x6a:
@@ -139,13 +142,10 @@ static uint32_t implied(uint8_t opcode) {
 uint32_t instruction_registers(const uint8_t code[INSTRUCTION_MOST]) {
   struct decoder decoder = {.at = code, .end = code + INSTRUCTION_MOST};
   uint8_t opcode = decode_opcode(&decoder);
-  if (decoder.map) { /* those without an operand access no memory */
-    uint32_t used = decode_operand(&decoder, false);
-    return used ? used : EVERY;
-  }
+  if (decoder.map) return decode_operand(&decoder, false);
   uint32_t used = implied(opcode);
   if (has_operand(opcode)) used |= decode_operand(&decoder, opcode == 0xff);
-  return used ? used : EVERY;
+  return used;
 }
 
 enum instruction_jump instruction_jump(const uint8_t code[INSTRUCTION_MOST]) {
@@ -167,7 +167,7 @@ enum instruction_jump instruction_jump(const uint8_t code[INSTRUCTION_MOST]) {
 
 uint32_t instruction_registers(const uint8_t code[INSTRUCTION_MOST]) {
   (void)code;
-  return EVERY;
+  return UINT32_MAX;
 }
 
 #endif

@@ -7,8 +7,8 @@
 
 enum { INSTRUCTION_MOST = 15 }; /* bytes */
 
-/* A bit for each register, by the number that it has in instructions. All, where that can't be
- * told: on other processors, and of what is no instruction. */
+/* A bit for each register, by the number that it has in instructions; none for one that accesses no
+ * memory by them. All on other processors. */
 uint32_t instruction_registers(const uint8_t code[INSTRUCTION_MOST]);
 
 /* Whether it is a call or jump by a register or by memory; or a return. */

@@ -31,5 +31,20 @@ int main(int argc, char **argv) {
     usleep(100000);
     for (int i = 0; i < 200; i++) putchar(((char *)malloc(100))[i / 2] ? 'x' : '-');
   }
+  if (!strcmp(what, "random")) printf("result %d\n", byte[9] == 1 ? getpid() : 0);
+  if (!strcmp(what, "stale") && !byte[8]) {
+    FILE *file = fopen(argv[2], "w");
+    CHECK(file && fputs("hello\n", file) >= 0 && !fclose(file));
+  }
+  if (!strcmp(what, "milliseconds")) printf("timeout %u ms\n", byte[10]);
+  if (!strcmp(what, "rows")) {
+    if (getpid() & 1) puts("checked 100 rows");
+    printf("checked %u rows\n", byte[11]);
+  }
+  if (!strcmp(what, "lines")) {
+    for (int i = 0; i < 20000; i++) puts(i == 10000 && byte[12] ? "1" : "0");
+    for (int i = 0; i < 20000; i++) printf("%d,", i == 5000 ? getpid() : i);
+    puts("end");
+  }
   if (!strcmp(what, "quiet")) free(byte);
 }

@@ -365,6 +365,55 @@ def test_a_hunt_that_is_ended_leaves_nothing_behind(tmp_path: Path, jobs: str) -
     assert not left.stdout
 
 
+def test_what_varies_with_the_pattern_alone_is_an_error(hunted: str) -> None:
+    (finding,) = found_by("--", hunted, "random")["findings"]
+    assert (finding["culprits"][0]["start"], finding["pattern"]) == (9, "0x01")
+
+
+def test_a_file_that_is_not_written_is_told_from_an_old_one(hunted: str, tmp_path: Path) -> None:
+    file = tmp_path / "out.txt"
+    (tmp_path / "out.masked").write_text("precious")
+    (tmp_path / "out.filtered").write_text("precious")
+    options = ["--output", file, "--mask", "zzz", "--filter", "cat"]
+    (finding,) = found_by(*options, "--", hunted, "stale", file)["findings"]
+    assert finding["culprits"][0]["start"] == 8
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "out.txt": "hello\n",
+        "out.masked": "precious",
+        "out.filtered": "precious",
+    }
+
+
+def test_durations_are_left_out_unless_asked_for(hunted: str) -> None:
+    done = hunt("--", hunted, "milliseconds")
+    assert done.returncode == 0
+    assert "not compared, as it varies by itself: how long something took" in done.stdout
+    (finding,) = found_by("--durations", "--", hunted, "milliseconds")["findings"]
+    assert finding["culprits"][0]["start"] == 10
+
+
+def test_lines_that_come_and_go_hide_no_others(hunted: str) -> None:
+    for _ in range(3):
+        assert hunt("--", hunted, "rows").returncode in (1, 2)
+
+
+def test_many_lines_and_long_ones_are_compared(hunted: str) -> None:
+    (finding,) = found_by("--", hunted, "lines")["findings"]
+    assert finding["culprits"][0]["start"] == 12
+    assert finding["changes"] == ["stdout:", "  -0", "  +1"]
+
+
+def test_a_pattern_of_zeros_is_refused(hunted: str) -> None:
+    done = hunt("--pattern", "0x0000", "--", hunted, "quiet")
+    assert (done.returncode, "must be a value, and not 0" in done.stderr) == (2, True)
+
+
+def test_a_run_ends_when_the_time_is_over() -> None:
+    for seconds in ("1", "5"):
+        done = hunt("--time-limit", seconds, "--", "sleep", "4")
+        assert done.returncode == 3
+
+
 def test_patterns_have_names(built: Path) -> None:
     program = built / "sentinel.c"
     for name in ("minus-one", "positive", "text", "nan"):

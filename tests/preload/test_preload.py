@@ -588,7 +588,7 @@ def test_calls_that_are_refused_are_told(build: Build, call: str, size: int) -> 
             (one,) = told
             assert re.match(
                 rf"heap-buffer-overflow: {call} (stops|fails with EFAULT): it would (read|write) "
-                rf"at 0x\w+, 1 byte past the end of a {size}-byte block",
+                rf"at 0x\w+, 1 byte past the end of an? {size}-byte block",
                 one,
             )
         elif how == "freed" and call not in {"readv", "preadv"}:

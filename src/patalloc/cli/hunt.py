@@ -309,9 +309,7 @@ def _complain_of(verdict: Verdict) -> None:
     )
 
 
-def _hunt(
-    runners: list[Runner], patterns: tuple[str, ...], most: int, time_limit: float, *, quiet: bool
-) -> Verdict:
+def _hunt(chase: Hunt, *, quiet: bool) -> Verdict:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -330,7 +328,7 @@ def _hunt(
                 said = time.monotonic()
                 click.echo(f"patalloc: {text}", err=True)
 
-        chase = Hunt(runners, patterns, most, tell, time_limit)
+        chase.progress = tell
         return chase.run()
 
 
@@ -395,6 +393,7 @@ def _exit_status(verdict: Verdict) -> int:
     metavar="REGEX",
     help="What to take out of each line of the outputs first; may be given again.",
 )
+@click.option("--durations", is_flag=True, help="Compare how long things took, too (0.25s).")
 @click.option("--timeout", type=float, default=60, show_default=True, help="Seconds for a run.")
 @click.option("--randomised", is_flag=True, help="Leave address space randomisation on.")
 @click.option(
@@ -443,6 +442,7 @@ def hunt(
     check: str | None,
     filter_: str | None,
     masks: tuple[str, ...],
+    durations: bool,
     timeout: float,
     randomised: bool,
     follow: str,
@@ -470,8 +470,8 @@ def hunt(
         raise click.BadParameter(f"--mask {error.pattern!r}: {error}") from None
     patterns = tuple(VALUES.get(each, each) for each in patterns) or PATTERNS
     for pattern in patterns:
-        if Config(pattern=pattern).pattern == "none":
-            raise click.BadParameter("--pattern none: must be a value")
+        if not int(Config(pattern=pattern).pattern.replace("none", "0"), 0):
+            raise click.BadParameter(f"--pattern {pattern}: must be a value, and not 0")
     program = Program(
         command=(path, *command[1:]),
         stdin=stdin,
@@ -496,7 +496,14 @@ def hunt(
             return _run_once(runners[0], patterns[0], parts, show_env)
         quiet = as_json or not sys.stderr.isatty()
         try:
-            verdict = _hunt(runners, patterns, max_culprits, time_limit, quiet=quiet)
+            chase = Hunt(
+                runners,
+                patterns,
+                max_culprits,
+                time_limit=time_limit,
+                comparison=Comparison(durations=durations),
+            )
+            verdict = _hunt(chase, quiet=quiet)
         except KeyboardInterrupt:
             click.echo("patalloc: cut short before anything was known", err=True)
             sys.exit(_CUT_SHORT)

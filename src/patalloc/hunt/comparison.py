@@ -23,7 +23,8 @@ _NUMBER = re.compile(rb"\d+")
 _DURATION = re.compile(rb"(?<![\w.])\d+(?:\.\d+)?(?= ?(?:[nmu]?s|secs?|seconds?|min|minutes?)\b)")
 _LEFT_OUT = "…".encode()
 _MOST = 200  # masks, after which a program is taken for one that is not deterministic
-_COMPARED = 20_000  # lines that are looked at for what varies
+_MATCHED = 1000  # lines, or words of a line, between which an order is looked for
+_COMPARED = 2000  # lines that differ, which are looked at for what varies
 
 
 def _hide_durations(line: bytes) -> bytes:
@@ -68,20 +69,44 @@ def _mask_for(one: bytes, other: bytes) -> Mask | None:
     """What differs between two lines is what varies; None where little else would be left."""
     old, new = _TOKEN.findall(one), _TOKEN.findall(other)
     parts: list[bytes | None] = []
-    for kind, start, end, *_ in difflib.SequenceMatcher(None, old, new, False).get_opcodes():
+    for kind, start, end, *_ in _opcodes(old, new):
         if kind == "equal":
             parts += old[start:end]
         elif not parts or parts[-1] is not None:
             parts.append(None)
-    if not any(part and re.search(rb"[^\W\d]", part) for part in parts):
+    fixed = b"".join(part for part in parts if part is not None)
+    if not re.search(rb"[^\W\d]", fixed) and len(fixed) < len(one) * 3 // 4:
         return None
     return Mask(_pattern_of(parts))
 
 
 def _optional(line: bytes) -> Mask:
-    tokens = _TOKEN.findall(line)
-    parts = [None if _NUMBER.search(token) else token for token in tokens]
-    return Mask(_pattern_of(parts), comes_and_goes=True)
+    """Of just this line: one like it may be always there, and be wrong."""
+    return Mask(_pattern_of([line]), comes_and_goes=True)
+
+
+def _common(one: Sequence[bytes], other: Sequence[bytes]) -> tuple[int, int]:
+    """How many are the same in front, and behind them at the end."""
+    most = min(len(one), len(other))
+    front = next((i for i in range(most) if one[i] != other[i]), most)
+    most -= front
+    return front, next((i for i in range(most) if one[-1 - i] != other[-1 - i]), most)
+
+
+def _opcodes(one: Sequence[bytes], other: Sequence[bytes]) -> list[tuple[str, int, int, int, int]]:
+    """As SequenceMatcher has them; beyond a size, as its time goes by the square, all differs."""
+    front, back = _common(one, other)
+    ends = len(one) - back, len(other) - back
+    whole = [("equal", 0, front, 0, front)]
+    if max(ends[0], ends[1]) - front > _MATCHED:
+        whole.append(("replace", front, ends[0], front, ends[1]))
+    else:
+        matcher = difflib.SequenceMatcher(None, one[front : ends[0]], other[front : ends[1]], False)
+        whole += (
+            (kind, front + a, front + b, front + c, front + d)
+            for kind, a, b, c, d in matcher.get_opcodes()
+        )
+    return [*whole, ("equal", ends[0], len(one), ends[1], len(other))]
 
 
 @attrs.define
@@ -89,12 +114,15 @@ class Comparison:
     """Compares behaviours, and learns what does not count.
 
     Attributes:
+        durations: whether it counts how long something took, as runs tell.
         masks: by the name of an output, the kinds of lines of which a part is left out.
         unordered: the outputs whose lines come in any order.
     """
 
+    durations: bool = False
     masks: dict[str, list[Mask]] = attrs.field(factory=lambda: defaultdict(list))
     unordered: set[str] = attrs.field(factory=set)
+    _hid_durations: bool = False
 
     @property
     def has_learned(self) -> bool:
@@ -123,7 +151,9 @@ class Comparison:
         masks = self.masks[output.name]
         for line in output.content.splitlines(keepends=True):
             ending = line[len(line.rstrip(b"\r\n")) :]
-            compared = _hide_durations(line[: len(line) - len(ending)])
+            compared = line[: len(line) - len(ending)]
+            if not self.durations and (hidden := _hide_durations(compared)) != compared:
+                self._hid_durations, compared = True, hidden
             found = ((mask, mask.pattern.fullmatch(compared)) for mask in masks)
             mask, match = next(((mask, match) for mask, match in found if match), (None, None))
             if mask and mask.comes_and_goes:
@@ -142,10 +172,10 @@ class Comparison:
         if Counter(before) == Counter(after):
             self.unordered.add(old.name)
             return
-        if len(before) + len(after) > _COMPARED or len(self.masks[old.name]) > _MOST:
-            return
         gone = [line.rstrip(b"\r\n") for line in (Counter(before) - Counter(after)).elements()]
         come = [line.rstrip(b"\r\n") for line in (Counter(after) - Counter(before)).elements()]
+        if len(gone) + len(come) > _COMPARED or len(self.masks[old.name]) > _MOST:
+            return
         by_shape: dict[bytes, list[bytes]] = defaultdict(list)
         for line in come:
             by_shape[_shape(line)].append(line)
@@ -175,8 +205,7 @@ class Comparison:
             pairs = [sorted(each, key=lambda pair: pair[1]) for each in pairs]
         compared = [[masked for _, masked in each] for each in pairs]
         found: list[tuple[str, bytes]] = []
-        matcher = difflib.SequenceMatcher(None, compared[0], compared[1], False)
-        for kind, start, end, first, last in matcher.get_opcodes():
+        for kind, start, end, first, last in _opcodes(*compared):
             if kind != "equal":
                 found += (("-", line) for line, _ in pairs[0][start:end])
                 found += (("+", line) for line, _ in pairs[1][first:last])
@@ -185,6 +214,8 @@ class Comparison:
     def described(self) -> list[str]:
         """What is not compared, for people: of which output, and how the line looks."""
         found = [f"{name}: the order of lines" for name in sorted(self.unordered)]
+        if self._hid_durations:
+            found.append("how long something took (0.25s): --durations compares that, too")
         for name, masks in self.masks.items():
             found += (
                 f"{name}: --mask '{mask}'" + (" (not always there)" * mask.comes_and_goes)

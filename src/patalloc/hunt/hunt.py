@@ -227,10 +227,6 @@ def _is_python(verdict: Verdict) -> bool:
     return any("python" in module.path for trace in traces for module in trace.modules)
 
 
-class TimeIsUp(KeyboardInterrupt):
-    """The hunt has taken as long as it may."""
-
-
 @attrs.define
 class Hunt:
     """One hunt; see the module.
@@ -241,6 +237,7 @@ class Hunt:
         most: how many findings are enough.
         progress: told what is being done.
         time_limit: seconds after which it ends with what is known.
+        comparison: what counts of a behaviour; it learns.
     """
 
     runners: list[Runner]
@@ -248,7 +245,7 @@ class Hunt:
     most: int = 5
     progress: Progress = lambda what, left: None
     time_limit: float = math.inf
-    _comparison: Comparison = attrs.field(factory=Comparison, init=False)
+    comparison: Comparison = attrs.field(factory=Comparison)
     _started: float = attrs.field(factory=time.monotonic, init=False)
 
     @property
@@ -296,7 +293,7 @@ class Hunt:
         self.progress("baseline", 0)
         begun = time.time()
         baseline, other = self._behaviours([self._quiet, self._quiet])
-        comparison = self._comparison
+        comparison = self.comparison
         for _ in range(_BASELINES):
             if comparison.same(baseline, other):
                 written = written_since(begun, self.runners[0].program.outputs)
@@ -308,8 +305,8 @@ class Hunt:
 
     def _behaviours(self, trials: Sequence[Trial]) -> list[Behaviour]:
         """Of a run for each trial, as many side by side as there are runners."""
-        if time.monotonic() - self._started > self.time_limit:
-            raise TimeIsUp
+        for runner in self.runners:
+            runner.deadline = self._started + self.time_limit
         if len(self.runners) == 1:
             return [self.runners[0].run(pattern, chosen) for pattern, chosen in trials]
         idle: Queue[Runner] = Queue()
@@ -363,10 +360,10 @@ class Hunt:
     def _that_differ_again(self, verdict: Verdict, trials: list[NamedTrial]) -> list[NamedTrial]:
         """The trials that differ from the baseline, in what does not vary by itself.
 
-        The first one runs once more, and so does the baseline: behaviour that has to do with the
-        pattern may vary in its own ways, which no baseline shows. Of the others isolation tells.
+        The first one runs once more, and so does the baseline. Of the others isolation tells. What
+        varies between two runs with the pattern is no reason to leave it out: it may be the error.
         """
-        comparison, baseline = self._comparison, verdict.baseline
+        comparison, baseline = self.comparison, verdict.baseline
 
         def differing(among: Sequence[NamedTrial]) -> list[NamedTrial]:
             behaviours = verdict.behaviours
@@ -383,16 +380,15 @@ class Hunt:
                 verdict.chances.append(chance)
                 found = differing(found[1:])
                 continue
-            comparison.learn(verdict.behaviours[name], again)
-            sure = not comparison.same(again, baseline)
             found = differing(found)
+            sure = bool(found) and found[0][0] == name
         verdict.differing = [name for name, *_ in found]
         return found
 
     def _shares(self, pattern: str, parts: Sequence[Part], verdict: Verdict) -> Shares:
         """Of runs with the pattern in these parts and without: more where anything ever varied."""
         self.progress("confirming", 1)
-        count = 5 if self._comparison.has_learned or verdict.chances else 2
+        count = 5 if self.comparison.has_learned or verdict.chances else 2
         with_it: Trial = (pattern, parts)
         differ = self._differ(verdict, [with_it, self._quiet] * count)
         return Shares(sum(differ[::2]), sum(differ[1::2]), count)
@@ -427,7 +423,7 @@ class Hunt:
 
     def _differ(self, verdict: Verdict, trials: Sequence[Trial]) -> list[bool]:
         done = self._behaviours(trials)
-        return [not self._comparison.same(each, verdict.baseline) for each in done]
+        return [not self.comparison.same(each, verdict.baseline) for each in done]
 
     def _isolate(self, verdict: Verdict, pattern: str, left: Candidates) -> Finding | None:
         """A smallest set of them that makes the behaviour differ; None where none does alone.
@@ -502,7 +498,9 @@ class Hunt:
             short = max(long - step, 0)
         else:
             while long < most and not backs([min(long + step, most)])[0]:
-                long, step = long + step, 2 * step
+                long, step = min(long + step, most), 2 * step
+            if long == most:  # not even all of it does any more
+                return attrs.evolve(part, start=0, end=most)
             short, long = long, min(long + step, most)
         back = most - self._least("narrowing bytes", short + 1, long, backs)
         return attrs.evolve(part, start=min(front, back), end=max(front, back) + 1)

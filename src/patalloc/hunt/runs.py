@@ -1,12 +1,14 @@
 """Running a program again and again, each time with other bytes in its fresh memory."""
 
 import hashlib
+import math
 import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,10 @@ _FIXED = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_AREN
 _SITE = Path(__file__).parent / "site"  # has Python programs do without NumPy's pool
 # Without core dumps; with a selection for this process alone, if there is to be one.
 _WRAPPER = 'ulimit -c 0; [ -z "$1" ] || ln "$1" "$1.$$"; shift; exec "$@"'
+
+
+class TimeIsUp(KeyboardInterrupt):
+    """A hunt has taken as long as it may."""
 
 
 def _surroundings(*, pymalloc: bool) -> dict[str, str]:
@@ -111,10 +117,10 @@ class Behaviour:
     events: tuple[Event, ...] = attrs.field(eq=False, repr=False, default=())
 
 
-def _filtered(program: Program, path: Path) -> Path:
-    """The file after the masks and the filter; itself where there are none."""
+def _filtered(program: Program, path: Path, directory: Path) -> Path:
+    """The file after the masks and the filter, in that directory; itself where there are none."""
     if program.masks:
-        masked = path.with_suffix(".masked")
+        masked = directory / "masked"
         with path.open("rb") as source, masked.open("wb") as target:
             for line in source:
                 for mask in program.masks:
@@ -122,18 +128,26 @@ def _filtered(program: Program, path: Path) -> Path:
                 target.write(line)
         path = masked
     if program.filter:
-        filtered = path.with_suffix(".filtered")
+        filtered = directory / "filtered"
         with path.open("rb") as source, filtered.open("wb") as target:
             subprocess.run(program.filter, shell=True, stdin=source, stdout=target)  # noqa: S602
         path = filtered
     return path
 
 
-def _output(program: Program, name: str, path: Path) -> Output:
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """By which it is known whether a file was written; None for no file."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
+
+
+def _output(program: Program, name: str, path: Path, directory: Path) -> Output:
     if not path.is_file():
         return Output(name, "absent", b"")
     digest = hashlib.sha256()
-    with _filtered(program, path).open("rb") as file:
+    with _filtered(program, path, directory).open("rb") as file:
         content = file.read(_KEPT)
         digest.update(content)
         while block := file.read(_BLOCK):
@@ -172,6 +186,7 @@ class Runner:
         frames: of a call stack that allocations are told apart by.
         runs: how many there were.
         pymalloc: whether CPython is left the pool that it has in front of malloc.
+        deadline: when a run is to be ended, by time.monotonic, with TimeIsUp.
     """
 
     program: Program
@@ -180,6 +195,7 @@ class Runner:
     frames: int = 16
     runs: int = 0
     pymalloc: bool = True
+    deadline: float = math.inf
     _process: "subprocess.Popen[bytes] | None" = None
 
     def options(self, selection: Path, *, report: bool = False) -> Config:
@@ -233,9 +249,10 @@ class Runner:
         digits = Config(pattern=pattern).pattern
         size = (len(digits) - 2) // 2
         selection.write_bytes(pack(int(digits, 16), size, parts, stop))
+        before = {str(path): _stamp(path) for path in self.program.outputs}
         status, pid = self._wait_for(self._command(selection, report=report))
         self.runs += 1
-        return self._behaviour(status, pid)
+        return self._behaviour(status, pid, before)
 
     def stop(self) -> None:
         """End the run that another thread is waiting for, if there is one, and its children."""
@@ -258,16 +275,21 @@ class Runner:
                 env=_surroundings(pymalloc=self.pymalloc),
                 start_new_session=True,
             )
+            left = self.deadline - time.monotonic()
             try:
-                return process.wait(self.program.timeout), process.pid
+                return process.wait(max(min(self.program.timeout, left), 0)), process.pid
             except subprocess.TimeoutExpired:
+                if left < self.program.timeout:
+                    raise TimeIsUp from None
                 return None, process.pid
             finally:
                 self.stop()
                 process.wait()
                 self._process = None
 
-    def _behaviour(self, status: int | None, pid: int) -> Behaviour:
+    def _behaviour(
+        self, status: int | None, pid: int, before: Mapping[str, tuple[int, ...] | None]
+    ) -> Behaviour:
         paths = {name: self.directory / name for name in ("stdout", "stderr")}
         own = self.directory / f"trace.{pid}"
         found = sorted(self.directory.glob("trace.*"), key=lambda path: (path != own, path))
@@ -282,10 +304,15 @@ class Runner:
             env["STATUS"] = "timeout" if status is None else str(status)
             done = subprocess.run(self.program.check, shell=True, env=env)  # noqa: S602
             shown = tuple(
-                attrs.evolve(_output(self.program, name, path), digest="")
+                attrs.evolve(_output(self.program, name, path, self.directory), digest="")
                 for name, path in paths.items()
             )
             return Behaviour(done.returncode, shown, traces, events)
         paths |= {str(path): path for path in self.program.outputs}
-        outputs = tuple(_output(self.program, name, path) for name, path in paths.items())
+        outputs = tuple(
+            Output(name, "not written", b"")
+            if before.get(name) and before[name] == _stamp(path)
+            else _output(self.program, name, path, self.directory)
+            for name, path in paths.items()
+        )
         return Behaviour(status, outputs, traces, events)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from errno import EINVAL
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -212,6 +213,10 @@ def of_core(path: Path) -> Image:
         if core["e_type"] != "ET_CORE":
             raise ValueError(f"{path} is an ELF file, and no core dump")
         mappings = dict(sorted(dict(_mappings_of(core)).items()))
-    except ELFError as error:
+    except (ELFError, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no core dump: {error}") from None
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        raise ValueError(f"{path} is damaged: it names places that are none") from None
     return Image(str(path), tuple(mappings.values()), _Dumped(core))

@@ -115,6 +115,10 @@ def _source(module: drgn.Module, offset: int, name: str) -> str:
 _NUMBERED = re.compile(r"\{(\w+):#")
 
 
+# Rust's names before v0 look like C++'s, and end with a hash.
+_LEGACY = re.compile(r"17h[0-9a-f]{16}E$")
+
+
 def demangle(symbol: str) -> str:
     """A function's name as its language has it: C++'s (Itanium ABI), Rust's (v0 and legacy).
 
@@ -122,9 +126,9 @@ def demangle(symbol: str) -> str:
     rather than a wrong one.
     """
     try:
-        if symbol.startswith("_Z"):
+        if symbol.startswith("_Z") and not _LEGACY.search(symbol):
             return str(cxxfilt.demangle(symbol))
-        if not symbol.startswith("_R"):
+        if not symbol.startswith(("_R", "_Z")):
             return symbol
         name = _NUMBERED.sub(r"{\1#", str(rust_demangler.demangle(symbol)))
     except (cxxfilt.Error, UnableTov0Demangle, IndexError, ValueError):
@@ -139,6 +143,10 @@ def locate_in(stack: Iterable[int], modules: Sequence[Module]) -> Iterator[Locat
         yield from locate(module, address)
 
 
+# What compilers add to the name of a part or a variant of a function.
+_CLONE = re.compile(r"\.(?:cold|part|isra|constprop|lto_priv|llvm|localalias|clone)(?:\.|$)")
+
+
 def _symbol(program: drgn.Program, offset: int) -> str | None:
     """The symbol that an address is in.
 
@@ -146,8 +154,8 @@ def _symbol(program: drgn.Program, offset: int) -> str | None:
     at one address all but one are wrong.
     """
     names = {each.name for each in program.symbols(_START + offset)}
-    whole = sorted(name for name in names if "." not in name)
-    parts = {name.partition(".")[0] for name in names}
+    whole = sorted(name for name in names if not _CLONE.search(name))
+    parts = {_CLONE.split(name)[0] for name in names}
     return whole[0] if whole else parts.pop() if len(parts) == 1 else None
 
 
@@ -157,6 +165,7 @@ def _function(name: str | None, symbol: str | None) -> str | None:
     If that is another's, as of an alias or the part of a function: as the debug information has it.
     """
     full = demangle(symbol) if symbol else None
+    name = demangle(name) if name else None  # Rust's compiler writes the symbol there
     return full if name is None or (full and name.partition("<")[0] in full) else name
 
 
@@ -183,7 +192,8 @@ def locate(module: Module | None, address: int) -> list[Location]:
     found = []
     for number, place in enumerate(filter(None, map(_PLACE.fullmatch, places))):
         name = None if place[1] == "???" else place[1]
-        function = _function(name, symbol) if number == len(places) - 1 else name
+        is_outer = number == len(places) - 1
+        function = _function(name, symbol) if is_outer else name and demangle(name)
         file = _source(opened, offset, place[2])
         found.append(Location(function, file, int(place[3]), module.path, offset))
     return found

@@ -16,11 +16,15 @@ from types import ModuleType
 
 _HERE = str(Path(__file__).parent)
 _NAMES = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
-_DEFAULT_HANDLER = 306  # PyDataMem_DefaultHandler in the table of NumPy's C API, from 1.22 on
+_FIRST = (1, 22)  # version with a handler
+_DEFAULT_HANDLER = 306  # PyDataMem_DefaultHandler in the table of NumPy's C API
 _ALLOCATOR = 128  # where the functions are in a PyDataMem_Handler: behind a name and a version
 
 
 def _replace_functions(multiarray: ModuleType) -> None:
+    version = sys.modules[multiarray.__name__.partition(".")[0] + ".version"].version
+    if tuple(map(int, version.split(".")[:2])) < _FIRST:
+        return  # it has a pool, and no handler
     import ctypes
 
     pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
@@ -51,7 +55,7 @@ class _Loader(Loader):
         self._loader.exec_module(module)
         try:
             _replace_functions(module)
-        except (AttributeError, ValueError, TypeError) as error:
+        except (AttributeError, KeyError, ValueError, TypeError) as error:
             sys.stderr.write(f"patalloc: numpy's pool is left in use: {error}\n")
 
 
