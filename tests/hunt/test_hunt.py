@@ -256,7 +256,7 @@ def test_a_crash_in_the_heap_is_reported(hunted: str) -> None:
 
 def test_large_outputs_are_compared(hunted: str) -> None:
     (finding,) = found_by("--", hunted, "much")["findings"]
-    assert finding["changes"] == ["stdout:", "  the same in its first 64 KiB"]
+    assert finding["changes"] == ["stdout:", "  the same in its first 4 MiB"]
 
 
 def test_children_are_followed_unless_told_otherwise(built: Path) -> None:

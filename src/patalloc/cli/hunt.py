@@ -41,7 +41,8 @@ from patalloc.watch.rendering import render, render_stack
 _SAME, _DIFFERENT, _REFUSED, _CUT_SHORT = 0, 1, 2, 3
 _SHOWN = 20  # lines of a difference
 _FRAMES = 4  # lines of a call stack, unless all are asked for
-_EXCERPT = 1 << 16  # bytes of an output that are shown
+_EXCERPT = 1 << 16  # bytes of an output by which it is known for text
+_WIDEST = 400  # characters of a line that are shown
 _EVERY = 10  # seconds, after which a line tells how far it is, where there is no terminal
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -86,28 +87,31 @@ def _status(behaviour: Behaviour) -> str:
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 
-def _text(excerpt: bytes) -> list[str] | None:
-    """Its lines, which can be shown in a terminal; None where they can't."""
-    lines = excerpt.decode(errors="replace").splitlines()
-    shown = (line.replace("\t", " ") for line in lines)
-    return lines if all(line.isprintable() and "\ufffd" not in line for line in shown) else None
+def _is_text(content: bytes) -> bool:
+    """Whether it can be shown in a terminal, by its beginning."""
+    text = content[:_EXCERPT].decode(errors="replace")
+    if len(content) > _EXCERPT:
+        text = text.rstrip("\ufffd")  # a character that was cut
+    return "\ufffd" not in text and all(
+        line.replace("\t", " ").isprintable() for line in text.splitlines()
+    )
 
 
 def _difference(comparison: Comparison, before: Output, after: Output) -> Iterator[str]:
     """A few of the lines that differ; of what is no text, where it begins to."""
-    old, new = before.content[:_EXCERPT], after.content[:_EXCERPT]
-    if old == new:
-        yield "the same in its first 64 KiB"
+    if before.content == after.content:
+        yield f"the same in its first {len(before.content) >> 20} MiB"
         return
-    if _text(old) is None or _text(new) is None:
+    old, new = before.content, after.content
+    if not (_is_text(old) and _is_text(new)):
         at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(old))
         a, b = old[at : at + 8].hex(" "), new[at : at + 8].hex(" ")
         yield f"byte {at}: {a or 'the end'} -> {b or 'the end'}"
         return
-    cut = (attrs.evolve(each, content=each.content[:_EXCERPT]) for each in (before, after))
-    changed = comparison.changes(*cut)
+    changed = comparison.changes(before, after)
     for sign, line in changed[:_SHOWN]:
-        yield sign + line.decode(errors="replace").rstrip("\r\n")
+        text = line.decode(errors="replace").rstrip("\r\n")
+        yield sign + (text if len(text) <= _WIDEST else f"{text[:_WIDEST]}...")
     if len(changed) > _SHOWN:
         yield f"... {len(changed) - _SHOWN} more lines"
 
