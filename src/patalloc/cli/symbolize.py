@@ -80,4 +80,5 @@ def symbolize(file: IO[str]) -> None:
     except ValueError as error:
         raise click.UsageError(f"{file.name}: {error}") from None
     if not found and (line or lines is not file):
-        raise click.UsageError(f"{file.name}: no event of patalloc's is in it")
+        hint = "" if lines is file else "; describe --core tells of its blocks"
+        raise click.UsageError(f"{file.name}: no event of patalloc's is in it{hint}")

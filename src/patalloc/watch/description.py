@@ -55,7 +55,7 @@ def find_records(image: Image) -> Any:  # noqa: ANN401 (cffi has no types)
             ):
                 raise ValueError(f"{name} in {image.what} is another version of patalloc than this")
             return copied
-    raise ValueError(f"{image.what} does not run under patalloc")
+    raise ValueError(f"{image.what} does not run under patalloc, or its memory is not all there")
 
 
 def last_report(image: Image) -> str:
