@@ -25,7 +25,7 @@ void *patalloc_calloc(patalloc_heap *heap, size_t count, size_t size) {
   return heap->small->calloc(heap, total);
 }
 
-RARE void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size) {
+void *patalloc_aligned_alloc(patalloc_heap *heap, size_t alignment, size_t size) {
   if (!alignment || alignment & (alignment - 1)) return errno = EINVAL, NULL;
   /* A small one at a large alignment, too: the primary's would be filled to where the next could
    * be. */

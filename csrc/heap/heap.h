@@ -156,7 +156,7 @@ size_t heap_usable_size(const struct patalloc_heap *heap, uint32_t granule);
 RARE long heap_dirty_pages(const struct patalloc_heap *heap, uintptr_t start, size_t bytes);
 
 /* Lets go of kept pages as far as `size` more bytes would take the heap beyond its own peak. */
-RARE void heap_make_room(struct patalloc_heap *heap, size_t size);
+void heap_make_room(struct patalloc_heap *heap, size_t size);
 
 /* Lets go of all that is idle or kept; returns how many bytes of address space that is. */
 RARE size_t heap_release(struct patalloc_heap *heap);

@@ -42,7 +42,7 @@ uint32_t large_claim(struct patalloc_heap *heap, const char *call, const void *p
 void large_give_up(struct patalloc_heap *heap, uint32_t granule);
 
 /* Puts a block in quarantine, where free does; false: it is as it was. */
-RARE bool large_quarantine(struct patalloc_heap *heap, uint32_t granule);
+bool large_quarantine(struct patalloc_heap *heap, uint32_t granule);
 
 /* Gives back what the quarantine need not hold, by the options. */
 RARE void large_drain(struct patalloc_heap *heap);
@@ -50,7 +50,7 @@ RARE void large_drain(struct patalloc_heap *heap);
 /* Whether a block's pages come tagged, and gives such a one back: stale pointers fault from here
  * on.
  */
-bool large_comes_tagged(uint32_t granule);
+RARE bool large_comes_tagged(uint32_t granule);
 RARE void large_give_retagged(uint32_t granule);
 
 #endif

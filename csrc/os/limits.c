@@ -76,7 +76,7 @@ size_t os_file_size_limit(void) {
   return limit_of(RLIMIT_FSIZE);
 }
 
-static void read_available_memory(void *found) {
+RARE static void read_available_memory(void *found) {
   char text[2048];
   struct sysinfo info;
   size_t available = SIZE_MAX;

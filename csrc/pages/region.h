@@ -108,7 +108,7 @@ uintptr_t region_take_apart(size_t size);
 uint32_t region_take(uint32_t count, uint32_t lead, size_t alignment);
 
 /* Takes the `count` granules that start at `first`, if they are free. */
-bool region_take_at(uint32_t first, uint32_t count);
+RARE bool region_take_at(uint32_t first, uint32_t count);
 
 /* Gives granules back; nothing of ours may be mapped there, nor hold them. */
 void region_give(uint32_t first, uint32_t count);

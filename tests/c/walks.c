@@ -18,10 +18,10 @@ static _Thread_local bool busy __attribute__((tls_model("initial-exec")));
 static void compare(void) {
   struct stack ours, theirs;
   clear += unwind(&ours, STACK_MOST, NULL);
-  unwind_from(&theirs, STACK_MOST, 0);
+  unsigned last = unwind_from(&theirs, STACK_MOST, 0) ? STACK_LAST : 0; /* the outermost ones */
   walks++;
   CHECK(ours.count == theirs.count);
-  for (unsigned i = 0; i < ours.count; i++) CHECK(ours.frames[i] == theirs.frames[i]);
+  for (unsigned i = 0; i + last < ours.count; i++) CHECK(ours.frames[i] == theirs.frames[i]);
 }
 
 __attribute__((visibility("default"))) void *malloc(size_t size) {

@@ -17,7 +17,8 @@ from patalloc import PRESETS, Config
 from patalloc.preload import environment, library
 
 PYTHON = sys.executable
-GDB = ["gdb", "-batch", "-nx", "-iex", f"add-auto-load-safe-path {library().parent}"]
+SCRIPT = library().with_name("gdb_command.py")
+GDB = ["gdb", "-batch", "-nx", "-x", str(SCRIPT)]
 OPTIONS = {
     "guards": PRESETS["find"],
     "ledger": "report=yes:stacks=16:slack_check=all",
@@ -123,8 +124,11 @@ def test_gdb_has_a_command_for_it(build: Build, tmp_path: Path) -> None:
         assert f"{found.variable:#x} is in or near no block" in said
         assert "A syntax error in expression" in said
         assert "Traceback" not in said
-    script = library().with_name("libpatalloc.so-gdb.py")
-    assert "neither a process nor a core dump" in ask("/bin/true", "-ex", f"source {script}")
+    assert "neither a process nor a core dump" in ask("/bin/true")
+    shown = subprocess.run(
+        [PYTHON, "-m", "patalloc", "lib", "--gdb"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == f"{SCRIPT}\n"
 
 
 def test_the_last_report_is_in_a_core_dump(build: Build, tmp_path: Path) -> None:

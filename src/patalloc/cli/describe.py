@@ -28,9 +28,7 @@ class _Address(click.ParamType[int]):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="In this core dump.",
 )
-@click.option(
-    "--memory", type=click.IntRange(0), hidden=True
-)  # a descriptor: see libpatalloc.so-gdb.py
+@click.option("--memory", type=click.IntRange(0), hidden=True)  # a descriptor: see gdb_command.py
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def describe(
     address: int, pid: int | None, core: Path | None, memory: int | None, as_json: bool

@@ -1,9 +1,8 @@
 """The command `patalloc` for gdb: which block an address is in, by whom, and since when.
 
-gdb loads this by itself beside libpatalloc.so, where its auto-load safe-path lets it; else by
-`source`. It runs `patalloc describe`, which reads the process that is debugged, or its core dump.
+gdb loads this by `source` or -x: by itself it would only where its user allows that, and complain
+elsewhere. It runs `patalloc describe`, which reads the process that is debugged, or its core dump.
 """
-# ruff: noqa: N999 (the name that gdb looks for)
 
 import os
 import re
@@ -11,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import gdb  # type: ignore[import-not-found]
+import gdb  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 _BESIDE = Path(__file__).resolve().parents[4] / "bin" / "patalloc"
 
