@@ -194,6 +194,7 @@ class Verdict:
         allocations: how many were looked at, bytes: of how many bytes, sites: of how many stacks.
         runs: of the program so far; seconds: since the hunt began.
         interrupted: whether it was cut short.
+        unsteady: whether runs with the same memory have differed in what can't be masked.
     """
 
     baseline: Behaviour
@@ -210,6 +211,7 @@ class Verdict:
     runs: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    unsteady: bool = False
 
     @property
     def differs(self) -> bool:
@@ -374,7 +376,7 @@ class Hunt:
         while found and not sure:
             name, pattern, chosen = found[0]
             again, later = self._behaviours([(pattern, chosen), self._quiet])
-            comparison.learn(baseline, later)
+            verdict.unsteady |= not comparison.learn(baseline, later)
             if comparison.same(again, baseline):
                 chance = Chance(name, verdict.behaviours[name], Shares(1, 0, 2))
                 verdict.chances.append(chance)
@@ -388,7 +390,8 @@ class Hunt:
     def _shares(self, pattern: str, parts: Sequence[Part], verdict: Verdict) -> Shares:
         """Of runs with the pattern in these parts and without: more where anything ever varied."""
         self.progress("confirming", 1)
-        count = 5 if self.comparison.has_learned or verdict.chances else 2
+        varies = self.comparison.has_learned or verdict.chances or verdict.unsteady
+        count = 6 if varies else 3
         with_it: Trial = (pattern, parts)
         differ = self._differ(verdict, [with_it, self._quiet] * count)
         return Shares(sum(differ[::2]), sum(differ[1::2]), count)
