@@ -347,7 +347,9 @@ class Hunt:
                 finding = self._isolate(verdict, pattern, left)
                 if finding is None:
                     break
-                shares = self._shares(pattern, [each.part for each in finding.culprits], verdict)
+                shares = self._shares(
+                    pattern, [each.part for each in finding.culprits], verdict, finding.behaviour
+                )
                 if not shares.agree:
                     self._take_back(verdict, Chance(name, finding.behaviour, shares))
                     break
@@ -387,18 +389,25 @@ class Hunt:
         verdict.differing = [name for name, *_ in found]
         return found
 
-    def _shares(self, pattern: str, parts: Sequence[Part], verdict: Verdict) -> Shares:
-        """Of runs with the pattern in these parts and without: more where anything ever varied."""
+    def _shares(
+        self, pattern: str, parts: Sequence[Part], verdict: Verdict, known: Behaviour
+    ) -> Shares:
+        """Of runs with the pattern in these parts and without: more where anything ever varied.
+
+        One with it is known already.
+        """
         self.progress("confirming", 1)
         varies = self.comparison.has_learned or verdict.chances or verdict.unsteady
         count = 6 if varies else 3
         with_it: Trial = (pattern, parts)
-        differ = self._differ(verdict, [with_it, self._quiet] * count)
-        return Shares(sum(differ[::2]), sum(differ[1::2]), count)
+        differ = self._differ(verdict, [self._quiet, with_it] * (count - 1) + [self._quiet])
+        first = not self.comparison.same(known, verdict.baseline)
+        return Shares(first + sum(differ[1::2]), sum(differ[::2]), count)
 
     def _doubt(self, verdict: Verdict, name: str, pattern: str, chosen: tuple[Part, ...]) -> None:
         """Where no allocation is found: whether the pattern makes a difference at all."""
-        shares = self._shares(pattern, chosen, verdict)
+        (again,) = self._behaviours([(pattern, chosen)])
+        shares = self._shares(pattern, chosen, verdict, again)
         if not shares.agree:
             self._take_back(verdict, Chance(name, verdict.behaviours[name], shares))
 
