@@ -5,7 +5,6 @@
 #include "watch/event_json.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* Tables */
 

@@ -66,7 +66,7 @@ static void put_mismatch(struct json *json, const struct mismatch *mismatch) {
 
 const struct stack *told_of_register(const struct told *told, unsigned number) {
   static const struct stack none[2];
-  return number < TOLD_REGISTERS ? &told->stacks[3 + 2 * number] : none;
+  return number < TOLD_REGISTERS ? &told->stacks[TOLD_EVENT + 2 * number] : none;
 }
 
 static void put_register(struct json *json, const struct death_register *each,
@@ -122,7 +122,7 @@ static void put_modules(struct json *json, const struct modules *modules) {
 
 void event_json_write(struct text *text, const struct event *event, const struct told *told) {
   struct json line = JSON_LINE(text), *json = &line;
-  char name[OS_NAME], sentence[LINE];
+  char name[OS_NAME], sentence[SENTENCE_MOST];
   struct text summary = TEXT(sentence);
   sentence[0] = 0;
   sentence_write(&summary, event);

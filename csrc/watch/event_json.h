@@ -6,11 +6,11 @@
 #include "watch/event.h"
 #include "watch/modules.h"
 
-enum { LINE = 1024 }; /* of a sentence */
+enum { SENTENCE_MOST = 1024 }; /* bytes */
 
 /* What is told with an event: its stack, the allocation's and the free's, those of the first
  * registers' blocks, and the files that their code is from. */
-enum { TOLD_REGISTERS = 4, TOLD_STACKS = 3 + 2 * TOLD_REGISTERS };
+enum { TOLD_EVENT = 3, TOLD_REGISTERS = 4, TOLD_STACKS = TOLD_EVENT + 2 * TOLD_REGISTERS };
 struct told {
   struct stack stacks[TOLD_STACKS];
   unsigned left_out_before; /* the frame of the first one before which calls are left out */

@@ -4,7 +4,6 @@
 #undef _FORTIFY_SOURCE /* whose longjmp(3) refuses to leave a stack of our own */
 #include "watch/fault.h"
 
-#include "base/lock.h"
 #include "base/text.h"
 #include "os/mte.h"
 #include "os/process.h"

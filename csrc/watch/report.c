@@ -34,11 +34,11 @@ void report_start(const struct options *options) {
 }
 
 void report_line(const char *line) {
-  char buffer[LINE];
+  char buffer[SENTENCE_MOST];
   struct text text = TEXT(buffer);
   text_string(&text, "patalloc: ");
   text_string(&text, line);
-  size_t length = text.length < LINE - 2 ? text.length : LINE - 2;
+  size_t length = text.length < SENTENCE_MOST - 2 ? text.length : SENTENCE_MOST - 2;
   buffer[length] = '\n';
   os_write(STDERR_FILENO, buffer, length + 1);
 }
@@ -84,7 +84,7 @@ static void collect_stacks(const struct event *event) {
   find_stacks(&event->history, &told.stacks[1]);
   for (unsigned i = 0; i < TOLD_REGISTERS; i++)
     find_stacks(death && i < death->count ? &death->list[i].history : &none,
-                &told.stacks[3 + 2 * i]);
+                &told.stacks[TOLD_EVENT + 2 * i]);
   told.modules.count = 0;
   if (sink.modules) modules_find(&told.modules, told.stacks, TOLD_STACKS);
   unsigned last = event->left_out ? event->stack.count - STACK_LAST : 0;
@@ -179,7 +179,7 @@ static bool send_json(struct text *json) {
 /* Both */
 
 static void say_in_a_line(const struct event *event) {
-  char buffer[LINE];
+  char buffer[SENTENCE_MOST];
   struct text text = TEXT(buffer);
   buffer[0] = 0;
   sentence_write(&text, event);

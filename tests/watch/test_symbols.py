@@ -182,13 +182,15 @@ def test_a_part_of_a_function_has_its_name(tmp_path: Path) -> None:
         assert (f"#0 f at {source}:4 " in said) == debug
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="x86-64's assembly")
+READ = {"x86_64": "movq 8(%rdi), %rax", "aarch64": "ldr x0, [x0, #8]"}  # by machine
+
+
 def test_frames_in_assembly_have_names(tmp_path: Path) -> None:
     source, main, program = tmp_path / "read.S", tmp_path / "main.c", tmp_path / "read"
     source.write_text(
-        ".globl read_it\n.type read_it, @function\nread_it:\n.cfi_startproc\n"
-        "movq 8(%rdi), %rax\nret\n.cfi_endproc\n.size read_it, .-read_it\n"
-        '.section .note.GNU-stack,"",@progbits\n'
+        ".globl read_it\n.type read_it, %function\nread_it:\n.cfi_startproc\n"
+        f"{READ[platform.machine()]}\nret\n.cfi_endproc\n.size read_it, .-read_it\n"
+        '.section .note.GNU-stack,"",%progbits\n'
     )
     main.write_text("long read_it(void *);\nint main(void) { return read_it(0) == 3; }\n")
     do("cc", "-g", "-O0", source, main, "-o", program)

@@ -52,7 +52,10 @@ def _core_dump(path: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _is_elf(file: IO[str]) -> bool:
-    return Path(file.name).is_file() and Path(file.name).open("rb").read(len(_MAGIC)) == _MAGIC
+    if not Path(file.name).is_file():
+        return False
+    with Path(file.name).open("rb") as start:
+        return start.read(len(_MAGIC)) == _MAGIC
 
 
 @click.command()
