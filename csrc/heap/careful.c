@@ -55,13 +55,13 @@ static bool find(const void *pointer, struct small_block *block) {
 }
 
 static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size) {
-  struct choice choice = hunt_count(&heap->options, size);
+  struct chosen chosen = hunt_count(&heap->options, size);
   uintptr_t start = (uintptr_t)pointer;
-  for (size_t i = 0; i < choice.count; i++) {
+  for (size_t i = 0; i < chosen.choice.count; i++) {
     uintptr_t from = start, end = start + size; /* the slack is the heap's own */
-    if (hunt_part(&choice, i, start, &from, &end))
-      fill_pattern(hunt_pattern(&heap->options), (void *)from, end - from);
+    if (hunt_part(&chosen, i, start, &from, &end)) hunt_fill(&chosen, i, start, from, end);
   }
+  hunt_made(&chosen, pointer, size);
 }
 
 void careful_renew(struct patalloc_heap *heap, void *memory, size_t size) {
@@ -141,6 +141,7 @@ static size_t careful_usable_size(struct patalloc_heap *heap, const char *call, 
 
 static void give_up(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
+  if (heap->watch.hunts) hunt_freed(pointer);
   bool checked = checks(options);
   struct pattern complement = {~options->pattern.word, options->pattern.size};
   struct small_block block;

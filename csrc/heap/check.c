@@ -10,6 +10,7 @@
 #include "heap/held.h"
 #include "patalloc.h"
 #include "watch/fault.h"
+#include "watch/hunt.h"
 #include "watch/ledger.h"
 #include "watch/program.h"
 #include "watch/recover.h"
@@ -81,6 +82,7 @@ void check_all(const char *call, report_tell *tell) {
   static struct lock once;
   if (!lock_try(&once)) return;
   search = (struct search){.call = call, .tell = tell};
+  hunt_end();
   if (report_is_wanted()) {
     recover_try(look_at_large, &search);
     if (!program_frees_past()) look_at_small(&search);

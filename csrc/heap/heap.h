@@ -94,15 +94,14 @@ struct patalloc_heap {
   _Atomic uint32_t refpage_asked;  /* milliseconds: when it was last tried for */
   bool orphaned;                   /* whether it is the parent's, and not to be had any more */
   struct refpage *zeros;           /* of calloc */
-  struct refpage *other;      /* of blocks that are chosen; NULL: they are filled with stores */
-  size_t huge_page;           /* bytes; 0: none are used */
-  struct lock lock;           /* held while the heap is prepared or configured */
-  _Atomic bool ready;         /* whether large blocks can be made */
-  _Atomic bool warned;        /* of blocks that stayed without their pattern */
-  struct patalloc_heap *next; /* of all heaps, for fork */
-  bool listed;                /* among them */
-  struct shard *shards;       /* once it is ready */
-  struct stats stats;         /* what was counted before that, and errors */
+  size_t huge_page;                /* bytes; 0: none are used */
+  struct lock lock;                /* held while the heap is prepared or configured */
+  _Atomic bool ready;              /* whether large blocks can be made */
+  _Atomic bool warned;             /* of blocks that stayed without their pattern */
+  struct patalloc_heap *next;      /* of all heaps, for fork */
+  bool listed;                     /* among them */
+  struct shard *shards;            /* once it is ready */
+  struct stats stats;              /* what was counted before that, and errors */
   struct quarantine quarantine;
   struct os_identity stats_file; /* of stats=fd:N */
   struct usage usage __attribute__((aligned(64)));

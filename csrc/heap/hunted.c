@@ -6,29 +6,39 @@
 #include "pages/fill.h"
 #include "watch/hunt.h"
 
-/* A block's pages from the other refpage, and the ends of the part with stores; or all of it so. */
-static void fill_part(struct patalloc_heap *heap, uint32_t granule, uintptr_t from, uintptr_t end) {
-  struct pattern pattern = hunt_pattern(&heap->options);
+/* Whole pages from the pattern's refpage, and the ends with stores; or all of it so. */
+static void fill_from_refpage(struct patalloc_heap *heap, uint32_t granule, struct pattern pattern,
+                              uintptr_t from, uintptr_t end) {
   uintptr_t first = page_up(from), last = page_down(end);
-  bool mapped =
-      heap->other && first < last && run_overlay(block_run(granule), first, last, heap->other);
-  if (!mapped) {
-    if (fill_fits(end - from))
-      fill_pattern(pattern, (void *)from, end - from);
-    else
-      large_warn_unpatterned(heap);
-    return;
+  struct refpage *refpage = heap->refpage ? refpage_get(&heap->options, pattern) : NULL;
+  bool mapped = refpage && first < last && run_overlay(block_run(granule), first, last, refpage);
+  if (mapped) {
+    fill_pattern(pattern, (void *)from, first - from);
+    fill_pattern(pattern, (void *)last, end - last);
+  } else if (fill_fits(end - from)) {
+    fill_pattern(pattern, (void *)from, end - from);
+  } else {
+    large_warn_unpatterned(heap);
   }
-  fill_pattern(pattern, (void *)from, first - from);
-  fill_pattern(pattern, (void *)last, end - last);
+}
+
+static void fill_part(struct patalloc_heap *heap, uint32_t granule, const struct chosen *chosen,
+                      size_t index, size_t size) {
+  uintptr_t start = block_address(granule), from = start, end = start + size;
+  struct pattern pattern;
+  if (!hunt_part(chosen, index, start, &from, &end)) return;
+  if (hunt_pattern(chosen, index, size, &pattern))
+    fill_from_refpage(heap, granule, pattern, from, end);
+  else if (fill_fits(end - from))
+    hunt_fill(chosen, index, start, from, end);
+  else
+    large_warn_unpatterned(heap);
 }
 
 static void choose_parts(struct patalloc_heap *heap, uint32_t granule, size_t size) {
-  struct choice choice = hunt_count(&heap->options, size);
-  for (size_t i = 0; i < choice.count; i++) {
-    uintptr_t start = block_address(granule), from = start, end = start + size;
-    if (hunt_part(&choice, i, start, &from, &end)) fill_part(heap, granule, from, end);
-  }
+  struct chosen chosen = hunt_count(&heap->options, size);
+  for (size_t i = 0; i < chosen.choice.count; i++) fill_part(heap, granule, &chosen, i, size);
+  hunt_made(&chosen, (void *)block_address(granule), size);
 }
 
 uint32_t hunted_take(struct patalloc_heap *heap, const struct request *request,
@@ -46,6 +56,7 @@ uint32_t hunted_take(struct patalloc_heap *heap, const struct request *request,
 
 void hunted_give(struct patalloc_heap *heap, uint32_t granule) {
   (void)heap;
+  hunt_freed((const void *)block_address(granule));
   arena_retire(block_arena(granule), granule, 0);
 }
 

@@ -41,7 +41,6 @@ static void prepare(struct patalloc_heap *heap) {
   if (able && heap_wants_refpage(heap) && !heap_choose_refpage(heap) &&
       options->backend.kind == BACKEND_UFFD)
     report_line("backend=uffd: this process may not use userfaultfd(2); blocks are memset");
-  if (heap->watch.hunts && heap->refpage) heap->other = refpage_get(options, hunt_pattern(options));
   if (heap->tagged || heap->watch.reports) fault_watch(heap->tagged);
   if (able) heap->shards = os_map(shards_size());
   heap->ready = heap->shards;
@@ -74,7 +73,7 @@ void paths_start(struct patalloc_heap *heap) {
   };
   if (reports) report_start(options);
   if (reports || options_guard_small(options)) report_last_look = check_all;
-  if (reports || (options->tag != TAG_OFF && os_uses(options, OS_MTE))) {
+  if (reports || hunts || (options->tag != TAG_OFF && os_uses(options, OS_MTE))) {
     disposition_expect(primary.sigaction);
     fork_handle();
   }

@@ -27,6 +27,13 @@ bool region_ask_limit(void) {
   return most != SIZE_MAX;
 }
 
+size_t region_afford(size_t most, size_t least) {
+  enum { LIMIT_SHARE = 64 };
+  if (region_ask_limit())
+    while (most > region_limit / LIMIT_SHARE && most > least) most /= 2;
+  return most;
+}
+
 /* Choosing */
 
 static size_t random_below(size_t most) {

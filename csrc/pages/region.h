@@ -127,6 +127,9 @@ void region_lose(uint32_t first);
 extern _Atomic size_t region_limit;
 bool region_ask_limit(void); /* whether there is one */
 
+/* What a table that is mostly empty may take of it: `most`, or halves of that down to `least`. */
+size_t region_afford(size_t most, size_t least);
+
 /* Whether tables lie there; false where they are not apart from others' memory. */
 RARE bool region_has_table(uintptr_t address);
 

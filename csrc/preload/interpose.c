@@ -15,6 +15,7 @@
 #include "preload/next.h"
 #include "watch/death.h"
 #include "watch/fault.h"
+#include "watch/hunt.h"
 #include "watch/origin.h"
 #include "watch/report.h"
 
@@ -22,6 +23,8 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct patalloc_heap process_heap;
@@ -116,7 +119,18 @@ __attribute__((destructor)) static void end(void) {
   if (process_heap.watch.reports) fault_let_die();
   if (report_last_look) look_back();
   if (process_heap.options.leaks && process_heap.watch.reports) leaks_tell(&process_heap);
+  if (process_heap.watch.hunts) hunt_end();
   heap_write_stats(&process_heap);
+}
+
+/* As forked children end that are not to flush what their parent has printed. */
+PATALLOC_API RARE _Noreturn void _exit(int status) {
+  if (process_heap.watch.hunts) hunt_end();
+  for (;;) syscall(SYS_exit_group, status);
+}
+
+PATALLOC_API RARE _Noreturn void _Exit(int status) {
+  _exit(status);
 }
 
 patalloc_heap *patalloc_process_heap(void) {

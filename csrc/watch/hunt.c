@@ -2,7 +2,12 @@
 #include "watch/hunt.h"
 
 #include "os/destination.h"
+#include "os/process.h"
+#include "pages/fill.h"
+#include "watch/code.h"
+#include "watch/fault.h"
 #include "watch/report.h"
+#include "watch/residue.h"
 #include "watch/stack.h"
 
 #include <errno.h>
@@ -16,8 +21,11 @@ static const struct selection *selection; /* set once, before there are threads 
 /* Kept, as the heap may be gone when the process forks. */
 static char trace_name[DESTINATION_MOST], select_name[DESTINATION_MOST];
 
+static int process; /* whose blocks these are: not a child's of vfork(2), which ends in _exit(2) */
+
 /* What has a process's number in its name is for that process alone. */
 static void restart_in_child(void) {
+  process = os_process_id();
   if (text_after(select_name, "%p")) selection = NULL;
   if (text_after(trace_name, "%p") && !stack_trace_to(trace_name))
     report_line("trace: the file of a forked child can't be made; it counts in its parent's");
@@ -28,6 +36,7 @@ void hunt_start(const struct options *options) {
   if (atomic_exchange(&started, true)) return;
   memcpy(trace_name, options->trace, sizeof trace_name);
   memcpy(select_name, options->select, sizeof select_name);
+  process = os_process_id();
   pthread_atfork(NULL, NULL, restart_in_child);
   if (*options->trace && !stack_trace_to(options->trace))
     report_line("trace: the file can't be made; allocations are not counted");
@@ -37,34 +46,81 @@ void hunt_start(const struct options *options) {
     report_line(
         "select: the file can't be read, or is none that patalloc hunt has made; nothing is "
         "selected");
-}
-
-struct pattern hunt_pattern(const struct options *options) {
-  if (!selection) return options->pattern;
-  return (struct pattern){selection->word, (uint8_t)selection->pattern_size};
+  if (!*options->residue) return;
+  if (!residue_start(options->residue))
+    report_line("residue: the file can't be made; what is never written is not recorded");
+  fault_watch(false); /* for what is read and may be gone */
 }
 
 static uint32_t take_stack(const struct options *options) {
   return stack_frames(options) ? stack_record(options) : stack_take(HUNT_FRAMES);
 }
 
-struct choice hunt_count(const struct options *options, size_t size) {
-  uint64_t stack = 0, number = stack_count(take_stack(options), size, &stack);
-  if (!selection) return (struct choice){NULL, 0};
-  if (stack && stack == selection->stop_stack && number == selection->stop_number) abort();
-  return selection_find(selection, stack, number);
+struct chosen hunt_count(const struct options *options, size_t size) {
+  struct chosen chosen = {0};
+  chosen.number = stack_count(take_stack(options), size, &chosen.stack);
+  if (!selection) return chosen;
+  if (chosen.stack && chosen.stack == selection->stop_stack &&
+      chosen.number == selection->stop_number)
+    abort();
+  chosen.choice = selection_find(selection, chosen.stack, chosen.number);
+  return chosen;
 }
 
 void hunt_count_zeros(const struct options *options, size_t size) {
   stack_count_zeros(take_stack(options), size);
 }
 
-bool hunt_part(const struct choice *choice, size_t index, uintptr_t start, uintptr_t *from,
+bool hunt_part(const struct chosen *chosen, size_t index, uintptr_t start, uintptr_t *from,
                uintptr_t *end) {
-  const struct part *part = &choice->parts[index];
+  const struct part *part = &chosen->choice.parts[index];
   uint64_t size = *end - start;
   uintptr_t low = part->from < size ? start + part->from : *end;
   if (*from < low) *from = low;
   if (part->to < size) *end = start + part->to;
   return *from < *end;
+}
+
+/* Codes */
+
+enum { CODED_MOST = 1 << 26 }; /* bytes of a block in which each word has its own */
+
+static uint64_t key_for(const struct chosen *chosen, uint64_t salt, size_t size) {
+  return size > CODED_MOST ? code_key(salt, 0, 0) : code_key(salt, chosen->stack, chosen->number);
+}
+
+bool hunt_pattern(const struct chosen *chosen, size_t index, size_t size, struct pattern *pattern) {
+  const struct part *part = &chosen->choice.parts[index];
+  bool coded = !part->pattern_size;
+  if (coded && size <= CODED_MOST) return false;
+  *pattern = coded ? (struct pattern){code_word(key_for(chosen, part->word, size), 0), 8}
+                   : (struct pattern){part->word, (uint8_t)part->pattern_size};
+  return true;
+}
+
+void hunt_fill(const struct chosen *chosen, size_t index, uintptr_t start, uintptr_t from,
+               uintptr_t end) {
+  const struct part *part = &chosen->choice.parts[index];
+  if (part->pattern_size)
+    fill_pattern((struct pattern){part->word, (uint8_t)part->pattern_size}, (void *)from,
+                 end - from);
+  else
+    code_fill(code_key(part->word, chosen->stack, chosen->number), (void *)start, from - start,
+              end - start);
+}
+
+void hunt_made(const struct chosen *chosen, const void *block, size_t size) {
+  const struct part *part = chosen->choice.parts;
+  if (!selection || !selection->salt || chosen->choice.count != 1) return;
+  if (part->pattern_size || part->word != selection->salt || part->from || part->to < size) return;
+  residue_know(&(struct known_block){(uintptr_t)block, size, chosen->stack, chosen->number,
+                                     key_for(chosen, part->word, size), size > CODED_MOST});
+}
+
+void hunt_freed(const void *block) {
+  residue_look(block);
+}
+
+void hunt_end(void) {
+  if (process == os_process_id()) residue_look_at_all();
 }

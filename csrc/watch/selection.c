@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const char magic[8] = "patsel1\n";
+static const char magic[8] = "patsel2\n";
 
 static size_t size_of(const struct selection *selection) {
   return sizeof *selection + selection->count * sizeof(struct part);
@@ -16,9 +16,10 @@ static size_t size_of(const struct selection *selection) {
 static bool is_sound(const struct selection *read, size_t size) {
   if (size < sizeof *read || memcmp(read->magic, magic, sizeof magic)) return false;
   if (read->count != (size - sizeof *read) / sizeof(struct part)) return false;
-  if (!read->pattern_size || read->pattern_size > sizeof(uint64_t)) return false;
-  for (size_t i = 1; i < read->count; i++) {
-    const struct part *before = &read->parts[i - 1], *part = &read->parts[i];
+  for (size_t i = 0; i < read->count; i++) {
+    const struct part *before = i ? &read->parts[i - 1] : &(struct part){0};
+    const struct part *part = &read->parts[i];
+    if (part->pattern_size > sizeof(uint64_t)) return false;
     if (before->stack > part->stack || (before->stack == part->stack && before->last > part->last))
       return false;
   }

@@ -47,19 +47,10 @@ struct stack_table *_Atomic stack_table;
 static const char magic[8] = "patstk1\n";
 enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28, DUMP_STEP = TABLE_LEAST };
 
-/* Less where address space has a limit. */
-static size_t table_size(void) {
-  enum { LIMIT_SHARE = 64 };
-  size_t size = TABLE_MOST;
-  if (region_ask_limit())
-    while (size > region_limit / LIMIT_SHARE && size > TABLE_LEAST) size /= 2;
-  return size;
-}
-
 static struct stack_table *make_table(void) {
   static _Atomic bool hopeless;
   struct stack_table *made = NULL, *other = NULL;
-  size_t size = table_size();
+  size_t size = region_afford(TABLE_MOST, TABLE_LEAST);
   for (; !made && size >= TABLE_LEAST && !hopeless; size /= 2) made = os_map(size);
   hopeless = !made;
   if (!made) return NULL;
@@ -79,7 +70,7 @@ struct mapped {
 static bool map_table(int descriptor, void *context) {
   struct mapped *made = context;
   size_t used = stack_table ? sizeof *stack_table + stack_table->used : 0;
-  made->size = stack_table ? stack_table->capacity : table_size();
+  made->size = stack_table ? stack_table->capacity : region_afford(TABLE_MOST, TABLE_LEAST);
   made->table = os_map_shared(descriptor, made->size, stack_table, used);
   return made->table;
 }

@@ -1,5 +1,6 @@
 #include "os/init.h"
 #include "patalloc.h"
 #include "watch/adopted.h"
+#include "watch/code.h"
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* 0-1 0-1 together */
+/* 0-10 0-20 together */
 #include "bug.h"
 
 int main(void) {

@@ -1,4 +1,4 @@
-/* 0-1 0-1 */
+/* 0-1 0-20 */
 #include "bug.h"
 
 int main(void) {

@@ -1,4 +1,4 @@
-/* 7-8 */
+/* 0-8 */
 #include "bug.h"
 
 int main(void) {

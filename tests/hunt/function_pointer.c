@@ -1,4 +1,4 @@
-/* 8-16 */
+/* 0-16 */
 #include "bug.h"
 
 struct plugin {

@@ -1,4 +1,4 @@
-# 34-36 #any
+# 32-36 #any
 import ctypes
 import sys
 

@@ -1,4 +1,4 @@
-/* 7-8 */
+/* 0-8 */
 #include "bug.h"
 
 /* -1 is for none, and what is more than there is as well; only less than that shows. */

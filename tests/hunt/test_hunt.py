@@ -19,7 +19,9 @@ from conftest import FLAGS, Build, preloaded
 
 PROGRAMS = Path(__file__).parent
 COMPILED = sorted(path.name for path in PROGRAMS.glob("*.c*"))
-SCRIPTS = sorted(path.name for path in PROGRAMS.glob("*.py") if path != Path(__file__))
+SCRIPTS = sorted(
+    {path.name for path in PROGRAMS.glob("*.py")} - {"test_hunt.py", "test_residue.py"}
+)
 
 
 def expected(name: str) -> tuple[list[str], bool]:
@@ -100,7 +102,7 @@ def test_it_is_found(built: Path, name: str) -> None:
         assert re.search(rf"{re.escape(name)}:{line} ", " ".join(culprit["stack"]))
     if name == "stripped_library.c":
         assert re.search(r"#0 library_numbers \(\S*/libnumbers.so\+0x", culprits[0]["stack"][0])
-    assert found["runs"] < 60
+    assert found["runs"] <= (30 if expected(name)[1] else 25)
 
 
 @pytest.mark.parametrize("name", COMPILED)
@@ -136,10 +138,10 @@ def test_what_is_not_deterministic_can_be_masked(hunted: str) -> None:
         found = found_by(*ways, "--", hunted, "pid")
         (finding,) = found["findings"]
         assert [finding["culprits"][0][key] for key in ("start", "end")] == [7, 8]
-        assert [re.sub(r"\d+$", "N", line) for line in finding["changes"]] in (
-            ["stdout:", "  -N", "  +N"] if ways[:1] == ["--filter"] else
-            ["stdout:", "  -0 of ", "  +255 of "] if ways else
-            ["stdout:", "  -0 of process N", "  +255 of process N"],
+        assert [re.sub(r"[1-9]\d+", "N", line) for line in finding["changes"]] in (
+            ["stdout:", "  -0", "  +N"] if ways[:1] == ["--filter"] else
+            ["stdout:", "  -0 of ", "  +N of "] if ways else
+            ["stdout:", "  -0 of process N", "  +N of process N"],
         )  # fmt: skip
         assert bool(found["masked"]) == (not ways)
     assert hunt("--check", "true", "--", hunted, "pid").returncode == 0
@@ -220,25 +222,26 @@ def test_a_hunt_ends_when_its_time_is_over(hunted: str) -> None:
 def test_files_and_input_count(hunted: str, tmp_path: Path) -> None:
     written, typed = tmp_path / "written", tmp_path / "typed"
     assert hunt("--", hunted, "file", written).returncode == 0
-    (finding,) = found_by("--output", written, "--", hunted, "file", written)["findings"]
+    (finding,) = found_by("--exact", "--output", written, "--", hunted, "file", written)["findings"]
     assert [finding["culprits"][0][key] for key in ("start", "end")] == [0, 9]
     assert finding["changes"][0] == f"{written}:"
     assert hunt("--", hunted, "input").returncode == 0
     typed.write_text("yes")
-    (finding,) = found_by("--stdin", typed, "--", hunted, "input")["findings"]
+    (finding,) = found_by("--exact", "--stdin", typed, "--", hunted, "input")["findings"]
     assert finding["culprits"][0]["start"] == 3
 
 
 def test_a_hang_is_a_difference(hunted: str) -> None:
-    (finding,) = found_by("--timeout", "1", "--jobs", "8", "--", hunted, "hang")["findings"]
+    (finding,) = found_by("--exact", "--timeout", "1", "--jobs", "8", "--", hunted, "hang")[
+        "findings"
+    ]
     assert finding["changes"][0] == "status 0 -> took too long"
     assert [finding["culprits"][0][key] for key in ("start", "end")] == [50, 51]
 
 
 def test_a_status_is_a_difference(hunted: str) -> None:
     found = found_by("--pattern", "0x01", "--pattern", "0xff", "--", hunted, "status")
-    assert found["patterns"]["0x01"] == []
-    assert found["patterns"]["0xff"] == ["status 0 -> status 7"]
+    assert found["patterns"] == {"0x01": [], "0xff": ["status 0 -> status 7"]}
     assert found["findings"][0]["changes"] == ["status 0 -> status 7"]
 
 
@@ -248,7 +251,7 @@ def test_a_pattern_may_be_a_value(hunted: str) -> None:
 
 
 def test_a_crash_in_the_heap_is_reported(hunted: str) -> None:
-    (finding,) = found_by("--", hunted, "overflow")["findings"]
+    (finding,) = found_by("--exact", "--", hunted, "overflow")["findings"]
     assert finding["changes"][0] == "status 0 -> signal 11"
     assert re.match("heap-buffer-overflow: write at .*, 1 byte past", finding["reports"][0])
     assert finding["culprits"][0]["start"] == 5
@@ -275,9 +278,20 @@ def test_no_more_culprits_than_asked_for(built: Path) -> None:
     assert len(found["findings"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [("large_sparse.c", 700000000, 700000004), ("float_accumulation.c", 7, 8)],
+)
+def test_the_bytes_that_matter_are_found_if_asked_for(
+    built: Path, name: str, start: int, end: int
+) -> None:
+    (finding,) = found_by("--exact", "--pattern", "0xff", "--", built / name)["findings"]
+    assert [finding["culprits"][0][key] for key in ("start", "end")] == [start, end]
+
+
 def test_a_finding_can_be_run_again(built: Path) -> None:
     program = str(built / "partial_read.c")
-    shown = hunt("--", program)
+    shown = hunt("--pattern", "0xff", "--", program)
     (line,) = (line for line in shown.stdout.splitlines() if "again: patalloc" in line)
     again = shlex.split(line.partition("again: patalloc hunt ")[2])
     done = subprocess.run(
@@ -302,7 +316,7 @@ def test_interrupted_hunts_tell_what_they_have(hunted: str) -> None:
     os.close(ours)
     assert process.returncode == 3
     assert "patalloc: cut short" in said
-    assert re.search("with 0xff.* in all fresh memory", said)
+    assert re.search("with random.* in all fresh memory", said)
 
 
 def test_what_cannot_be_hunted_in(build: Build, tmp_path: Path) -> None:
@@ -335,7 +349,7 @@ def test_programs_without_allocations(tmp_path: Path) -> None:
     assert "0 allocations (0 bytes) from 0 call stacks" in done.stdout
 
 
-@pytest.mark.parametrize("content", [None, b"", b"junk", b"patsel1\n" + b"\xff" * 80])
+@pytest.mark.parametrize("content", [None, b"", b"junk", b"patsel2\n" + b"\xff" * 96])
 def test_a_wrong_selection_is_one_line_and_a_run_without(
     hunted: str, tmp_path: Path, content: bytes | None
 ) -> None:
@@ -366,7 +380,7 @@ def test_a_hunt_that_is_ended_leaves_nothing_behind(tmp_path: Path, jobs: str) -
 
 
 def test_what_varies_with_the_pattern_alone_is_an_error(hunted: str) -> None:
-    (finding,) = found_by("--", hunted, "random")["findings"]
+    (finding,) = found_by("--exact", "--", hunted, "random")["findings"]
     assert (finding["culprits"][0]["start"], finding["pattern"]) == (9, "0x01")
 
 
@@ -375,7 +389,7 @@ def test_a_file_that_is_not_written_is_told_from_an_old_one(hunted: str, tmp_pat
     (tmp_path / "out.masked").write_text("precious")
     (tmp_path / "out.filtered").write_text("precious")
     options = ["--output", file, "--mask", "zzz", "--filter", "cat"]
-    (finding,) = found_by(*options, "--", hunted, "stale", file)["findings"]
+    (finding,) = found_by("--exact", *options, "--", hunted, "stale", file)["findings"]
     assert finding["culprits"][0]["start"] == 8
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "out.txt": "hello\n",
@@ -398,7 +412,7 @@ def test_lines_that_come_and_go_hide_no_others(hunted: str) -> None:
 
 
 def test_many_lines_and_long_ones_are_compared(hunted: str) -> None:
-    (finding,) = found_by("--", hunted, "lines")["findings"]
+    (finding,) = found_by("--exact", "--", hunted, "lines")["findings"]
     assert finding["culprits"][0]["start"] == 12
     assert finding["changes"] == ["stdout:", "  -0", "  +1"]
 
@@ -419,7 +433,7 @@ def test_patterns_have_names(built: Path) -> None:
     for name in ("minus-one", "positive", "text", "nan"):
         assert hunt("--pattern", name, "--", program).returncode == 0
     (finding,) = found_by("--pattern", "negative", "--", program)["findings"]
-    assert finding["pattern"] == "0xc5"
+    assert finding["pattern"] == "negative"
 
 
 def test_all_is_shown_if_asked_for(built: Path) -> None:
@@ -427,6 +441,5 @@ def test_all_is_shown_if_asked_for(built: Path) -> None:
     short, long = hunt("--", program).stdout, hunt("--verbose", "--", program).stdout
     assert "more lines: --verbose" in short
     assert "more lines" not in long
-    assert "in all fresh memory" in long
     assert len(short.splitlines()) <= 14
     assert long.count("    #") > short.count("    #")

@@ -60,7 +60,7 @@ def sites(traces: tuple[str, ...], match: re.Pattern[str], output: IO[bytes] | N
     if output and chosen:
         # Stacks that were cut have the most frames: what is longer is to be cut there as well.
         depth = max((len(site.stack) for site, _ in found), default=0)
-        output.write(pack(0, 1, sorted({*chosen}), frames=depth))
+        output.write(pack(sorted({*chosen}), frames=depth))
     if not chosen:
         click.echo(f"patalloc: no such call stack among {len(found)}", err=True)
         sys.exit(1)

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 import attrs
 
@@ -25,6 +25,10 @@ _LEFT_OUT = "…".encode()
 _MOST = 200  # masks, after which a program is taken for one that is not deterministic
 _MATCHED = 1000  # lines, or words of a line, between which an order is looked for
 _COMPARED = 2000  # lines that differ, which are looked at for what varies
+
+Point = tuple[str, int]  # something that a run does: an output's name, and a line's number there
+_ALL = -1  # instead of the number: the output is too long to be compared by lines
+_STATUS: Point = ("", 0)
 
 
 def _hide_durations(line: bytes) -> bytes:
@@ -159,6 +163,37 @@ class Comparison:
             if mask and mask.comes_and_goes:
                 continue
             yield line, (_LEFT_OUT.join(match.groups()) if match else compared) + ending
+
+    def points(self, one: Behaviour, other: Behaviour) -> list[Point]:
+        """Where they differ, in order."""
+        found: list[Point] = []
+        for old, new in self.differing(one, other):
+            if old.is_whole and new.is_whole:
+                pairs = enumerate(zip_longest(self.lines(old), self.lines(new)))
+                found += ((old.name, number) for number, (a, b) in pairs if a != b)
+            else:
+                found.append((old.name, _ALL))
+        return found + [_STATUS] * (one.status != other.status)
+
+    def at(self, behaviour: Behaviour, point: Point) -> bytes | str | int | None:
+        """What it did there; None where it did not come so far."""
+        if point == _STATUS:
+            return behaviour.status
+        name, number = point
+        output = next(each for each in behaviour.outputs if each.name == name)
+        if number == _ALL:
+            return output.digest
+        lines = self.lines(output)
+        return lines[number] if number < len(lines) else None
+
+    def replaced(self, one: Behaviour, other: Behaviour) -> Iterator[tuple[bytes, bytes]]:
+        """The lines that differ, as they are: of the one, and of the other; b"" for none."""
+        for old, new in self.differing(one, other):
+            for before, after in zip_longest(
+                self._masked(old), self._masked(new), fillvalue=(b"", b"")
+            ):
+                if before[1] != after[1]:
+                    yield before[0], after[0]
 
     def learn(self, one: Behaviour, other: Behaviour) -> bool:
         """That what differs between these two varies by itself: whether they are the same then."""

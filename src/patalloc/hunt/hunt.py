@@ -1,227 +1,76 @@
 """The hunt: which allocation's uninitialised bytes change what a program does.
 
-The program is run under several patterns; where its behaviour differs, some byte that it never
-wrote was read. Which allocations must hold the other pattern for that is found by halving the set
-of candidates (as Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002,
-do with inputs), and then which of their bytes.
+The program is run with other bytes in all of its fresh memory; where its behaviour differs, some
+byte that it never wrote was read. Most such bytes are a code, by which each word tells whose it is,
+so that a number in what the program did leads to its allocation. Else those that were never written
+are told apart by halves, or by more groups than two where each group's own code leads to a
+behaviour of its own.
 """
 
 import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from queue import Queue
 
 import attrs
 
-from patalloc.hunt.comparison import Comparison
+from patalloc.hunt import decoding
+from patalloc.hunt.candidates import Candidates, ranked
+from patalloc.hunt.comparison import Comparison, Point
+from patalloc.hunt.residue import Block, Range, Residue, Unwritten
+from patalloc.hunt.results import Chance, Culprit, Finding, Shares, Verdict
 from patalloc.hunt.runs import Behaviour, Runner, written_since
-from patalloc.hunt.selection import Part
+from patalloc.hunt.selection import CODES, ZEROS, Fill, Part
 from patalloc.hunt.trace import Site, Trace
-from patalloc.watch import Event, Module
 
 Progress = Callable[[str, int], None]  # what is being done, and how many candidates are left
-Trial = tuple[str, Iterable[Part]]  # a pattern, and what is to hold it
-NamedTrial = tuple[str, str, tuple[Part, ...]]  # with what it is called
-# Values that programs treat otherwise, by what they are as numbers of any size.
-VALUES = {
-    "nan": "0x7fff",  # as a 2-, 4-, 8- or 16-byte float; else large
-    "minus-one": "0xff",  # and a NaN with its sign
-    "negative": "0xc5",  # large: -6,328 as a float, -1.3e28 as a double
-    "positive": "0x5a",  # large: 1.5e16 as a float, 1.8e127 as a double
-    "text": "0x41",  # A
-}
 # What is tried: a test (of NaN, for x < 0, by a clamp) that hides one does not hide all.
-PATTERNS = ("0xff", "0x5a", "0xc5", "0x01")
+PATTERNS = ("random", "random-negative", "0xff", "0x01")
+_CODES = tuple(Fill(salt, 0) for salt in CODES.values())
+_THIRD_CODE = Fill(max(CODES.values()) + 1, 0)
+_MANY = 500  # candidates, of which groups are told apart by a third code, too
 _BASELINES = 8  # runs at most, after which what varies is not understood
+_TRIES = 2  # of allocations that numbers in the output lead to
 
 
 @attrs.frozen
-class Candidates:
-    """Allocations in some order: of each site those from one number to another."""
-
-    parts: tuple[Part, ...]
-
-    def __len__(self) -> int:
-        """How many allocations they are."""
-        return sum(part.last - part.first + 1 for part in self.parts)
-
-    def __add__(self, other: "Candidates") -> "Candidates":
-        """Both; they must not overlap."""
-        return Candidates(self.parts + other.parts)
-
-    def cut(self, length: int) -> tuple["Candidates", "Candidates"]:
-        """The first so many, and the others."""
-        first: list[Part] = []
-        rest = [*self.parts]
-        while rest and length:
-            part = rest.pop(0)
-            count = min(length, part.last - part.first + 1)
-            first.append(attrs.evolve(part, last=part.first + count - 1))
-            if part.first + count <= part.last:
-                rest.insert(0, attrs.evolve(part, first=part.first + count))
-            length -= count
-        return Candidates(tuple(first)), Candidates(tuple(rest))
-
-    def without(self, known: Iterable[Part]) -> "Candidates":
-        """Those that are not among these parts, whatever bytes of an allocation they are."""
-        parts = self.parts
-        for out in known:
-            parts = tuple(left for part in parts for left in _subtracted(part, out))
-        return Candidates(parts)
-
-
-def _subtracted(part: Part, out: Part) -> Iterator[Part]:
-    if part.site != out.site or part.last < out.first or out.last < part.first:
-        yield part
-        return
-    if part.first < out.first:
-        yield attrs.evolve(part, last=out.first - 1)
-    if out.last < part.last:
-        yield attrs.evolve(part, first=out.last + 1)
-
-
-def _candidates(traces: Iterable[Trace]) -> Candidates:
-    most: dict[int, int] = {}
-    for found in traces:
-        for site in found.sites:
-            most[site.identity] = max(most.get(site.identity, 0), site.allocations)
-    return Candidates(tuple(Part(identity, 1, count) for identity, count in most.items()))
-
-
-@attrs.frozen
-class Culprit:
-    """An allocation that the program reads before it has written it.
+class Trial:
+    """A run that is to be made.
 
     Attributes:
-        part: the allocation, and which of its bytes matter: to the end where Part.end is END.
-        site: its call stack.
-        modules: the files that the stack's code is from.
-        python: the Python frames that led to it, as faulthandler prints them; empty elsewhere.
+        parts: what is to hold something else than zeros.
+        salt: of the code of which the residue is wanted; 0 for none.
+        report: whether to gather what is reported of its heap.
     """
 
-    part: Part
-    site: Site
-    modules: tuple[Module, ...]
-    python: str = ""
+    parts: tuple[Part, ...] = ()
+    salt: int = 0
+    report: bool = False
 
-    @property
-    def line(self) -> tuple[int, str]:
-        """What tells its place in the program: the call stack, and Python's."""
-        return self.part.site, self.python
+
+_QUIET = Trial()
 
 
 @attrs.frozen
-class Finding:
-    """Allocations that together change the behaviour, and alone don't.
+class Case:
+    """Something that a program does otherwise, and with what.
 
     Attributes:
-        culprits: the allocations.
-        pattern: that they held; behaviour: what the program did then.
-        events: what was reported of its heap, if it died of that.
+        name: the pattern. fill: the same. behaviour: what it did.
+        point: the first of what differs each time; None where it is another each time.
     """
 
-    culprits: tuple[Culprit, ...]
-    pattern: str
+    name: str
+    fill: Fill
     behaviour: Behaviour
-    events: tuple[Event, ...] = ()
-
-    def is_like(self, other: "Finding") -> bool:
-        """Whether it is of the same lines."""
-        return [each.line for each in self.culprits] == [each.line for each in other.culprits]
-
-    def covered(self, findings: Sequence["Finding"]) -> list[Part]:
-        """The allocations that need not be looked at any more.
-
-        Of Python several lines may have one call stack: there it is the allocation alone, until one
-        of the same line is found again.
-        """
-        again = any(self is not each and self.is_like(each) for each in findings)
-        parts = [each.part for each in self.culprits]
-        python = all(each.python for each in self.culprits)
-        return parts if python and not again else [Part(part.site) for part in parts]
+    point: Point | None
 
 
-@attrs.frozen
-class Shares:
-    """How many of some runs behaved otherwise.
-
-    Attributes:
-        different: of `runs` with the other pattern; different_without: of as many without it.
-    """
-
-    different: int
-    different_without: int
-    runs: int
-
-    @property
-    def agree(self) -> bool:
-        """Whether the pattern alone decides."""
-        return self.different == self.runs and self.different_without == 0
-
-
-@attrs.frozen
-class Chance:
-    """Behaviour that differed, and not for the pattern alone.
-
-    Attributes:
-        pattern: the trial in which it did. behaviour: what the program did then.
-        shares: of the runs that were to confirm it.
-    """
-
-    pattern: str
-    behaviour: Behaviour
-    shares: Shares
-
-
-@attrs.define
-class Verdict:
-    """What a hunt has found.
-
-    Attributes:
-        baseline: the behaviour under the base pattern.
-        comparison: what counts of a behaviour.
-        unstable: another behaviour in the same circumstances, where the program is not
-            deterministic: nothing was hunted then.
-        behaviours: by pattern: what it did with that in all of its memory.
-        differing: the patterns that change the behaviour, each time.
-        findings: what makes it behave otherwise; empty where all is the same.
-        chances: what differed once, and was not confirmed.
-        written: files in the working folder that the program wrote, and that were not compared.
-        allocations: how many were looked at, bytes: of how many bytes, sites: of how many stacks.
-        runs: of the program so far; seconds: since the hunt began.
-        interrupted: whether it was cut short.
-        unsteady: whether runs with the same memory have differed in what can't be masked.
-    """
-
-    baseline: Behaviour
-    comparison: Comparison
-    unstable: Behaviour | None = None
-    behaviours: dict[str, Behaviour] = attrs.field(factory=dict)
-    differing: list[str] = attrs.field(factory=list)
-    findings: list[Finding] = attrs.field(factory=list)
-    chances: list[Chance] = attrs.field(factory=list)
-    written: tuple[Path, ...] = ()
-    allocations: int = 0
-    bytes: int = 0
-    sites: int = 0
-    runs: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
-    unsteady: bool = False
-
-    @property
-    def differs(self) -> bool:
-        """Whether some pattern changes the behaviour."""
-        return bool(self.differing)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether all was the same, as far as it was looked at."""
-        return not (self.differs or self.chances or self.unstable or self.interrupted)
+def _died(behaviour: Behaviour) -> bool:
+    return behaviour.status is not None and behaviour.status < 0
 
 
 def _is_python(verdict: Verdict) -> bool:
@@ -235,8 +84,9 @@ class Hunt:
 
     Attributes:
         runners: of the program, alike but for their directories: so many runs go side by side.
-        patterns: to be tried besides the runners' base.
+        patterns: to be tried besides the runners' base: names of VALUES or CODES, or values.
         most: how many findings are enough.
+        exact: whether to find out which bytes of an allocation matter.
         progress: told what is being done.
         time_limit: seconds after which it ends with what is known.
         comparison: what counts of a behaviour; it learns.
@@ -245,10 +95,16 @@ class Hunt:
     runners: list[Runner]
     patterns: tuple[str, ...] = PATTERNS
     most: int = 5
+    exact: bool = False
     progress: Progress = lambda what, left: None
     time_limit: float = math.inf
     comparison: Comparison = attrs.field(factory=Comparison)
     _started: float = attrs.field(factory=time.monotonic, init=False)
+    _known: list[Part] = attrs.field(factory=list, init=False)  # found: they hold zeros from then
+    _tried: dict[Fill, Behaviour] = attrs.field(factory=dict, init=False)  # in all other memory
+    _residues: dict[Fill, Residue] = attrs.field(factory=dict, init=False)
+    _partial: set[Fill] = attrs.field(factory=set, init=False)  # residues of runs that died
+    _verdict: Verdict = attrs.field(init=False)
 
     @property
     def runs(self) -> int:
@@ -274,43 +130,47 @@ class Hunt:
         return verdict
 
     def _hunt_once(self) -> Verdict:
-        verdict = self._baseline()
+        verdict = self._verdict = self._baseline()
+        self._tried.clear()
+        self._residues.clear()
+        self._partial.clear()
         sites = [site for each in verdict.baseline.traces for site in each.sites]
         verdict.sites = len(sites)
         verdict.allocations = sum(site.allocations for site in sites)
         verdict.bytes = sum(site.bytes for site in sites)
         if verdict.unstable is None:
             try:
-                self._hunt(verdict, _candidates(verdict.baseline.traces))
+                for name in self.patterns:
+                    self._pursue(name)
+                    if len(verdict.findings) >= self.most:
+                        break
             except KeyboardInterrupt:
                 verdict.interrupted = True
         return verdict
-
-    @property
-    def _quiet(self) -> Trial:
-        return self.patterns[0], ()
 
     def _baseline(self) -> Verdict:
         """What equal runs do, until one shows nothing new that varies by itself."""
         self.progress("baseline", 0)
         begun = time.time()
-        baseline, other = self._behaviours([self._quiet, self._quiet])
+        baseline, other = self._behaviours([_QUIET, _QUIET])
         comparison = self.comparison
         for _ in range(_BASELINES):
             if comparison.same(baseline, other):
-                written = written_since(begun, self.runners[0].program.outputs)
+                ours = (each.directory for each in self.runners)
+                known = [*self.runners[0].program.outputs, *ours]
+                written = written_since(begun, known)
                 return Verdict(baseline, comparison, written=written)
             if not comparison.learn(baseline, other):
                 break
-            (other,) = self._behaviours([self._quiet])
+            (other,) = self._behaviours([_QUIET])
         return Verdict(baseline, comparison, unstable=other)
+
+    # Running
 
     def _behaviours(self, trials: Sequence[Trial]) -> list[Behaviour]:
         """Of a run for each trial, as many side by side as there are runners."""
         for runner in self.runners:
             runner.deadline = self._started + self.time_limit
-        if len(self.runners) == 1:
-            return [self.runners[0].run(pattern, chosen) for pattern, chosen in trials]
         idle: Queue[Runner] = Queue()
         for runner in self.runners:
             idle.put(runner)
@@ -318,10 +178,12 @@ class Hunt:
         def attempt(trial: Trial) -> Behaviour:
             runner = idle.get()
             try:
-                return runner.run(*trial)
+                return runner.run(trial.parts, salt=trial.salt, report=trial.report)
             finally:
                 idle.put(runner)
 
+        if len(self.runners) == 1:
+            return [attempt(trial) for trial in trials]
         with ThreadPoolExecutor(len(self.runners)) as pool:
             try:
                 return list(pool.map(attempt, trials))
@@ -331,150 +193,369 @@ class Hunt:
                     runner.stop()
                 raise
 
-    def _hunt(self, verdict: Verdict, every: Candidates) -> None:
-        trials = list(self._trials(every))
-        self.progress("other patterns", len(every))
-        done = self._behaviours([(pattern, chosen) for _, pattern, chosen in trials])
-        verdict.behaviours |= {
-            trial[0]: behaviour for trial, behaviour in zip(trials, done, strict=True)
-        }
-        trials = self._that_differ_again(verdict, trials)
-        known: list[Part] = []
-        for name, pattern, chosen in trials:
-            left = every if chosen == (Part(0),) else Candidates(chosen)
-            while True:
-                left = left.without(known)
-                finding = self._isolate(verdict, pattern, left)
-                if finding is None:
-                    break
-                shares = self._shares(
-                    pattern, [each.part for each in finding.culprits], verdict, finding.behaviour
-                )
-                if not shares.agree:
-                    self._take_back(verdict, Chance(name, finding.behaviour, shares))
-                    break
-                if not any(finding.is_like(each) for each in verdict.findings):
-                    verdict.findings.append(finding)
-                known += finding.covered(verdict.findings)
-                if len(verdict.findings) == self.most:
-                    return
-            if name in verdict.differing and not verdict.findings:
-                self._doubt(verdict, name, pattern, chosen)
+    def _everywhere(self, fill: Fill, *, report: bool = False) -> Trial:
+        """In all memory but that of what was found."""
+        parts = (Part(0, fill=fill), *self._known)
+        wanted = fill.is_code and (report or fill not in self._residues)
+        return Trial(parts, salt=fill.word if wanted else 0, report=report)
 
-    def _that_differ_again(self, verdict: Verdict, trials: list[NamedTrial]) -> list[NamedTrial]:
-        """The trials that differ from the baseline, in what does not vary by itself.
+    def _with(self, fill: Fill) -> Behaviour:
+        """What the program does with that in all memory but that of what was found.
 
-        The first one runs once more, and so does the baseline. Of the others isolation tells. What
-        varies between two runs with the pattern is no reason to leave it out: it may be the error.
+        Other patterns that will be tried are so side by side.
         """
-        comparison, baseline = self.comparison, verdict.baseline
+        if fill not in self._tried:
+            others = [each for each in map(Fill.parse, self.patterns) if each not in self._tried]
+            fills = [fill, *(each for each in others if each != fill)][: len(self.runners)]
+            done = self._behaviours([self._everywhere(each) for each in fills])
+            for each, behaviour in zip(fills, done, strict=True):
+                self._note(each, behaviour)
+        return self._tried[fill]
 
-        def differing(among: Sequence[NamedTrial]) -> list[NamedTrial]:
-            behaviours = verdict.behaviours
-            return [each for each in among if not comparison.same(behaviours[each[0]], baseline)]
+    def _note(self, fill: Fill, behaviour: Behaviour) -> None:
+        self._tried[fill] = behaviour
+        self._note_residue(fill, behaviour)
 
-        found = differing(trials)
-        sure = False
-        while found and not sure:
-            name, pattern, chosen = found[0]
-            again, later = self._behaviours([(pattern, chosen), self._quiet])
-            verdict.unsteady |= not comparison.learn(baseline, later)
-            if comparison.same(again, baseline):
-                chance = Chance(name, verdict.behaviours[name], Shares(1, 0, 2))
-                verdict.chances.append(chance)
-                found = differing(found[1:])
-                continue
-            found = differing(found)
-            sure = bool(found) and found[0][0] == name
-        verdict.differing = [name for name, *_ in found]
+    def _note_residue(self, fill: Fill, behaviour: Behaviour, *, reported: bool = False) -> None:
+        """Of a run that died what was there then is known only if that was reported."""
+        if behaviour.residue is None or (fill in self._residues and not reported):
+            return
+        self._residues[fill] = behaviour.residue
+        self._partial.discard(fill)
+        if _died(behaviour) and not reported:
+            self._partial.add(fill)
+
+    def _differs(self, behaviour: Behaviour, point: Point | None) -> bool:
+        """Whether it is not as in the baseline there."""
+        comparison, baseline = self.comparison, self._verdict.baseline
+        if point is None:
+            return not comparison.same(behaviour, baseline)
+        return comparison.at(behaviour, point) != comparison.at(baseline, point)
+
+    # A pattern
+
+    def _pursue(self, name: str) -> None:
+        """What makes the program behave otherwise with it, one after the other."""
+        verdict, fill = self._verdict, Fill.parse(name)
+        self.progress("other patterns", 0)
+        behaviour = self._with(fill)
+        verdict.behaviours[name] = behaviour
+        again: Behaviour | None = None
+        while self._differs(behaviour, None):
+            if again is None:
+                (again,) = self._behaviours([self._everywhere(fill, report=_died(behaviour))])
+                if not self._differs(again, None):
+                    verdict.chances.append(Chance(name, behaviour, Shares(1, 0, 2)))
+                    return
+                if name not in verdict.differing:
+                    verdict.differing.append(name)
+            case = self._case(name, fill, behaviour, again)
+            culprits = self._isolate(case)
+            if culprits is None:
+                self._doubt(case, again)
+                return
+            finding = self._confirmed(case, culprits)
+            if finding is None:
+                return
+            verdict.findings.append(finding)
+            if len(verdict.findings) >= self.most:
+                return
+            behaviour, again = self._with(fill), None
+
+    def _case(self, name: str, fill: Fill, behaviour: Behaviour, again: Behaviour) -> Case:
+        """By what the error is known: the first of what differs in both runs alike.
+
+        What varies between two runs with the pattern is no reason to leave it out: it may be the
+        error.
+        """
+        comparison, baseline = self.comparison, self._verdict.baseline
+        points = comparison.points(baseline, behaviour)
+        steady = [
+            point
+            for point in points
+            if comparison.at(behaviour, point) == comparison.at(again, point)
+        ]
+        self._verdict.unsteady |= len(steady) < len(points)
+        self._note_residue(fill, again, reported=_died(behaviour))
+        died = attrs.evolve(behaviour, events=again.events)
+        return Case(name, fill, died, steady[0] if steady else None)
+
+    def _doubt(self, case: Case, again: Behaviour) -> None:
+        """Where no allocation is found: whether the pattern makes a difference at all."""
+        count = self._confirmations()
+        trials = [_QUIET, self._everywhere(case.fill)] * (count - 1)
+        differ = [self._differs(each, None) for each in self._behaviours(trials)]
+        shares = Shares(1 + sum(differ[1::2]), sum(differ[::2]), count)
+        if not shares.agree:
+            self._take_back(case, shares)
+
+    def _take_back(self, case: Case, shares: Shares) -> None:
+        self._verdict.chances.append(Chance(case.name, case.behaviour, shares))
+        self._verdict.differing.remove(case.name)
+
+    # Confirming
+
+    def _confirmations(self) -> int:
+        """How many runs with it and without are to agree: more where anything ever varied."""
+        verdict = self._verdict
+        varies = self.comparison.has_learned or verdict.chances or verdict.unsteady
+        return 6 if varies else 3
+
+    def _confirmed(self, case: Case, found: tuple[Sequence[Culprit], Behaviour]) -> Finding | None:
+        """The finding, if runs with the culprits and without agree; else it was chance.
+
+        Of those with it one is known, as is the baseline of those without. In these all other
+        memory holds the pattern; or the next ones, which are to be tried so anyway, unless they
+        show another error there.
+        """
+        culprits, alone = found
+        finding = Finding(tuple(culprits), case.name, alone, alone.events)
+        covered = finding.covered([*self._verdict.findings, finding])
+        self._known += (attrs.evolve(part, fill=ZEROS) for part in covered)
+        self._tried.clear()
+        count = self._confirmations()
+        self.progress("confirming", 1)
+        later = self.patterns[self.patterns.index(case.name) + 1 :]
+        fills = ([case.fill, *map(Fill.parse, later)] + [case.fill] * count)[: count - 1]
+        acting = Trial(tuple(each.part for each in culprits), report=_died(alone))
+        pairs = [(self._everywhere(fill), acting) for fill in fills]
+        done = self._behaviours([trial for pair in pairs for trial in pair])
+        without = [*zip(fills, done[::2], strict=True)]
+        count_again = sum(
+            fill != case.fill and self._differs(each, case.point) for fill, each in without
+        )
+        more = self._behaviours([self._everywhere(case.fill)] * count_again)
+        same = [each for fill, each in without if fill == case.fill] + more
+        shares = Shares(
+            1 + sum(self._differs(each, case.point) for each in done[1::2]),
+            sum(self._acts(case, each) for each in same),
+            count,
+        )
+        if not shares.agree:
+            del self._known[len(self._known) - len(covered) :]
+            self._tried.clear()
+            self._take_back(case, shares)
+            return None
+        for fill, behaviour in reversed(without):
+            self._note(fill, behaviour)
+        events = next((each.events for each in done[1::2] if each.events), ())
+        return attrs.evolve(finding, events=events)
+
+    def _acts(self, case: Case, behaviour: Behaviour) -> bool:
+        """Whether the error is still as it was; another one there may differ from the baseline."""
+        if case.point is None:
+            return self._differs(behaviour, None)
+        at = self.comparison.at
+        return at(behaviour, case.point) == at(case.behaviour, case.point)
+
+    # Isolating
+
+    def _isolate(self, case: Case) -> tuple[list[Culprit], Behaviour] | None:
+        """The allocations that make the program behave so, and what it does with them alone."""
+        found = self._decoded(case)
+        if found is None:
+            suspects = self._residue().blocks
+            candidates = ranked(self._verdict.baseline.traces, suspects).without(self._known)
+            found = self._searched(case, candidates)
+        if found is None:
+            return None
+        parts, alone = found
+        if self.exact:
+            for index in range(len(parts)):
+                parts[index] = self._narrow(case, parts, index)
+            alone = self._alone(parts)
+        return [self._culprit(part) for part in parts], alone
+
+    def _alone(self, parts: Iterable[Part]) -> Behaviour:
+        return self._behaviours([Trial(tuple(parts))])[0]
+
+    # By numbers
+
+    def _residue(self) -> Residue:
+        """What was written with neither code; runs that nobody asked for are made for it."""
+        for fill in _CODES:
+            if fill not in self._residues:
+                self._with(fill)
+            if fill in self._partial:
+                (again,) = self._behaviours([self._everywhere(fill, report=True)])
+                self._note_residue(fill, again, reported=True)
+        positive, negative = (self._residues[fill] for fill in _CODES)
+        return positive.and_of(negative)
+
+    def _unwritten(self, block: Block) -> Unwritten | None:
+        """What of it no run has written."""
+        found: Unwritten | None = None
+        for residue in self._residues.values():
+            if block not in residue.blocks:
+                return None
+            found = found.and_of(residue.blocks[block]) if found else residue.blocks[block]
+        return found if found and found.offsets else None
+
+    def _values(self, behaviour: Behaviour) -> dict[bytes, int]:
+        """What it did that the baseline did not, as decoding.values has it."""
+        baseline = self._verdict.baseline
+        found = decoding.values(self.comparison.replaced(baseline, behaviour))
+        if behaviour.status != baseline.status and (behaviour.status or 0) > 0:
+            found[bytes([behaviour.status or 0])] = 1
+        for event in behaviour.events:
+            found |= decoding.values([(b"", event.summary.encode())])
         return found
 
-    def _shares(
-        self, pattern: str, parts: Sequence[Part], verdict: Verdict, known: Behaviour
-    ) -> Shares:
-        """Of runs with the pattern in these parts and without: more where anything ever varied.
+    def _decoded(self, case: Case) -> tuple[list[Part], Behaviour] | None:
+        """The allocation that numbers in what the program did lead to."""
+        if not case.fill.is_code:
+            return None
+        values = self._values(case.behaviour)
+        found = self._residues[case.fill].find(decoding.telling(values), case.fill.word)
+        led = self._led_to(case, found)
+        other = next(each for each in _CODES if each != case.fill)
+        if led:
+            return led
+        more = self._values(self._with(other))
+        found = self._residues[other].find(decoding.telling(more), other.word)
+        led = self._led_to(case, found)
+        bytes_ = [{each[0] for each in some if len(each) == 1} for some in (values, more)]
+        if led or not all(bytes_):
+            return led
+        wanted = zip(bytes_, (case.fill.word, other.word), strict=True)
+        return self._led_to(case, self._residue().find_bytes([*wanted]))
 
-        One with it is known already.
+    def _led_to(
+        self, case: Case, found: Mapping[Block, Sequence[Range]]
+    ) -> tuple[list[Part], Behaviour] | None:
+        """Of the likeliest allocations the one that acts alone, by the bytes that came out."""
+        order = sorted(found, key=lambda block: -sum(end - start for start, end in found[block]))
+        suspects = [(block, self._unwritten(block)) for block in order]
+        for (site, number), unwritten in suspects[:_TRIES]:
+            if unwritten is None:
+                continue
+            told = [
+                (max(start, first), min(end, last))
+                for start, end in unwritten.ranges
+                for first, last in found[site, number]
+            ]
+            told = [(start, end) for start, end in told if start < end]
+            if told:
+                start, end = min(told)[0], max(end for _, end in told)
+                part = Part(site, number, number, start, end, case.fill)
+                alone = self._alone([part])
+                if self._differs(alone, case.point):
+                    return [part], alone
+        return None
+
+    # By groups
+
+    def _searched(self, case: Case, candidates: Candidates) -> tuple[list[Part], Behaviour] | None:
+        """The allocations that are needed for it, and what the program does with them alone."""
+        left = self._told_apart(case, candidates)
+        for among in [left] if left == candidates else [left, candidates]:
+            needed = among if len(among) == 1 else self._halved(case, among)
+            if needed is None:
+                self._verdict.unsteady = True  # or they are needed together with others
+                continue
+            parts = [self._part(each.site, each.first, case.fill) for each in needed.stretches]
+            whole = needed.parts(case.fill)
+            for tried in (parts, whole) if parts != whole else (whole,):
+                alone = self._alone(tried)
+                if self._differs(alone, case.point):
+                    return [*tried], alone
+            self._verdict.unsteady = True
+        return None
+
+    def _part(self, site: int, number: int, fill: Fill) -> Part:
+        """What of it was never written, or all."""
+        unwritten = self._unwritten((site, number))
+        if unwritten is None:
+            return Part(site, number, number, fill=fill)
+        ranges = unwritten.ranges
+        return Part(site, number, number, ranges[0][0], ranges[-1][1], fill)
+
+    def _references(self, case: Case, count: int) -> dict[object, Fill]:
+        """By what the program does with them there, fills that are told apart so."""
+        comparison, point = self.comparison, case.point
+        if point is None or not case.fill.is_code:
+            return {None if point is None else comparison.at(case.behaviour, point): case.fill}
+        found: dict[object, Fill] = {}
+        other = next(each for each in _CODES if each != case.fill)
+        fills = [case.fill, other]
+        for fill in fills:
+            behaviour = case.behaviour if fill == case.fill else self._with(fill)
+            if self._differs(behaviour, point):
+                found.setdefault(comparison.at(behaviour, point), fill)
+            if fill == other and len(found) == len(fills) and count > _MANY:
+                fills.append(_THIRD_CODE)  # more would take more runs than they save
+        return found
+
+    def _told_apart(self, case: Case, left: Candidates) -> Candidates:
+        """The one whose code leads to what the program does; more where that is not told.
+
+        Each group but the last one gets a code of its own. Side by side go runs for further digits
+        of a candidate's place.
         """
-        self.progress("confirming", 1)
-        varies = self.comparison.has_learned or verdict.chances or verdict.unsteady
-        count = 6 if varies else 3
-        with_it: Trial = (pattern, parts)
-        differ = self._differ(verdict, [self._quiet, with_it] * (count - 1) + [self._quiet])
-        first = not self.comparison.same(known, verdict.baseline)
-        return Shares(first + sum(differ[1::2]), sum(differ[::2]), count)
+        comparison, point = self.comparison, case.point
+        fills = self._references(case, len(left))
+        told = [*fills]
+        base = len(fills) + 1
+        while len(left) > 1 and point is not None:
+            self.progress("telling allocations apart", len(left))
+            digits = min(len(self.runners), math.ceil(math.log(len(left), base)))
+            cells = left.groups(base**digits)
+            trials = []
+            for digit in range(digits):
+                chosen = [(place // base**digit % base, cell) for place, cell in enumerate(cells)]
+                parts = (
+                    part
+                    for which, cell in chosen
+                    if which < len(told)
+                    for part in cell.parts(fills[told[which]])
+                )
+                trials.append(Trial(tuple(parts)))
+            place = 0
+            for digit, behaviour in enumerate(self._behaviours(trials)):
+                did = comparison.at(behaviour, point)
+                if did not in fills and self._differs(behaviour, point):
+                    return left
+                place += base**digit * (told.index(did) if did in fills else len(told))
+            if place >= len(cells):
+                return left
+            left = cells[place]
+        return left
 
-    def _doubt(self, verdict: Verdict, name: str, pattern: str, chosen: tuple[Part, ...]) -> None:
-        """Where no allocation is found: whether the pattern makes a difference at all."""
-        (again,) = self._behaviours([(pattern, chosen)])
-        shares = self._shares(pattern, chosen, verdict, again)
-        if not shares.agree:
-            self._take_back(verdict, Chance(name, verdict.behaviours[name], shares))
-
-    def _take_back(self, verdict: Verdict, chance: Chance) -> None:
-        verdict.chances.append(chance)
-        verdict.differing.remove(chance.pattern)
-
-    def _trials(self, every: Candidates) -> Iterator[NamedTrial]:
-        """All memory with each pattern, then a half: two errors may cancel each other out."""
-        for pattern in self.patterns:
-            yield pattern, pattern, (Part(0),)
-        first = self.patterns[0]
-        halves = {
-            "every other call stack": every.parts[::2],
-            "the others": every.parts[1::2],
-            "the first half of each": tuple(
-                attrs.evolve(part, last=(part.first + part.last) // 2)
-                for part in every.parts
-                if part.last > part.first
-            ),
-        }
-        for name, parts in halves.items():
-            if parts:
-                yield f"{first} in {name}", first, parts
-
-    def _differ(self, verdict: Verdict, trials: Sequence[Trial]) -> list[bool]:
-        done = self._behaviours(trials)
-        return [not self.comparison.same(each, verdict.baseline) for each in done]
-
-    def _isolate(self, verdict: Verdict, pattern: str, left: Candidates) -> Finding | None:
-        """A smallest set of them that makes the behaviour differ; None where none does alone.
+    def _halved(self, case: Case, left: Candidates) -> Candidates | None:
+        """A smallest set of them with which the program differs; None where none does alone.
 
         The shortest front of the candidates that does ends with one that is needed; if it is not
         enough with those found so far, the rest of what is needed comes before it.
         """
         needed = Candidates(())
-        while left.parts and self._differ(verdict, [(pattern, (needed + left).parts)])[0]:
-
-            def fronts(
-                lengths: Sequence[int], needed: Candidates = needed, left: Candidates = left
-            ) -> list[bool]:
-                tried = [needed + left.cut(length)[0] for length in lengths]
-                return self._differ(verdict, [(pattern, front.parts) for front in tried])
-
-            length = self._least("bisecting allocations", 1, len(left), fronts)
-            front, _ = left.cut(length)
-            left, last = front.cut(length - 1)
+        while left.stretches and self._differs_with(case, [needed + left])[0]:
+            low, high = 0, len(left)
+            while high - low > 1:
+                self.progress("bisecting allocations", high - low)
+                among = left.cut(high)[0].cut(low)[1]
+                groups = among.groups(len(self.runners) + 1)[:-1]
+                ends = [low + sum(map(len, groups[: count + 1])) for count in range(len(groups))]
+                ends = [end for end in ends if end < high] or [high - 1]
+                fronts = [needed + left.cut(end)[0] for end in ends]
+                for end, differs in zip(ends, self._differs_with(case, fronts), strict=True):
+                    if differs:
+                        high = min(high, end)
+                    elif end < high:
+                        low = end
+            front, _ = left.cut(high)
+            left, last = front.cut(high - 1)
             needed += last
-            if self._differ(verdict, [(pattern, needed.parts)])[0]:
-                return self._explain(verdict, pattern, needed)
+            if not left.stretches or self._differs_with(case, [needed])[0]:
+                return needed
         return None
 
-    def _least(
-        self, what: str, low: int, high: int, hold: Callable[[Sequence[int]], list[bool]]
-    ) -> int:
-        """The least number from `low` to `high` for which it holds, as it does for `high`."""
-        while low < high:
-            self.progress(what, high - low + 1)
-            count = min(len(self.runners), high - low)
-            tried = [low + (high - low) * i // (count + 1) for i in range(1, count + 1)]
-            tried = sorted(set(tried))
-            holding = [number for number, holds in zip(tried, hold(tried), strict=True) if holds]
-            high = min(holding, default=high)
-            low = max((number + 1 for number in tried if number < high), default=low)
-        return low
+    def _differs_with(self, case: Case, sets: Sequence[Candidates]) -> list[bool]:
+        done = self._behaviours([Trial(tuple(each.parts(case.fill))) for each in sets])
+        return [self._differs(each, case.point) for each in done]
 
-    def _narrow(self, verdict: Verdict, pattern: str, parts: list[Part], index: int) -> Part:
+    # Bytes
+
+    def _narrow(self, case: Case, parts: list[Part], index: int) -> Part:
         """A part cut down to the bytes that matter, the others as they are.
 
         The first byte that matters is the last of the shortest front that does, and the last one
@@ -482,68 +563,79 @@ class Hunt:
         They are mostly near each other.
         """
         part = parts[index]
-        sites = (site for each in verdict.baseline.traces for site in each.sites)
-        most = max((site.largest for site in sites if site.identity == part.site), default=0)
+        first, most = part.start, min(part.end, self._site(part.site)[1].largest)
 
-        def differ(ranges: Iterable[tuple[int, int]]) -> list[bool]:
-            trials: list[Trial] = []
+        def differ(ranges: Iterable[Range]) -> list[bool]:
+            trials = []
             for start, end in ranges:
                 cut = attrs.evolve(part, start=start, end=end)
-                trials.append((pattern, [*parts[:index], cut, *parts[index + 1 :]]))
-            return self._differ(verdict, trials)
+                trials.append(Trial((*parts[:index], cut, *parts[index + 1 :])))
+            done = self._behaviours(trials)
+            return [self._differs(each, case.point) for each in done]
 
         def fronts(lengths: Sequence[int]) -> list[bool]:
-            return differ((0, length) for length in lengths)
+            return differ((first, first + length) for length in lengths)
 
         def backs(lengths: Sequence[int]) -> list[bool]:
             return differ((most - length, most) for length in lengths)
 
-        front = self._least("narrowing bytes", 1, most, fronts) - 1
-        short, long = (
-            0,
-            most - front,
-        )  # lengths of a back that does not matter, and of one that does
+        front = first + self._least(1, most - first, fronts) - 1
+        short, long = 0, most - front  # of a back that does not matter, and of one that does
         step = 1
         if backs([long])[0]:
             while step < long and backs([long - step])[0]:
                 long, step = long - step, 2 * step
             short = max(long - step, 0)
         else:
-            while long < most and not backs([min(long + step, most)])[0]:
-                long, step = min(long + step, most), 2 * step
-            if long == most:  # not even all of it does any more
-                return attrs.evolve(part, start=0, end=most)
-            short, long = long, min(long + step, most)
-        back = most - self._least("narrowing bytes", short + 1, long, backs)
+            while long < most - first and not backs([min(long + step, most - first)])[0]:
+                long, step = min(long + step, most - first), 2 * step
+            if long == most - first:  # not even all of it does any more
+                return part
+            short, long = long, min(long + step, most - first)
+        back = most - self._least(short + 1, long, backs)
         return attrs.evolve(part, start=min(front, back), end=max(front, back) + 1)
 
-    def _explain(self, verdict: Verdict, pattern: str, needed: Candidates) -> Finding:
-        parts = [*needed.parts]
-        for index in range(len(parts)):
-            parts[index] = self._narrow(verdict, pattern, parts, index)
-        behaviour = self.runners[0].run(pattern, parts)
-        events: tuple[Event, ...] = ()
-        if behaviour.status is not None and behaviour.status < 0:
-            events = self.runners[0].run(pattern, parts, report=True).events
-        culprits = tuple(self._culprit(verdict, part) for part in parts)
-        return Finding(culprits, pattern, behaviour, events)
+    def _least(self, low: int, high: int, hold: Callable[[Sequence[int]], list[bool]]) -> int:
+        """The least number from `low` to `high` for which it holds, as it does for `high`."""
+        while low < high:
+            self.progress("narrowing bytes", high - low + 1)
+            count = min(len(self.runners), high - low)
+            tried = sorted({low + (high - low) * i // (count + 1) for i in range(1, count + 1)})
+            holding = [number for number, holds in zip(tried, hold(tried), strict=True) if holds]
+            high = min(holding, default=high)
+            low = max((number + 1 for number in tried if number < high), default=low)
+        return low
 
-    def _culprit(self, verdict: Verdict, part: Part) -> Culprit:
-        trace, site = next(
-            (each, site)
-            for each in verdict.baseline.traces
-            for site in each.sites
-            if site.identity == part.site
+    # Explaining
+
+    def _site(self, identity: int) -> tuple[Trace, Site]:
+        return next(
+            (trace, site)
+            for trace in self._verdict.baseline.traces
+            for site in trace.sites
+            if site.identity == identity
         )
-        return Culprit(part, site, trace.modules, self._python_stack(trace, part))
+
+    def _culprit(self, part: Part) -> Culprit:
+        trace, site = self._site(part.site)
+        unwritten = self._unwritten((part.site, part.first))
+        ranges = unwritten.ranges if unwritten else ()
+        cut = ((max(start, part.start), min(end, part.end)) for start, end in ranges)
+        return Culprit(
+            part,
+            tuple((start, end) for start, end in cut if start < end),
+            site,
+            trace.modules,
+            unwritten.size if unwritten else None,
+            self._python_stack(trace, part),
+        )
 
     def _python_stack(self, trace: Trace, part: Part) -> str:
         """By stopping there, in a Python process: its faulthandler tells."""
         if not any("python" in module.path for module in trace.modules):
             return ""
         self.progress("asking Python", 1)
-        stop = (part.site, part.first)
-        stopped = self.runners[0].run(self.patterns[0], (), stop=stop)
+        stopped = self.runners[0].run(stop=(part.site, part.first))
         said = next(output.content for output in stopped.outputs if output.name == "stderr")
         text = said.decode(errors="replace")
         match = re.search(r"most recent call first\):\n((?:  File .*\n)+)", text)

@@ -16,6 +16,8 @@ from pathlib import Path
 import attrs
 
 from patalloc.heap import Config
+from patalloc.hunt.residue import Residue, merged
+from patalloc.hunt.residue import read as read_residue
 from patalloc.hunt.selection import Part, pack
 from patalloc.hunt.trace import Trace
 from patalloc.hunt.trace import read as read_trace
@@ -109,12 +111,14 @@ class Behaviour:
         outputs: what it wrote.
         traces: its processes' allocations, its own first; not compared.
         events: what was reported of its heap, if that was asked for; not compared.
+        residue: what it never wrote, if that was asked for; not compared.
     """
 
     status: int | None
     outputs: tuple[Output, ...]
     traces: tuple[Trace, ...] = attrs.field(eq=False, repr=False)
     events: tuple[Event, ...] = attrs.field(eq=False, repr=False, default=())
+    residue: Residue | None = attrs.field(eq=False, repr=False, default=None)
 
 
 def _filtered(program: Program, path: Path, directory: Path) -> Path:
@@ -155,24 +159,27 @@ def _output(program: Program, name: str, path: Path, directory: Path) -> Output:
         return Output(name, digest.hexdigest(), content, file.tell() == len(content))
 
 
-def written_since(moment: float, outputs: Iterable[Path]) -> tuple[Path, ...]:
-    """Files in the working folder that were written since, but for those outputs.
+def written_since(moment: float, known: Iterable[Path]) -> tuple[Path, ...]:
+    """Files in the working folder that were written since, but for those, or in those folders.
 
     Not below hidden folders, nor far down: a few thousand names are looked at.
     """
     folders, left, found = [Path()], _LOOKED_AT, []
-    known = {path.absolute() for path in outputs}
+    left_out = {path.absolute() for path in known}
     while folders and left > 0:
         with suppress(OSError), os.scandir(folders.pop(0)) as entries:
             for entry in entries:
                 left -= 1
                 with suppress(OSError):
+                    path = Path(entry.path)
+                    if path.absolute() in left_out:
+                        continue
                     if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                        folders.append(Path(entry.path))
+                        folders.append(path)
                     elif entry.is_file(follow_symlinks=False):
                         new = entry.stat(follow_symlinks=False).st_mtime >= moment - _COARSE
-                        found += [Path(entry.path)] if new else []
-    return tuple(sorted(path for path in found if path.absolute() not in known))
+                        found += [path] if new else []
+    return tuple(sorted(found))
 
 
 @attrs.define
@@ -210,6 +217,7 @@ class Runner:
             report=str(self.directory / "report") if report else "no",
             trace=str(self.directory / "trace.%p"),
             select=f"{selection}.%p" if one else str(selection),
+            residue=str(self.directory / "residue.%p"),
         )
 
     def _command(self, selection: Path, *, report: bool) -> list[str]:
@@ -226,19 +234,19 @@ class Runner:
 
     def run(
         self,
-        pattern: str,
-        parts: Iterable[Part],
+        parts: Iterable[Part] = (),
         *,
         stop: tuple[int, int] = (0, 0),
         report: bool = False,
+        salt: int = 0,
     ) -> Behaviour:
-        """Run it once, with this pattern in those parts of its memory.
+        """Run it once, with other bytes in these parts of its memory.
 
         Args:
-            pattern: as the option `pattern` takes it.
-            parts: what is to hold it.
+            parts: what is to hold something else than the base.
             stop: an allocation at which it is to abort, by site and number.
             report: whether to gather what is reported of its heap.
+            salt: of the code of which the residue is wanted; 0 for none.
 
         Raises:
             OSError: the program or a file can't be opened.
@@ -246,13 +254,17 @@ class Runner:
         for left in self.directory.iterdir():
             left.unlink()
         selection = self.directory / "select"
-        digits = Config(pattern=pattern).pattern
-        size = (len(digits) - 2) // 2
-        selection.write_bytes(pack(int(digits, 16), size, parts, stop))
+        selection.write_bytes(pack(parts, stop=stop, salt=salt))
         before = {str(path): _stamp(path) for path in self.program.outputs}
         status, pid = self._wait_for(self._command(selection, report=report))
         self.runs += 1
-        return self._behaviour(status, pid, before)
+        behaviour = self._behaviour(status, pid, before)
+        return attrs.evolve(behaviour, residue=self._residue(pid)) if salt else behaviour
+
+    def _residue(self, pid: int) -> Residue:
+        one = self.program.follow == "parent"
+        files = self.directory.glob(f"residue.{pid}" if one else "residue.*")
+        return merged(read_residue(path) for path in sorted(files))
 
     def stop(self) -> None:
         """End the run that another thread is waiting for, if there is one, and its children."""

@@ -1,0 +1,130 @@
+"""Numbers that come out of a run and were not there before, as they would stand in memory.
+
+Where all fresh memory holds codes (patalloc.hunt.selection.CODES) such a number tells whose bytes
+it was made of.
+"""
+
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from fractions import Fraction
+from itertools import zip_longest
+
+_NUMBER = re.compile(
+    rb"[-+]?0x[0-9a-f]+(?:\.[0-9a-f]*)?p[-+]?\d+|[-+]?0x[0-9a-f]+"
+    rb"|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+)
+_DIGITS = re.compile(rb"(?:[0-9a-fA-F]{2}){4,}")
+_MOST = 400  # numbers, and bytes of what is no text, that are looked at
+_SIZES = (8, 4, 2, 1)
+_FLOATS = (("d", 8), ("f", 4))
+_POWER = 4  # characters of an exponent: a float has no longer one
+_TELLING = 3  # bytes of a float of which more can't be told, as few of its digits were printed
+
+
+def _integers(value: int) -> Iterator[bytes]:
+    for size in _SIZES:
+        if -(1 << 8 * size - 1) <= value < 1 << 8 * size:
+            yield (value % (1 << 8 * size)).to_bytes(size, "little")
+
+
+def _common_end(one: bytes, other: bytes) -> bytes:
+    same = 0
+    while same < len(one) and one[-1 - same] == other[-1 - same]:
+        same += 1
+    return one[len(one) - same :]
+
+
+def _floats(text: str) -> Iterator[tuple[bytes, int]]:
+    """What is the same of all numbers that would be printed so: their highest bytes."""
+    if "p" in text:
+        low = high = float.fromhex(text)
+    else:
+        digits, _, power = text.lower().partition("e")
+        if len(power) > _POWER:
+            return
+        value = Fraction(text)
+        places = len(digits.partition(".")[2])
+        half = Fraction(10) ** (int(power or 0) - places) / 2
+        try:
+            low, high = float(value - half), float(value + half)
+        except OverflowError:
+            return
+    for kind, size in _FLOATS:
+        with suppress(OverflowError, struct.error):
+            common = _common_end(struct.pack(f"<{kind}", low), struct.pack(f"<{kind}", high))
+            if len(common) >= min(_TELLING, size):
+                yield common, size
+            if kind == "d" and "p" not in text:
+                yield struct.pack("<d", float(text)), size
+
+
+def _integer(text: str) -> int | None:
+    with suppress(ValueError):
+        return int(text, 16 if "x" in text else 10)
+    return None
+
+
+def _of_number(now: bytes, before: bytes | None) -> Iterator[tuple[bytes, int]]:
+    text = now.decode()
+    number = _integer(text)
+    if number is None:
+        yield from _floats(text)
+        return
+    was = _integer(before.decode()) if before else None
+    added = [] if was is None else [number - was]  # to what was there
+    yield from ((each, len(each)) for value in (number, *added) for each in _integers(value))
+
+
+def _of_raw(before: bytes, now: bytes) -> Iterator[bytes]:
+    """Bytes as they are, where they differ."""
+    differing = (at for at, byte in enumerate(now) if at >= len(before) or before[at] != byte)
+    for _, at in zip(range(_MOST), differing, strict=False):
+        for size in _SIZES:
+            if at + size <= len(now):
+                yield now[at : at + size]
+        end = at
+        while end < len(now) and (end >= len(before) or before[end] != now[end]):
+            end += 1
+        yield now[at : min(end, at + _SIZES[0])]  # as far as all is other
+
+
+def _of_digits(now: bytes) -> Iterator[bytes]:
+    """Bytes that are shown in hexadecimal."""
+    for match in _DIGITS.finditer(now):
+        raw = bytes.fromhex(match.group().decode())
+        for at in range(min(len(raw) - 3, _MOST)):
+            yield raw[at : at + 4]
+            yield raw[at : at + 4][::-1]
+            if at + 8 <= len(raw):
+                yield raw[at : at + 8]
+
+
+def values(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, int]:
+    """What the lines that differ have, as bytes in memory, each the end of a number so long.
+
+    Args:
+        lines: pairs of a line as it was, or nothing, and as it is.
+    """
+    found: dict[bytes, int] = {}
+    left = _MOST
+    for before, now in lines:
+        old, new = _NUMBER.findall(before), _NUMBER.findall(now)
+        alike = len(old) == len(new)
+        for was, number in zip_longest(old if alike else [], new):
+            if was != number:
+                found.update(_of_number(number, was))
+                left -= 1
+        found.update((each, len(each)) for each in _of_digits(now))
+        found.update((each, len(each)) for each in _of_raw(before, now))
+        if left < 0:
+            break
+    return found
+
+
+def telling(values: Mapping[bytes, int]) -> dict[bytes, int]:
+    """Those that are found by chance in few places."""
+    return {
+        each: size for each, size in values.items() if len(each) >= _TELLING and len(set(each)) > 1
+    }
