@@ -154,7 +154,7 @@ def _exit_status(verdict: Verdict) -> int:
     metavar="REGEX",
     help="What to take out of each line of the outputs first; may be given again.",
 )
-@click.option("--durations", is_flag=True, help="Compare how long things took, too (0.25s).")
+@click.option("--durations", is_flag=True, help="Compare times, too (0.25s, 12:34:56).")
 @click.option("--timeout", type=float, default=60, show_default=True, help="Seconds for a run.")
 @click.option("--randomised", is_flag=True, help="Leave address space randomisation on.")
 @click.option(

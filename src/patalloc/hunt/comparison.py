@@ -15,20 +15,39 @@ import attrs
 
 from patalloc.hunt.runs import Behaviour, Output
 
-# Words with their numbers, so that a time or an address is one.
-_TOKEN = re.compile(rb"[\w.:+\-]+|[^\w.:+\-]")
-_ANY = rb"[\w.:+\-]*"
-_NUMBER = re.compile(rb"\d+")
-# How long something took differs from run to run, even if not between the first two.
-_DURATION = re.compile(rb"(?<![\w.])\d+(?:\.\d+)?(?= ?(?:[nmu]?s|secs?|seconds?|min|minutes?)\b)")
 _LEFT_OUT = "…".encode()
+# Words with their numbers, so that a time or an address is one; and what was left out of a line.
+_TOKEN = re.compile(_LEFT_OUT + rb"|[\w.:+\-]+|[^\w.:+\-]")
+_WORD = rb"[\w.:+\-]*"
+_ANY = rb"(?:" + _LEFT_OUT + rb"|[\w.:+\-])*"
+_NUMBER = re.compile(rb"\d+")
+# How long something took, and when it was, differ from run to run, if not between the first two.
+_DURATION = re.compile(
+    rb"(?<![\w.])\d+(?:\.\d+)?(?= ?(?:[nmu]?s|secs?|seconds?|min|minutes?)\b)"
+    rb"|(?<![\w.:])[012]\d:[0-5]\d:[0-6]\d(?:[.,]\d+)?(?![\w:])"
+)
 _MOST = 200  # masks, after which a program is taken for one that is not deterministic
 _MATCHED = 1000  # lines, or words of a line, between which an order is looked for
+_ALIKE = 50  # lines of one shape, of which the most alike is looked for
 _COMPARED = 2000  # lines that differ, which are looked at for what varies
 
-Point = tuple[str, int]  # something that a run does: an output's name, and a line's number there
-_ALL = -1  # instead of the number: the output is too long to be compared by lines
-_STATUS: Point = ("", 0)
+_ALL = -1  # instead of a number: an output that is too long to be compared by lines; a whole line
+
+
+@attrs.frozen
+class Point:
+    """Something that a run does.
+
+    Attributes:
+        name: of an output; empty for the status. line: its number there. word: one's in that line.
+    """
+
+    name: str
+    line: int = _ALL
+    word: int = _ALL
+
+
+_STATUS = Point("")
 
 
 def _hide_durations(line: bytes) -> bytes:
@@ -54,9 +73,9 @@ class Mask:
 
     def __str__(self) -> str:
         """A regular expression for the line."""
-        fixed = re.sub(rb"\(((?:\\.|[^()])*)\)", rb"\1", self.pattern.pattern)
-        whole = fixed.replace(_LEFT_OUT, rb"[\d.]+")
-        return whole.decode(errors="backslashreplace")
+        simple = self.pattern.pattern.replace(_ANY, _WORD)
+        fixed = re.sub(rb"\(((?:\\.|[^()])*)\)", rb"\1", simple)
+        return fixed.decode(errors="backslashreplace")
 
 
 def _pattern_of(parts: Sequence[bytes | None]) -> re.Pattern[bytes]:
@@ -75,13 +94,19 @@ def _mask_for(one: bytes, other: bytes) -> Mask | None:
     parts: list[bytes | None] = []
     for kind, start, end, *_ in _opcodes(old, new):
         if kind == "equal":
-            parts += old[start:end]
+            parts += (None if token == _LEFT_OUT else token for token in old[start:end])
         elif not parts or parts[-1] is not None:
             parts.append(None)
     fixed = b"".join(part for part in parts if part is not None)
     if not re.search(rb"[^\W\d]", fixed) and len(fixed) < len(one) * 3 // 4:
         return None
     return Mask(_pattern_of(parts))
+
+
+def _alike(one: bytes, other: bytes) -> int:
+    """How many words are the same in their places."""
+    pairs = zip(_TOKEN.findall(one), _TOKEN.findall(other), strict=False)
+    return sum(a == b for a, b in pairs)
 
 
 def _optional(line: bytes) -> Mask:
@@ -118,7 +143,7 @@ class Comparison:
     """Compares behaviours, and learns what does not count.
 
     Attributes:
-        durations: whether it counts how long something took, as runs tell.
+        durations: whether it counts how long something took, and when, as runs tell.
         masks: by the name of an output, the kinds of lines of which a part is left out.
         unordered: the outputs whose lines come in any order.
     """
@@ -170,21 +195,30 @@ class Comparison:
         for old, new in self.differing(one, other):
             if old.is_whole and new.is_whole:
                 pairs = enumerate(zip_longest(self.lines(old), self.lines(new)))
-                found += ((old.name, number) for number, (a, b) in pairs if a != b)
+                found += (Point(old.name, number) for number, (a, b) in pairs if a != b)
             else:
-                found.append((old.name, _ALL))
+                found.append(Point(old.name))
         return found + [_STATUS] * (one.status != other.status)
+
+    def words(self, point: Point, behaviour: Behaviour) -> list[Point]:
+        """The words of a line, as it is there."""
+        line = None if point.line == _ALL else self.at(behaviour, point)
+        count = len(_TOKEN.findall(line)) if isinstance(line, bytes) else 0
+        return [attrs.evolve(point, word=number) for number in range(count)]
 
     def at(self, behaviour: Behaviour, point: Point) -> bytes | str | int | None:
         """What it did there; None where it did not come so far."""
         if point == _STATUS:
             return behaviour.status
-        name, number = point
-        output = next(each for each in behaviour.outputs if each.name == name)
-        if number == _ALL:
+        output = next(each for each in behaviour.outputs if each.name == point.name)
+        if point.line == _ALL:
             return output.digest
         lines = self.lines(output)
-        return lines[number] if number < len(lines) else None
+        line = lines[point.line] if point.line < len(lines) else None
+        if line is None or point.word == _ALL:
+            return line
+        words = _TOKEN.findall(line)
+        return words[point.word] if point.word < len(words) else None
 
     def replaced(self, one: Behaviour, other: Behaviour) -> Iterator[tuple[bytes, bytes]]:
         """The lines that differ, as they are: of the one, and of the other; b"" for none."""
@@ -218,7 +252,9 @@ class Comparison:
         for line in gone:
             alike = by_shape[_shape(line)]
             if alike:
-                self._add(old.name, _mask_for(line, alike.pop(0)))
+                like = max(alike[:_ALIKE], key=lambda each: _alike(line, each))
+                alike.remove(like)
+                self._add(old.name, _mask_for(line, like))
             else:
                 alone.append(line)
         rest = [line for lines in by_shape.values() for line in lines]
@@ -231,7 +267,7 @@ class Comparison:
 
     def _add(self, name: str, mask: Mask | None) -> None:
         if mask and mask not in self.masks[name]:
-            self.masks[name].append(mask)
+            self.masks[name].insert(0, mask)  # before what was known of such lines
 
     def changes(self, old: Output, new: Output) -> list[tuple[str, bytes]]:
         """The lines that only one of them has, as they are: with "-" those of the first."""
@@ -250,7 +286,7 @@ class Comparison:
         """What is not compared, for people: of which output, and how the line looks."""
         found = [f"{name}: the order of lines" for name in sorted(self.unordered)]
         if self._hid_durations:
-            found.append("how long something took (0.25s): --durations compares that, too")
+            found.append("times (0.25s, 12:34:56): --durations compares them, too")
         for name, masks in self.masks.items():
             found += (
                 f"{name}: --mask '{mask}'" + (" (not always there)" * mask.comes_and_goes)

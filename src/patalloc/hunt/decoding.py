@@ -19,6 +19,7 @@ _DIGITS = re.compile(rb"(?:[0-9a-fA-F]{2}){4,}")
 _MOST = 400  # numbers, and bytes of what is no text, that are looked at
 _SIZES = (8, 4, 2, 1)
 _FLOATS = (("d", 8), ("f", 4))
+_WORD = 16  # bytes
 _POWER = 4  # characters of an exponent: a float has no longer one
 _TELLING = 3  # bytes of a float of which more can't be told, as few of its digits were printed
 
@@ -39,7 +40,7 @@ def _common_end(one: bytes, other: bytes) -> bytes:
 def _floats(text: str) -> Iterator[tuple[bytes, int]]:
     """What is the same of all numbers that would be printed so: their highest bytes."""
     if "p" in text:
-        low = high = float.fromhex(text)
+        low = high = middle = float.fromhex(text)
     else:
         digits, _, power = text.lower().partition("e")
         if len(power) > _POWER:
@@ -48,7 +49,7 @@ def _floats(text: str) -> Iterator[tuple[bytes, int]]:
         places = len(digits.partition(".")[2])
         half = Fraction(10) ** (int(power or 0) - places) / 2
         try:
-            low, high = float(value - half), float(value + half)
+            low, high, middle = float(value - half), float(value + half), float(value)
         except OverflowError:
             return
     for kind, size in _FLOATS:
@@ -56,8 +57,7 @@ def _floats(text: str) -> Iterator[tuple[bytes, int]]:
             common = _common_end(struct.pack(f"<{kind}", low), struct.pack(f"<{kind}", high))
             if len(common) >= min(_TELLING, size):
                 yield common, size
-            if kind == "d" and "p" not in text:
-                yield struct.pack("<d", float(text)), size
+            yield struct.pack(f"<{kind}", middle), size
 
 
 def _integer(text: str) -> int | None:
@@ -78,9 +78,12 @@ def _of_number(now: bytes, before: bytes | None) -> Iterator[tuple[bytes, int]]:
 
 
 def _of_raw(before: bytes, now: bytes) -> Iterator[bytes]:
-    """Bytes as they are, where they differ."""
-    differing = (at for at, byte in enumerate(now) if at >= len(before) or before[at] != byte)
-    for _, at in zip(range(_MOST), differing, strict=False):
+    """Bytes as they are, where they differ; of text where that is hardly more than a word."""
+    differing = [at for at, byte in enumerate(now) if at >= len(before) or before[at] != byte]
+    text = now.rstrip(b"\r\n")
+    if len(differing) > _WORD and text.isascii() and text.decode().isprintable():
+        return
+    for at in differing[:_MOST]:
         for size in _SIZES:
             if at + size <= len(now):
                 yield now[at : at + size]
@@ -124,7 +127,9 @@ def values(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, int]:
 
 
 def telling(values: Mapping[bytes, int]) -> dict[bytes, int]:
-    """Those that are found by chance in few places."""
+    """Those that a code can have, and that are found by chance in few places."""
     return {
-        each: size for each, size in values.items() if len(each) >= _TELLING and len(set(each)) > 1
+        each: size
+        for each, size in values.items()
+        if len(each) >= _TELLING and len(set(each)) > 1 and 0 not in each
     }

@@ -23,7 +23,7 @@ from patalloc.hunt.comparison import Comparison, Point
 from patalloc.hunt.residue import Block, Range, Residue, Unwritten
 from patalloc.hunt.results import Chance, Culprit, Finding, Shares, Verdict
 from patalloc.hunt.runs import Behaviour, Runner, written_since
-from patalloc.hunt.selection import CODES, ZEROS, Fill, Part
+from patalloc.hunt.selection import CODES, END, ZEROS, Fill, Part
 from patalloc.hunt.trace import Site, Trace
 
 Progress = Callable[[str, int], None]  # what is being done, and how many candidates are left
@@ -250,14 +250,17 @@ class Hunt:
                 if name not in verdict.differing:
                     verdict.differing.append(name)
             case = self._case(name, fill, behaviour, again)
+            if case.point is None and self._varies_by_itself(case):
+                continue
             culprits = self._isolate(case)
             if culprits is None:
-                self._doubt(case, again)
+                self._doubt(case)
                 return
             finding = self._confirmed(case, culprits)
             if finding is None:
                 return
-            verdict.findings.append(finding)
+            if not any(finding.is_like(each) for each in verdict.findings):
+                verdict.findings.append(finding)
             if len(verdict.findings) >= self.most:
                 return
             behaviour, again = self._with(fill), None
@@ -270,18 +273,34 @@ class Hunt:
         """
         comparison, baseline = self.comparison, self._verdict.baseline
         points = comparison.points(baseline, behaviour)
-        steady = [
-            point
-            for point in points
-            if comparison.at(behaviour, point) == comparison.at(again, point)
-        ]
-        self._verdict.unsteady |= len(steady) < len(points)
+        steady = [each for point in points for each in self._steady(point, behaviour, again)]
+        self._verdict.unsteady |= steady[: len(points)] != points
         self._note_residue(fill, again, reported=_died(behaviour))
         died = attrs.evolve(behaviour, events=again.events)
         return Case(name, fill, died, steady[0] if steady else None)
 
-    def _doubt(self, case: Case, again: Behaviour) -> None:
+    def _steady(self, point: Point, one: Behaviour, other: Behaviour) -> list[Point]:
+        """The point, or words of that line, if they are so in both, and not in the baseline."""
+        comparison, baseline = self.comparison, self._verdict.baseline
+        finer = [point, *comparison.words(point, baseline)]
+        same = [each for each in finer if comparison.at(one, each) == comparison.at(other, each)]
+        other_than_baseline = [each for each in same if self._differs(one, each)]
+        return other_than_baseline[:1]
+
+    def _varies_by_itself(self, case: Case) -> bool:
+        """Whether another baseline shows that all of it does, as by a clock; else nothing is so."""
+        verdict = self._verdict
+        (later,) = self._behaviours([_QUIET])
+        verdict.unsteady |= not self.comparison.learn(verdict.baseline, later)
+        if self._differs(case.behaviour, None):
+            return False
+        verdict.differing.remove(case.name)
+        return True
+
+    def _doubt(self, case: Case) -> None:
         """Where no allocation is found: whether the pattern makes a difference at all."""
+        if self._varies_by_itself(case):
+            return
         count = self._confirmations()
         trials = [_QUIET, self._everywhere(case.fill)] * (count - 1)
         differ = [self._differs(each, None) for each in self._behaviours(trials)]
@@ -310,8 +329,8 @@ class Hunt:
         """
         culprits, alone = found
         finding = Finding(tuple(culprits), case.name, alone, alone.events)
-        covered = finding.covered([*self._verdict.findings, finding])
-        self._known += (attrs.evolve(part, fill=ZEROS) for part in covered)
+        before = [*self._known]
+        self._cover(finding.covered([*self._verdict.findings, finding]))
         self._tried.clear()
         count = self._confirmations()
         self.progress("confirming", 1)
@@ -331,15 +350,26 @@ class Hunt:
             sum(self._acts(case, each) for each in same),
             count,
         )
-        if not shares.agree:
-            del self._known[len(self._known) - len(covered) :]
+        odd = any(self._differs(each, case.point) for each in same)
+        itself = (odd or not shares.agree) and self._varies_by_itself(case)
+        if itself or not shares.agree:
+            self._known = before
             self._tried.clear()
-            self._take_back(case, shares)
+            if not itself:
+                self._take_back(case, shares)
             return None
         for fill, behaviour in reversed(without):
             self._note(fill, behaviour)
         events = next((each.events for each in done[1::2] if each.events), ())
         return attrs.evolve(finding, events=events)
+
+    def _cover(self, parts: Iterable[Part]) -> None:
+        """These hold zeros from then on; those of one site must not overlap."""
+        for part in parts:
+            whole = part.last == END
+            self._known = [each for each in self._known if not (whole and each.site == part.site)]
+            if not any(each.site == part.site and each.last == END for each in self._known):
+                self._known.append(attrs.evolve(part, start=0, end=END, fill=ZEROS))
 
     def _acts(self, case: Case, behaviour: Behaviour) -> bool:
         """Whether the error is still as it was; another one there may differ from the baseline."""
@@ -638,5 +668,5 @@ class Hunt:
         stopped = self.runners[0].run(stop=(part.site, part.first))
         said = next(output.content for output in stopped.outputs if output.name == "stderr")
         text = said.decode(errors="replace")
-        match = re.search(r"most recent call first\):\n((?:  File .*\n)+)", text)
+        match = re.search(r"(?:Current thread|Stack) .*\n((?:  File .*\n)+)", text)
         return match.group(1) if match else ""
