@@ -66,13 +66,33 @@ struct mapped {
   size_t size;
 };
 
-/* As long as the one that it takes the place of. */
+/* As long as the one that it takes the place of. A parent adds stacks while its child copies, to
+ * buckets that are copied before what they lead to: so somewhat more than was used is. */
 static bool map_table(int descriptor, void *context) {
+  enum { MORE = 1 << 18 };
   struct mapped *made = context;
-  size_t used = stack_table ? sizeof *stack_table + stack_table->used : 0;
+  size_t used = stack_table ? sizeof *stack_table + stack_table->used + MORE : 0;
+  if (stack_table && used > stack_table->capacity) used = stack_table->capacity;
   made->size = stack_table ? stack_table->capacity : region_afford(TABLE_MOST, TABLE_LEAST);
   made->table = os_map_shared(descriptor, made->size, stack_table, used);
   return made->table;
+}
+
+static struct recorded *stack_at(struct stack_table *stacks, uint32_t number) {
+  return (struct recorded *)((char *)stacks + (size_t)number * UNIT);
+}
+
+/* Past the last stack that is in a bucket. */
+static uint64_t end_of(struct stack_table *stacks) {
+  uint64_t end = 0;
+  for (size_t i = 0; i < BUCKETS; i++)
+    for (uint32_t number = stacks->buckets[i]; number; number = stack_at(stacks, number)->next) {
+      const struct recorded *recorded = stack_at(stacks, number);
+      uint64_t reached = (uint64_t)number * UNIT + sizeof *recorded;
+      reached += recorded->count * sizeof *recorded->frames - sizeof *stacks;
+      if (end < reached) end = reached;
+    }
+  return end;
 }
 
 bool stack_trace_to(const char *destination) {
@@ -81,7 +101,9 @@ bool stack_trace_to(const char *destination) {
   destination_identify(destination, &identity);
   if (!destination_visit(destination, &identity, OPEN_SHARED, map_table, &made)) return false;
   bool is_copy = made.table == stack_table; /* over the parent's, whose content it has got */
-  if (!is_copy) {
+  if (is_copy) {
+    stack_table->used = end_of(stack_table);
+  } else {
     *made.table = (struct stack_table){.capacity = made.size};
     memcpy(made.table->magic, magic, sizeof magic);
     stack_table = made.table;
@@ -93,10 +115,6 @@ bool stack_trace_to(const char *destination) {
 static void show_in_dumps(struct stack_table *stacks, size_t from, size_t to) {
   size_t step = to / DUMP_STEP;
   if (step != from / DUMP_STEP) os_have_in_dumps((char *)stacks + step * DUMP_STEP, DUMP_STEP);
-}
-
-static struct recorded *stack_at(struct stack_table *stacks, uint32_t number) {
-  return (struct recorded *)((char *)stacks + (size_t)number * UNIT);
 }
 
 static uint32_t hash_of(const struct stack *stack) {
