@@ -55,7 +55,7 @@ hunt-peers: $(VENV)/test ## patalloc hunt beside memcheck, on tests/hunt and rea
 	$(BIN)/python tests/hunt/peers
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
-	$(BIN)/pytest -n auto -m full tests/programs
+	$(BIN)/pytest -n auto -m full tests/programs tests/hunt
 
 qemu: ## memory tags on arm64 and the kernel module on x86-64, emulated: one pass
 	tests/qemu/run-arm64 --short

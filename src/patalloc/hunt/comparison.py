@@ -28,6 +28,7 @@ _DURATION = re.compile(
 )
 _MOST = 200  # masks, after which a program is taken for one that is not deterministic
 _MATCHED = 1000  # lines, or words of a line, between which an order is looked for
+_STEPS = 3  # in which two runs are understood
 _ALIKE = 50  # lines of one shape, of which the most alike is looked for
 _COMPARED = 2000  # lines that differ, which are looked at for what varies
 
@@ -231,10 +232,13 @@ class Comparison:
 
     def learn(self, one: Behaviour, other: Behaviour) -> bool:
         """That what differs between these two varies by itself: whether they are the same then."""
-        for old, new in self.differing(one, other):
-            if old.is_whole and new.is_whole:
-                self._learn_from(old, new)
-        return self.same(one, other)
+        for _ in range(_STEPS):  # the order of lines may show only when they are masked
+            for old, new in [*self.differing(one, other)]:
+                if old.is_whole and new.is_whole:
+                    self._learn_from(old, new)
+            if self.same(one, other):
+                return True
+        return False
 
     def _learn_from(self, old: Output, new: Output) -> None:
         before, after = self.lines(old), self.lines(new)
