@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from junitparser import JUnitXml
+from sarif_pydantic import Sarif
 
 from conftest import FLAGS, Build, preloaded
 
@@ -443,3 +445,23 @@ def test_all_is_shown_if_asked_for(built: Path) -> None:
     assert "more lines" not in long
     assert len(short.splitlines()) <= 14
     assert long.count("    #") > short.count("    #")
+
+
+def test_findings_are_told_to_other_programs(built: Path, tmp_path: Path) -> None:
+    program, fixed = built / "struct_padding.c", built / "struct_padding.c.fixed"
+    source, (line,) = PROGRAMS / "struct_padding.c", culprit_lines("struct_padding.c")
+    github = hunt("--format", "github", "--", program).stdout
+    assert f"struct_padding.c,line={line},title=patalloc uninitialised-memory::" in github
+    assert "::error" not in hunt("--format", "github", "--", fixed).stdout
+    for tried, failures in ((program, 1), (fixed, 0)):
+        (tmp_path / "junit.xml").write_text(hunt("--format", "junit", "--", tried).stdout)
+        suites = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+        assert (suites.tests, suites.failures) == (1, failures)
+        sarif = Sarif.model_validate_json(hunt("--format", "sarif", "--", tried).stdout)
+        assert len(sarif.runs[0].results or ()) == failures
+    found = json.loads(hunt("--format", "sarif", "--", program).stdout)["runs"][0]["results"][0]
+    place = found["locations"][0]["physicalLocation"]
+    assert place["region"]["startLine"] == line
+    assert (Path.cwd() / place["artifactLocation"]["uri"]).samefile(source)
+    refused = hunt("--json", "--format", "sarif", "--", program)
+    assert (refused.returncode, refused.stdout) == (2, "")

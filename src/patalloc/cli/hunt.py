@@ -17,7 +17,8 @@ from typing import NoReturn
 import attrs
 import click
 
-from patalloc.cli.verdict import changes, data, print_verdict
+from patalloc.cli.outcome import ERROR_FORMATS, formatted
+from patalloc.cli.verdict import changes, data, print_verdict, told_of
 from patalloc.hunt import Comparison, Hunt, Part, Program, Runner, Verdict
 from patalloc.hunt.hunt import PATTERNS
 from patalloc.hunt.runs import can_fix_addresses
@@ -190,6 +191,12 @@ def _exit_status(verdict: Verdict) -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(ERROR_FORMATS),
+    help="Print findings for other programs; for GitHub behind the text.",
+)
+@click.option(
     "--once",
     multiple=True,
     metavar="SITE:NUMBER:START-END",
@@ -215,6 +222,7 @@ def hunt(
     time_limit: float,
     verbose: bool,
     as_json: bool,
+    form: str | None,
     once: tuple[str, ...],
     show_env: bool,
     command: tuple[str, ...],
@@ -226,6 +234,8 @@ def hunt(
     status: 0 where they are, 1 where something was found, 2 where it could not be hunted or differs
     by chance, 3 where it was cut short and nothing was found.
     """
+    if form and as_json:
+        raise click.UsageError("--json and --format exclude each other")
     path = _find(command[0])
     try:
         compiled = tuple(re.compile(mask.encode()) for mask in masks)
@@ -257,7 +267,7 @@ def hunt(
         if once or show_env:
             parts = [_parse_part(each) for each in once]
             return _run_once(runners[0], patterns[0], parts, show_env)
-        quiet = as_json or not sys.stderr.isatty()
+        quiet = bool(as_json or form) or not sys.stderr.isatty()
         try:
             chase = Hunt(
                 runners,
@@ -277,6 +287,9 @@ def hunt(
             _refuse(f"{path}: not reached by LD_PRELOAD: statically linked?")
         if as_json:
             click.echo(json.dumps(data(verdict, program.command), indent=2))
-        else:
+        elif form in (None, "github"):
             print_verdict(verdict, program.command, verbose=verbose)
+        if form:
+            errors = told_of(verdict, program.command)
+            click.echo(formatted(errors, program.command, form), nl=False)
     sys.exit(_exit_status(verdict))

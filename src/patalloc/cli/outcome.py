@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -12,6 +12,9 @@ import click
 from patalloc.heap import Config, Stats
 from patalloc.preload import Outcome
 from patalloc.watch import Event
+
+if TYPE_CHECKING:
+    from patalloc.watch.formats import Told
 
 
 def _document(outcome: Outcome, command: Sequence[str]) -> str:
@@ -27,32 +30,27 @@ def _document(outcome: Outcome, command: Sequence[str]) -> str:
     return json.dumps(data, indent=2) + "\n"
 
 
-def _github(outcome: Outcome, _: Sequence[str]) -> str:
-    from patalloc.watch.formats import github
-
-    return github(outcome.events)
-
-
-def _junit(outcome: Outcome, command: Sequence[str]) -> str:
-    from patalloc.watch.formats import junit
-
-    return junit(outcome.events, command)
-
-
-def _sarif(outcome: Outcome, _: Sequence[str]) -> str:
+def formatted(errors: Sequence["Told"], command: Sequence[str], form: str) -> str:
+    """Errors in a format for other programs: github, junit or sarif."""
     from importlib.metadata import version
 
-    from patalloc.watch.formats import sarif
+    from patalloc.watch.formats import github, junit, sarif
 
-    return sarif(outcome.events, version("patalloc"))
+    if form == "github":
+        return github(errors)
+    return junit(errors, command) if form == "junit" else sarif(errors, version("patalloc"))
 
 
-FORMATS: dict[str, Callable[[Outcome, Sequence[str]], str]] = {
-    "json": _document,
-    "github": _github,
-    "junit": _junit,
-    "sarif": _sarif,
-}
+def _written(outcome: Outcome, command: Sequence[str], form: str) -> str:
+    from patalloc.watch.formats import told_of
+
+    if form == "json":
+        return _document(outcome, command)
+    return formatted([told_of(event) for event in outcome.events], command, form)
+
+
+ERROR_FORMATS = ("github", "junit", "sarif")
+FORMATS = ("json", *ERROR_FORMATS)
 
 
 def write(outcome: Outcome, command: Sequence[str], form: str, path: str | None) -> None:
@@ -63,7 +61,7 @@ def write(outcome: Outcome, command: Sequence[str], form: str, path: str | None)
     Raises:
         OSError: it can't be written.
     """
-    text = FORMATS[form](outcome, command)
+    text = _written(outcome, command, form)
     if path is None:
         click.echo(text, err=True, nl=False)
     else:

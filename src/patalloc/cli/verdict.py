@@ -1,5 +1,6 @@
 """What `patalloc hunt` has found, for people and as data."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,9 @@ from patalloc.hunt import (
     Verdict,
 )
 from patalloc.hunt.selection import CODES, END
+from patalloc.watch.formats import Told, source_of
 from patalloc.watch.rendering import render, render_stack
+from patalloc.watch.symbols import Location, locate_in
 
 _SHOWN = 20  # lines of a difference
 _FRAMES = 4  # lines of a call stack, unless all are asked for
@@ -119,17 +122,22 @@ def _where(culprit: Culprit, *, verbose: bool) -> Iterator[str]:
         yield f"    ... {left} more lines: --verbose"
 
 
+def _sentence(culprit: Culprit) -> str:
+    """Which bytes of which allocation, and what is known of them."""
+    most = "" if culprit.size or culprit.site.allocations == 1 else "up to "
+    size = f", of {most}{culprit.size or culprit.site.largest:,} bytes"
+    what = "never written" if culprit.bytes else "read before written"
+    return (
+        f"{_bytes_of(culprit)}allocation {culprit.part.first:,} of "
+        f"{culprit.site.allocations:,} from here{size}, {what}"
+    )
+
+
 def _render(
     verdict: Verdict, finding: Finding, command: tuple[str, ...], *, verbose: bool
 ) -> Iterator[str]:
     for culprit in finding.culprits:
-        most = "" if culprit.size or culprit.site.allocations == 1 else "up to "
-        size = f", of {most}{culprit.size or culprit.site.largest:,} bytes"
-        what = "never written" if culprit.bytes else "read before written"
-        yield (
-            f"  {_bytes_of(culprit)}allocation {culprit.part.first:,} of "
-            f"{culprit.site.allocations:,} from here{size}, {what}:"
-        )
+        yield f"  {_sentence(culprit)}:"
         if culprit.bytes and culprit.size:
             yield f"    [{_drawn(culprit)}] . was not written"
         yield from _where(culprit, verbose=verbose)
@@ -221,6 +229,36 @@ def print_verdict(verdict: Verdict, command: tuple[str, ...], *, verbose: bool) 
         same = f"; the same with {', '.join(done)}" if done else ""
         console.print(f"patalloc: cut short: this is what was found so far{same}")
     console.print(f"patalloc: {covered}")
+
+
+def _python_frames(culprit: Culprit) -> tuple[Location, ...]:
+    """As faulthandler prints them."""
+    found = re.findall(r'File "(.*)", line (\d+) in (.*)', culprit.python)
+    return tuple(Location(name, file, int(line), file, 0) for file, line, name in found)
+
+
+def told_of(verdict: Verdict, command: tuple[str, ...]) -> list[Told]:
+    """The findings, each at the line that allocates: Python's where there is one."""
+    errors = []
+    for finding in verdict.findings:
+        stacks: list[tuple[str, tuple[Location, ...]]] = []
+        for culprit in finding.culprits:
+            python = _python_frames(culprit)
+            stacks += [("allocated", python)] if python else []
+            stacks.append(("allocated", tuple(locate_in(culprit.site.stack, culprit.modules))))
+        summary = "; ".join(
+            _sentence(culprit).replace(" from here", "") for culprit in finding.culprits
+        )
+        errors.append(
+            Told(
+                kind="uninitialised-memory",
+                summary=f"uninitialised memory changes the behaviour: {summary}",
+                text="\n".join(_render(verdict, finding, command, verbose=False)),
+                place=source_of(stacks[0][1]),
+                stacks=tuple(stacks),
+            )
+        )
+    return errors
 
 
 def _culprit_data(culprit: Culprit) -> dict[str, Any]:

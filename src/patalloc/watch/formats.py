@@ -1,4 +1,4 @@
-"""Events for other programs: as GitHub's workflow commands, as JUnit's XML, as SARIF."""
+"""Errors for other programs: as GitHub's workflow commands, as JUnit's XML, as SARIF."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,48 @@ from patalloc.watch.symbols import Location, locate_in
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def place(event: Event) -> Location | None:
-    """Where the program's own part of the event's call stack ends: the source that is there.
+@attrs.frozen
+class Told:
+    """An error, as other programs are told of it.
+
+    Attributes:
+        kind: what each one of its kind is called. summary: one line; text: all that is known.
+        place: where in the source it is, if that is known.
+        stacks: call stacks, each with what it is of.
+    """
+
+    kind: str
+    summary: str
+    text: str
+    place: Location | None
+    stacks: tuple[tuple[str, tuple[Location, ...]], ...]
+
+
+def source_of(stack: Iterable[Location]) -> Location | None:
+    """Where the program's own part of a call stack ends: the source that is there.
 
     That is the innermost frame whose source file can be read here; else the innermost one that has
-    a source, as the event itself may be in a library.
+    a source, as the error itself may be in a library.
     """
-    found = [each for each in locate_in(event.stack, event.modules) if each.file]
+    found = [each for each in stack if each.file]
     return next((each for each in found if Path(str(each.file)).is_file()), next(iter(found), None))
+
+
+def place(event: Event) -> Location | None:
+    """Where in the source the event is, as source_of has it."""
+    return source_of(locate_in(event.stack, event.modules))
+
+
+def told_of(event: Event) -> Told:
+    """The event, with the call stacks of its block."""
+    stacks = [(event.access or event.call or "death", event.stack)]
+    for name in ("allocated", "freed"):
+        moment = getattr(event.block, name, None)
+        if moment and moment.stack:
+            stacks.append((name, moment.stack))
+    located = ((what, tuple(locate_in(stack, event.modules))) for what, stack in stacks)
+    text = "\n".join(render(event))
+    return Told(event.kind, event.summary, text, place(event), tuple(located))
 
 
 def _relative(path: str) -> str:
@@ -38,38 +72,37 @@ def _escaped(text: str, more: str = "") -> str:
     return text
 
 
-def github(events: Iterable[Event]) -> str:
+def github(errors: Iterable[Told]) -> str:
     """A workflow command for each, which annotates the source line.
 
     (GitHub's documentation, "Workflow commands for GitHub Actions".)
     """
     lines = []
-    for event in events:
-        where = place(event)
+    for error in errors:
+        where = error.place
         at = (
             f"file={_escaped(_relative(str(where.file)), ':,')},line={where.line}," if where else ""
         )
-        told = _escaped("\n".join(render(event)))
-        lines.append(f"::error {at}title=patalloc {event.kind}::{told}\n")
+        lines.append(f"::error {at}title=patalloc {error.kind}::{_escaped(error.text)}\n")
     return "".join(lines)
 
 
-def junit(events: Sequence[Event], command: Sequence[str]) -> str:
+def junit(errors: Sequence[Told], command: Sequence[str]) -> str:
     """A suite of test cases in JUnit's XML, as continuous integration reads it.
 
-    There is one for each event, which failed; or, without any, one for the command, which passed.
+    There is one for each error, which failed; or, without any, one for the command, which passed.
     """
     name = " ".join(command)
-    count = {"tests": str(max(len(events), 1)), "failures": str(len(events)), "errors": "0"}
+    count = {"tests": str(max(len(errors), 1)), "failures": str(len(errors)), "errors": "0"}
     root = ElementTree.Element("testsuites", count)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "patalloc", **count, "skipped": "0"})
-    if not events:
+    if not errors:
         ElementTree.SubElement(suite, "testcase", {"classname": "patalloc", "name": name})
-    for number, event in enumerate(events, 1):
-        attributes = {"classname": f"patalloc.{event.kind}", "name": f"{name} #{number}"}
+    for number, error in enumerate(errors, 1):
+        attributes = {"classname": f"patalloc.{error.kind}", "name": f"{name} #{number}"}
         case = ElementTree.SubElement(suite, "testcase", attributes)
-        told = {"message": event.summary, "type": event.kind}
-        ElementTree.SubElement(case, "failure", told).text = _printable("\n".join(render(event)))
+        told = {"message": error.summary, "type": error.kind}
+        ElementTree.SubElement(case, "failure", told).text = _printable(error.text)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -118,33 +151,26 @@ def _sarif_location(location: Location) -> dict[str, Any]:
     return found
 
 
-def _sarif_stack(event: Event, stack: tuple[int, ...], message: str) -> dict[str, Any]:
+def _sarif_stack(message: str, stack: Iterable[Location]) -> dict[str, Any]:
     frames = [
-        {"module": str(each.module or "?"), "location": _sarif_location(each)}
-        for each in locate_in(stack, event.modules)
+        {"module": str(each.module or "?"), "location": _sarif_location(each)} for each in stack
     ]
     return {"message": {"text": message}, "frames": frames}
 
 
-def _sarif_result(event: Event) -> dict[str, Any]:
-    where = place(event)
-    stacks = [_sarif_stack(event, event.stack, event.access or event.call or "death")]
-    for name in ("allocated", "freed"):
-        moment = getattr(event.block, name, None)
-        if moment and moment.stack:
-            stacks.append(_sarif_stack(event, moment.stack, name))
+def _sarif_result(error: Told) -> dict[str, Any]:
     return {
-        "ruleId": event.kind,
+        "ruleId": error.kind,
         "level": "error",
-        "message": {"text": event.summary},
-        "locations": [_sarif_location(where)] if where else [],
-        "stacks": stacks,
+        "message": {"text": error.summary},
+        "locations": [_sarif_location(error.place)] if error.place else [],
+        "stacks": [_sarif_stack(what, stack) for what, stack in error.stacks],
     }
 
 
-def sarif(events: Sequence[Event], version: str) -> str:
+def sarif(errors: Sequence[Told], version: str) -> str:
     """A log in the Static Analysis Results Interchange Format 2.1.0 (OASIS), of one run."""
-    rules = [{"id": kind} for kind in sorted({event.kind for event in events})]
+    rules = [{"id": kind} for kind in sorted({error.kind for error in errors})]
     tool = {"name": "patalloc", "version": version, "rules": rules}
-    run = {"tool": {"driver": tool}, "results": [_sarif_result(event) for event in events]}
+    run = {"tool": {"driver": tool}, "results": [_sarif_result(error) for error in errors]}
     return json.dumps({"$schema": _SARIF, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
