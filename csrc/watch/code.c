@@ -83,3 +83,12 @@ size_t code_left(uint64_t key, bool repeats, const void *block, size_t size, str
   if (from < size) add(&found, from, size);
   return found.count;
 }
+
+size_t code_search(const void *bytes, size_t size, size_t from, const unsigned char *bits) {
+  const unsigned char *at = bytes;
+  for (size_t i = from; i + 2 < size; i++) {
+    uint32_t number = at[i] | (uint32_t)at[i + 1] << 8 | (uint32_t)at[i + 2] << 16;
+    if (bits[number / 8] >> number % 8 & 1) return i;
+  }
+  return size;
+}

@@ -28,4 +28,8 @@ struct range {
 size_t code_left(uint64_t key, bool repeats, const void *block, size_t size, struct range *ranges,
                  size_t most);
 
+/* The first place from `from` on at which there are three bytes, as a number, whose bit is set;
+ * `size` for none. */
+size_t code_search(const void *bytes, size_t size, size_t from, const unsigned char *bits);
+
 #endif

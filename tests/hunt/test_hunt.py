@@ -447,6 +447,16 @@ def test_all_is_shown_if_asked_for(built: Path) -> None:
     assert long.count("    #") > short.count("    #")
 
 
+def test_a_program_that_is_mapped_in_parts_has_names(tmp_path: Path) -> None:
+    """The loader knows each of them apart (_dl_find_object)."""
+    source, program = PROGRAMS / "missing_last.c", tmp_path / "parted"
+    parted = ["-no-pie", "-Wl,--section-start=.text=0xb00000"]
+    subprocess.run(["cc", *FLAGS, *parted, source, "-o", program, "-lpthread"], check=True)
+    (culprit,) = found_by("--", program)["findings"][0]["culprits"]
+    (line,) = culprit_lines(source.name)
+    assert f"{source.name}:{line} " in culprit["stack"][0]
+
+
 def test_findings_are_told_to_other_programs(built: Path, tmp_path: Path) -> None:
     program, fixed = built / "struct_padding.c", built / "struct_padding.c.fixed"
     source, (line,) = PROGRAMS / "struct_padding.c", culprit_lines("struct_padding.c")

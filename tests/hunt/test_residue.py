@@ -109,6 +109,12 @@ def test_bytes_alone_are_found_by_two_codes() -> None:
     assert (21, 22) in RESIDUE.find_bytes(wanted)[5, 3]
 
 
+def test_many_values_are_found_at_once() -> None:
+    wanted = {code(5, 3, at, at + 4): 4 for at in range(8, 37)} | {b"none": 4, b"at all": 6}
+    found = RESIDUE.find(wanted, 2)
+    assert sorted(found[5, 3]) == [(at, at + 4) for at in range(8, 37)]
+
+
 def test_residues_are_joined() -> None:
     other = Residue({(5, 3): Unwritten(64, 0, (0, 12, 30, 64)), (7, 1): BLOCK})
     assert RESIDUE.and_of(other).blocks == {(5, 3): Unwritten(64, 0, (8, 12, 30, 40))}

@@ -324,8 +324,8 @@ class Hunt:
         """The finding, if runs with the culprits and without agree; else it was chance.
 
         Of those with it one is known, as is the baseline of those without. In these all other
-        memory holds the pattern; or the next ones, which are to be tried so anyway, unless they
-        show another error there.
+        memory holds the pattern, or the next ones, which are to be tried so anyway; unless they
+        show another error there: then it holds none.
         """
         culprits, alone = found
         finding = Finding(tuple(culprits), case.name, alone, alone.events)
@@ -340,19 +340,15 @@ class Hunt:
         pairs = [(self._everywhere(fill), acting) for fill in fills]
         done = self._behaviours([trial for pair in pairs for trial in pair])
         without = [*zip(fills, done[::2], strict=True)]
-        count_again = sum(
-            fill != case.fill and self._differs(each, case.point) for fill, each in without
-        )
-        more = self._behaviours([self._everywhere(case.fill)] * count_again)
-        same = [each for fill, each in without if fill == case.fill] + more
+        others = sum(self._differs(each, case.point) for _, each in without)
+        quiet = self._behaviours([_QUIET] * others)  # another allocation may have the same effect
         shares = Shares(
             1 + sum(self._differs(each, case.point) for each in done[1::2]),
-            sum(self._acts(case, each) for each in same),
+            sum(self._differs(each, case.point) for each in quiet),
             count,
         )
-        odd = any(self._differs(each, case.point) for each in same)
-        itself = (odd or not shares.agree) and self._varies_by_itself(case)
-        if itself or not shares.agree:
+        itself = not shares.agree and self._varies_by_itself(case)
+        if not shares.agree:
             self._known = before
             self._tried.clear()
             if not itself:
@@ -370,13 +366,6 @@ class Hunt:
             self._known = [each for each in self._known if not (whole and each.site == part.site)]
             if not any(each.site == part.site and each.last == END for each in self._known):
                 self._known.append(attrs.evolve(part, start=0, end=END, fill=ZEROS))
-
-    def _acts(self, case: Case, behaviour: Behaviour) -> bool:
-        """Whether the error is still as it was; another one there may differ from the baseline."""
-        if case.point is None:
-            return self._differs(behaviour, None)
-        at = self.comparison.at
-        return at(behaviour, case.point) == at(case.behaviour, case.point)
 
     # Isolating
 

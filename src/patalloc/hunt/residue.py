@@ -77,17 +77,14 @@ class Residue:
         for _, _, each in placed:
             starts.append(at)
             at += len(each)
-        for value, size in values.items():
-            places = [*_places(code, value)]
-            if len(places) > _AMBIGUOUS:
-                continue
-            for place in places:
+        for value, places in _places_of(values, code).items():
+            for place in places if len(places) <= _AMBIGUOUS else ():
                 index = bisect_right(starts, place) - 1
                 block, first, each = placed[index]
                 offset = place - starts[index]
                 if offset + len(value) <= len(each):
                     end = first + offset + len(value)
-                    found.setdefault(block, []).append((max(first, end - size), end))
+                    found.setdefault(block, []).append((max(first, end - values[value]), end))
         return found
 
     def find_bytes(self, wanted: Iterable[tuple[Collection[int], int]]) -> dict[Block, list[Range]]:
@@ -125,6 +122,24 @@ def _code(key: int, start: int, end: int, *, repeats: bool) -> bytes:
     block = int(ffi.cast("uintptr_t", buffer)) - start
     lib.code_fill(key, ffi.cast("void *", block), start, end)
     return bytes(ffi.buffer(buffer))
+
+
+def _places_of(values: Iterable[bytes], code: bytes) -> dict[bytes, list[int]]:
+    """Where they are: all of them are three bytes long at least."""
+    found: dict[bytes, list[int]] = {value: [] for value in values}
+    by_start: dict[bytes, list[bytes]] = {}
+    bits = bytearray(1 << 21)
+    for value in found:
+        by_start.setdefault(value[:3], []).append(value)
+        number = int.from_bytes(value[:3], "little")
+        bits[number // 8] |= 1 << number % 8
+    table, at = ffi.from_buffer(bits), 0
+    while (at := lib.code_search(code, len(code), at, table)) < len(code):
+        for value in by_start[code[at : at + 3]]:
+            if code.startswith(value, at):
+                found[value].append(at)
+        at += 1
+    return found
 
 
 def _places(code: bytes, value: bytes) -> Iterator[int]:

@@ -1,9 +1,13 @@
 """Traces: how many allocations a process made, by call stack (option `trace`)."""
 
 import struct
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import attrs
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 
 from patalloc.watch import Module
 
@@ -44,6 +48,15 @@ class Trace:
     modules: tuple[Module, ...]
 
 
+@cache
+def _first_address(path: str) -> int | None:
+    """The lowest of a program or library, as its file has it: the loader may map it in parts."""
+    with suppress(OSError, ELFError), open(path, "rb") as file:
+        segments = ELFFile(file).iter_segments("PT_LOAD")
+        return min((each["p_vaddr"] & ~0xFFF for each in segments), default=None)
+    return None
+
+
 def read(file_path: Path, *, zeros: bool = False) -> Trace:
     """The trace that a process has left, or is writing.
 
@@ -64,9 +77,11 @@ def read(file_path: Path, *, zeros: bool = False) -> Trace:
         file.seek(4 * _BUCKETS, 1)
         data = file.read(used)
     modules = []
-    for start, end, _, name in list(_OBJECT.iter_unpack(listed))[:objects_used]:
+    for start, end, load, name in list(_OBJECT.iter_unpack(listed))[:objects_used]:
         path = name.rstrip(b"\0").decode(errors="surrogateescape")
-        place = {"base": hex(start), "start": hex(start), "end": hex(end)}
+        first = _first_address(path)
+        base = start if first is None else load + first
+        place = {"base": hex(base), "start": hex(start), "end": hex(end)}
         modules.append(Module(path=path, build_id="", **place))
     sites, at = [], 0
     while at + _STACK.size <= len(data):
