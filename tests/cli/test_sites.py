@@ -88,9 +88,9 @@ def test_numbers_are_those_of_the_selection(
     file = tmp_path / "file"
     (head,) = (line for line in chosen(trace, file, "--match", "#0 named") if line[0] != " ")
     site = int(head.split()[0], 16)
-    file.write_bytes(pack(0, 1, [Part(site, *each) for each in numbers]))
+    file.write_bytes(pack([Part(site, *each) for each in numbers]))
     assert guarded(program, f"guard_sites={file}") == count
-    file.write_bytes(pack(0, 1, [Part(0)]))  # of any stack
+    file.write_bytes(pack([Part(0)]))  # of any stack
     assert guarded(program, f"guard_sites={file}") >= 300
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_is_none_is_told(traced: tuple[Path, Path], tmp_path: Path) 
 
 def test_each_heap_has_its_own(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_bytes(pack(0, 1, [Part(0)]))
+    file.write_bytes(pack([Part(0)]))
     with Heap(guard_sites=str(file)) as heap, Heap() as other:
         blocks = [heap.malloc(20), other.malloc(20)]
         assert [heap.stats().small_guarded, other.stats().small_guarded] == [1, 0]

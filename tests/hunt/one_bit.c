@@ -11,12 +11,19 @@ static int count;
 
 #define SITE(name)                                                                                 \
   __attribute__((noinline)) static void name(void) {                                               \
-    struct item *item = get(sizeof *item); /* CULPRIT */                                           \
+    struct item *item = get(sizeof *item);                                                         \
     item->key = count;                                                                             \
     items[count++] = item;                                                                         \
   }
 
-SITE(make0) SITE(make1) SITE(make2) SITE(make3) SITE(make4) SITE(make5) SITE(make6) SITE(make7)
+SITE(make0)
+SITE(make1)
+SITE(make2)
+SITE(make3)
+SITE(make4)
+SITE(make5) /* CULPRIT */
+SITE(make6)
+SITE(make7)
 
 int main(void) {
   static void (*const make[])(void) = {make0, make1, make2, make3, make4, make5, make6, make7};

@@ -13,8 +13,8 @@ static void left(int depth, unsigned path);
 static void right(int depth, unsigned path);
 
 #define GO_ON(depth, path)                                                                         \
-  left((depth) - 1, (path) * 2);                                                                   \
-  right((depth) - 1, (path) * 2 + 1);                                                              \
+  left((depth)-1, (path)*2);                                                                       \
+  right((depth)-1, (path)*2 + 1);                                                                  \
   __asm__("") /* no tail call */
 
 static void add(struct leaf *leaf, unsigned path) {
@@ -25,7 +25,7 @@ static void add(struct leaf *leaf, unsigned path) {
 }
 
 __attribute__((noinline, noclone)) static void left(int depth, unsigned path) {
-  if (!depth) return add(get(sizeof(struct leaf)), path); /* CULPRIT */
+  if (!depth) return add(get(sizeof(struct leaf)), path);
   GO_ON(depth, path);
 }
 

@@ -245,6 +245,8 @@ class Hunt:
             if again is None:
                 (again,) = self._behaviours([self._everywhere(fill, report=_died(behaviour))])
                 if not self._differs(again, None):
+                    if self.comparison.learn(verdict.baseline, behaviour):
+                        return  # what varies by itself, and did not before
                     verdict.chances.append(Chance(name, behaviour, Shares(1, 0, 2)))
                     return
                 if name not in verdict.differing:

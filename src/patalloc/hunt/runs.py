@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -25,6 +26,7 @@ from patalloc.preload import WITHOUT_POOLS, environment
 from patalloc.watch import Event
 from patalloc.watch import read as read_events
 
+_Read = TypeVar("_Read")
 _KEPT = 1 << 22  # bytes of an output that are kept, to be shown and compared by lines
 _BLOCK = 1 << 20
 _LOOKED_AT = 5000  # names in the working folder
@@ -137,6 +139,13 @@ def _filtered(program: Program, path: Path, directory: Path) -> Path:
             subprocess.run(program.filter, shell=True, stdin=source, stdout=target)  # noqa: S602
         path = filtered
     return path
+
+
+def _begun(read: Callable[[Path], _Read], paths: Iterable[Path]) -> Iterator[_Read]:
+    """What processes have left, but for those that were ended when they had hardly begun."""
+    for path in paths:
+        with suppress(ValueError):
+            yield read(path)
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
@@ -264,7 +273,7 @@ class Runner:
     def _residue(self, pid: int) -> Residue:
         one = self.program.follow == "parent"
         files = self.directory.glob(f"residue.{pid}" if one else "residue.*")
-        return merged(read_residue(path) for path in sorted(files))
+        return merged(_begun(read_residue, sorted(files)))
 
     def stop(self) -> None:
         """End the run that another thread is waiting for, if there is one, and its children."""
@@ -307,7 +316,7 @@ class Runner:
         found = sorted(self.directory.glob("trace.*"), key=lambda path: (path != own, path))
         if self.program.follow == "parent":
             found = [path for path in found if path == own]
-        traces = tuple(read_trace(path) for path in found)
+        traces = tuple(_begun(read_trace, found))
         report = self.directory / "report"
         written = report.read_text(errors="surrogateescape") if report.exists() else ""
         events = tuple(read_events(written))
