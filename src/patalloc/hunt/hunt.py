@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import Queue
 
 import attrs
@@ -73,9 +74,9 @@ def _died(behaviour: Behaviour) -> bool:
     return behaviour.status is not None and behaviour.status < 0
 
 
-def _is_python(verdict: Verdict) -> bool:
-    traces = verdict.baseline.traces
-    return any("python" in module.path for trace in traces for module in trace.modules)
+def _is_python(trace: Trace) -> bool:
+    names = (Path(module.path).name for module in trace.modules)
+    return any(name.startswith(("python", "libpython")) for name in names)
 
 
 @attrs.define
@@ -119,7 +120,8 @@ class Hunt:
             KeyboardInterrupt: before a baseline was known.
         """
         verdict = self._hunt_once()
-        if verdict.is_clean and _is_python(verdict) and "PYTHONMALLOC" not in os.environ:
+        python = any(map(_is_python, verdict.baseline.traces))
+        if verdict.is_clean and python and "PYTHONMALLOC" not in os.environ:
             for runner in self.runners:
                 runner.pymalloc = False  # what its pool has had hidden costs four times as much
             try:
@@ -653,7 +655,7 @@ class Hunt:
 
     def _python_stack(self, trace: Trace, part: Part) -> str:
         """By stopping there, in a Python process: its faulthandler tells."""
-        if not any("python" in module.path for module in trace.modules):
+        if not _is_python(trace):
             return ""
         self.progress("asking Python", 1)
         stopped = self.runners[0].run(stop=(part.site, part.first))
