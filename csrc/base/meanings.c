@@ -70,8 +70,6 @@ static const char meanings[] =
     "where allocations are counted by call stack, for patalloc hunt and patalloc sites\0"
     "select\0"
     "a file of patalloc hunt's that tells which allocations hold another pattern\0"
-    "residue\0"
-    "where it is recorded what of these was never written, if they hold codes\0"
     "on_error\0"
     "what follows the report of a misuse\0"
     "sandbox\0"

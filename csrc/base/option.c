@@ -62,7 +62,6 @@ static const struct rule rules[] = {
     {AT(leaks), .name = "leaks", .preset = "no", .type = &value_choice, .choices = leaks},
     {AT(trace), .name = "trace", .preset = "", .type = &value_destination},
     {AT(select), .name = "select", .preset = "", .type = &value_destination},
-    {AT(residue), .name = "residue", .preset = "", .type = &value_destination},
     {AT(on_error), .name = "on_error", .preset = "abort", .type = &value_choice, .choices = errors,
      .changes = true},
     {AT(sandbox), .name = "sandbox", .preset = "no", .type = &value_choice, .choices = flags},

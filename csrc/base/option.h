@@ -43,11 +43,10 @@ struct options {
   _Atomic int headlines;   /* whether the sentence of a report that goes elsewhere is said, too */
   _Atomic int sandbox;     /* whether the program is about to sandbox itself */
   _Atomic int count;       /* whether to count small requests and dirty pages too */
-  char stats[DESTINATION_MOST];   /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
-  char report[DESTINATION_MOST];  /* no, yes, or where JSON goes */
-  char trace[DESTINATION_MOST];   /* where allocations are counted, and */
-  char select[DESTINATION_MOST];  /* where it stands which hold another pattern; empty: nowhere */
-  char residue[DESTINATION_MOST]; /* and where goes what of them was never written; likewise */
+  char stats[DESTINATION_MOST];  /* where JSON goes at exit: a path, or fd:N; empty: nowhere */
+  char report[DESTINATION_MOST]; /* no, yes, or where JSON goes */
+  char trace[DESTINATION_MOST];  /* where allocations are counted, and */
+  char select[DESTINATION_MOST]; /* where it stands which hold another pattern; empty: nowhere */
   char guard_sites[DESTINATION_MOST]; /* where it stands which small ones are guarded; likewise */
 };
 

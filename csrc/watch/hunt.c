@@ -46,9 +46,13 @@ void hunt_start(const struct options *options) {
     report_line(
         "select: the file can't be read, or is none that patalloc hunt has made; nothing is "
         "selected");
-  if (!*options->residue) return;
-  if (!residue_start(options->residue))
-    report_line("residue: the file can't be made; what is never written is not recorded");
+  if (!*options->trace || !*options->select) return;
+  char residue_name[DESTINATION_MOST + sizeof ".residue"];
+  struct text text = TEXT(residue_name);
+  text_string(&text, options->trace);
+  text_string(&text, ".residue");
+  if (!residue_start(residue_name))
+    report_line("trace: the file beside it can't be made; what is never written is not recorded");
   fault_watch(false); /* for what is read and may be gone */
 }
 

@@ -1,7 +1,8 @@
 /* What `patalloc hunt` asks of the core: allocations are counted by call stack (trace), and some of
- * them, or some of their bytes, hold other patterns, or codes (select); what is never written of
- * these is recorded (residue). All large blocks have runs of their own then, which are released by
- * free, so that where blocks lie does not depend on what they hold.
+ * them, or some of their bytes, hold other patterns, or codes (select); with both, what is never
+ * written of these is recorded in a file beside the trace (.residue). All large blocks have runs of
+ * their own then, which are released by free, so that where blocks lie does not depend on what they
+ * hold.
  */
 #ifndef PATALLOC_HUNT_H
 #define PATALLOC_HUNT_H

@@ -63,12 +63,13 @@ static const uint64_t repeating = (uint64_t)1 << 63;
 static struct place *places;
 static size_t places_count; /* a power of 2 */
 static _Atomic bool used;
-static _Atomic bool touched[PLACES_MOST >> BLOCKS_A_PAGE_LOG]; /* of places side by side: any */
+static _Atomic bool *touched; /* of places side by side: any; behind them */
 
 static bool make_places(void) {
   size_t size = region_afford(PLACES_MOST * sizeof *places, LEAST);
   for (places_count = PLACES_MOST; places_count * sizeof *places > size;) places_count /= 2;
-  places = os_map(page_up(places_count * sizeof *places));
+  places = os_map(page_up(places_count * sizeof *places + (places_count >> BLOCKS_A_PAGE_LOG)));
+  touched = (_Atomic bool *)(places + places_count);
   return places;
 }
 

@@ -1,4 +1,4 @@
-# 0-8#1 2376-2380#2
+# 0-8#1 2300-2304#2
 import sys
 
 import numpy as np
@@ -15,7 +15,7 @@ def first() -> float:
 def second() -> int:
     table = make((20, 30), dtype=np.int32)  # CULPRIT
     table[:19] = 5
-    return int(table[-1].max())
+    return int(table[-1, 5])
 
 
 print("first", first())

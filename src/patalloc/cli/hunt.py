@@ -99,7 +99,7 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
     fill = Fill.parse(pattern)
     selection = Path(tempfile.mkdtemp(prefix="patalloc-")) / "select"
     selection.write_bytes(pack(attrs.evolve(part, fill=fill) for part in parts))
-    config = attrs.evolve(runner.options(selection), trace="", residue="", select=str(selection))
+    config = attrs.evolve(runner.options(selection), trace="", select=str(selection))
     env = environment(config)
     if show:
         for name in ("LD_PRELOAD", "PATALLOC_OPTIONS"):

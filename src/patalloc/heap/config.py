@@ -105,7 +105,6 @@ class Config:
     leaks: str = _option("leaks", _as_text)
     trace: str = _option("trace")
     select: str = _option("select")
-    residue: str = _option("residue")
     on_error: str = _option("on_error")
     sandbox: bool = _option("sandbox")
     count: bool = _option("count")
@@ -114,7 +113,7 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """Let the core check all values, and take them as it reads them."""
         checked = _check(str(self))
-        for name in ("guard_sites", "report", "trace", "select", "residue", "stats"):
+        for name in ("guard_sites", "report", "trace", "select", "stats"):
             given: str = getattr(self, name)
             if checked[name] != given:
                 raise OptionError(f"{name}={given}: bad value; allowed: no option within it")

@@ -447,7 +447,12 @@ class Hunt:
         self, case: Case, found: Mapping[Block, Sequence[Range]]
     ) -> tuple[list[Part], Behaviour] | None:
         """Of the likeliest allocations the one that acts alone, by the bytes that came out."""
-        order = sorted(found, key=lambda block: -sum(end - start for start, end in found[block]))
+        traces = self._verdict.baseline.traces  # what is not there cannot be told of
+        sites = {each.identity for trace in traces for each in trace.sites}
+        order = sorted(
+            (block for block in found if block[0] in sites),
+            key=lambda block: -sum(end - start for start, end in found[block]),
+        )
         suspects = [(block, self._unwritten(block)) for block in order]
         for (site, number), unwritten in suspects[:_TRIES]:
             if unwritten is None:

@@ -1,4 +1,4 @@
-"""Residues: what of its fresh memory a program never wrote (option `residue`)."""
+"""Residues: what of its fresh memory a program never wrote (the file beside a trace)."""
 
 import struct
 from bisect import bisect_right

@@ -226,7 +226,6 @@ class Runner:
             report=str(self.directory / "report") if report else "no",
             trace=str(self.directory / "trace.%p"),
             select=f"{selection}.%p" if one else str(selection),
-            residue=str(self.directory / "residue.%p"),
         )
 
     def _command(self, selection: Path, *, report: bool) -> list[str]:
@@ -272,7 +271,7 @@ class Runner:
 
     def _residue(self, pid: int) -> Residue:
         one = self.program.follow == "parent"
-        files = self.directory.glob(f"residue.{pid}" if one else "residue.*")
+        files = self.directory.glob(f"trace.{pid}.residue" if one else "trace.*.residue")
         return merged(_begun(read_residue, sorted(files)))
 
     def stop(self) -> None:
@@ -313,7 +312,7 @@ class Runner:
     ) -> Behaviour:
         paths = {name: self.directory / name for name in ("stdout", "stderr")}
         own = self.directory / f"trace.{pid}"
-        found = sorted(self.directory.glob("trace.*"), key=lambda path: (path != own, path))
+        found = sorted(self.directory.glob("trace.*[0-9]"), key=lambda path: (path != own, path))
         if self.program.follow == "parent":
             found = [path for path in found if path == own]
         traces = tuple(_begun(read_trace, found))
