@@ -18,7 +18,7 @@ struct part {
 struct selection {
   char magic[8];
   uint64_t salt;                    /* of the code that the residue is of; 0: none is recorded */
-  uint64_t frames;                  /* of the stacks, at most; 0: as the trace of a hunt has them */
+  uint32_t frames, unused;          /* of the stacks, at most; 0: as the trace of a hunt has them */
   uint64_t stop_stack, stop_number; /* the allocation to stop at; 0: none */
   uint64_t count;
   struct part parts[];

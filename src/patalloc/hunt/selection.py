@@ -7,7 +7,7 @@ import attrs
 
 from patalloc.heap import Config
 
-_HEADER = struct.Struct("8sQQQQQ")
+_HEADER = struct.Struct("8sQIIQQQ")
 _PART = struct.Struct("QQQQQQQ")
 _MAGIC = b"patsel2\n"
 END = (1 << 64) - 1  # of numbers and offsets: whatever there is
@@ -106,4 +106,4 @@ def pack(
         )
         for part in chosen
     ]
-    return _HEADER.pack(_MAGIC, salt, frames, *stop, len(packed)) + b"".join(packed)
+    return _HEADER.pack(_MAGIC, salt, frames, 0, *stop, len(packed)) + b"".join(packed)
