@@ -29,15 +29,10 @@ uint64_t code_word(uint64_t key, uint64_t place) {
   return word | zero_bytes(word) >> 3;
 }
 
-/* So that it stands in memory as on a little-endian machine. */
-static uint64_t stored(uint64_t word) {
-  return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(word) : word;
-}
-
 void code_fill(uint64_t key, void *block, size_t from, size_t end) {
   for (size_t at = from, next; at < end; at = next) {
     size_t start = at % WORD;
-    uint64_t word = stored(code_word(key, at / WORD));
+    uint64_t word = code_word(key, at / WORD);
     next = at - start + WORD < end ? at - start + WORD : end;
     memcpy((char *)block + at, (char *)&word + start, next - at);
   }
@@ -69,7 +64,7 @@ size_t code_left(uint64_t key, bool repeats, const void *block, size_t size, str
   struct found found = {ranges, 0, most, shortest_in(size)};
   size_t from = 0; /* of the bytes before `at` those from here on are left */
   for (size_t at = 0; at < size; at += WORD) {
-    uint64_t word = 0, code = stored(code_word(key, repeats ? 0 : at / WORD));
+    uint64_t word = 0, code = code_word(key, repeats ? 0 : at / WORD);
     size_t bytes = size - at < WORD ? size - at : WORD;
     memcpy(&word, (const char *)block + at, bytes);
     word ^= code;

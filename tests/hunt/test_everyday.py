@@ -110,13 +110,6 @@ with ThreadPoolExecutor(3) as pool:
 """
 
 
-@pytest.mark.parametrize("wrong", [pytest.param(True, marks=pytest.mark.full), False])
-def test_a_thread_pool_with_a_log(tmp_path: Path, wrong: bool) -> None:
-    line = write_smooth(tmp_path, wrong=wrong)
-    (tmp_path / "main.py").write_text(THREADS)
-    check(tmp_path, [sys.executable, "main.py"], "smooth.py", line, wrong=wrong)
-
-
 PROCESSES = """
 import multiprocessing
 import sys
@@ -175,9 +168,10 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("wrong", [pytest.param(True, marks=pytest.mark.full), False])
-def test_a_server_in_asyncio(tmp_path: Path, wrong: bool) -> None:
+@pytest.mark.parametrize("program", [THREADS, ASYNCIO], ids=["threads", "asyncio"])
+def test_threads_and_servers_with_times(tmp_path: Path, program: str, wrong: bool) -> None:
     line = write_smooth(tmp_path, wrong=wrong)
-    (tmp_path / "main.py").write_text(ASYNCIO)
+    (tmp_path / "main.py").write_text(program)
     check(tmp_path, [sys.executable, "main.py"], "smooth.py", line, wrong=wrong)
 
 

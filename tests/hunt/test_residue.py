@@ -109,6 +109,18 @@ def test_bytes_alone_are_found_by_two_codes() -> None:
     assert (21, 22) in RESIDUE.find_bytes(wanted)[5, 3]
 
 
+@pytest.mark.parametrize(
+    "text", [b"9" * 5000, b"0x1p99999", b"1e99999999", b"5.", b"1." + b"0" * 5000]
+)
+def test_numbers_that_are_none_are_left_alone(text: bytes) -> None:
+    telling(values([(b"it is 0", b"it is " + text)]))
+
+
+def test_many_lines_are_looked_at_in_part() -> None:
+    lines = ((b"", b"it is %d" % number) for number in range(10**9))
+    assert values(lines)
+
+
 def test_many_values_are_found_at_once() -> None:
     wanted = {code(5, 3, at, at + 4): 4 for at in range(8, 37)} | {b"none": 4, b"at all": 6}
     found = RESIDUE.find(wanted, 2)

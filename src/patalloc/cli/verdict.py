@@ -217,8 +217,7 @@ def print_verdict(verdict: Verdict, command: tuple[str, ...], *, verbose: bool) 
         )
     shown = _by_change(verdict) if verbose or not verdict.findings else {}
     for lines, names in shown.items():
-        where = "" if all(" in " in name for name in names) else " in all fresh memory"
-        console.print(f"patalloc: with {', '.join(names)}{where}:")
+        console.print(f"patalloc: with {', '.join(names)} in all fresh memory:")
         for line in lines:
             console.print(f"    {line}")
     for chance in verdict.chances:

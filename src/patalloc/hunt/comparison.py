@@ -28,6 +28,7 @@ _DURATION = re.compile(
 )
 _MOST = 200  # masks, after which a program is taken for one that is not deterministic
 _MATCHED = 1000  # lines, or words of a line, between which an order is looked for
+_KEPT = 6  # outputs of which the lines are known: of a few runs
 _STEPS = 3  # in which two runs are understood
 _ALIKE = 50  # lines of one shape, of which the most alike is looked for
 _COMPARED = 2000  # lines that differ, which are looked at for what varies
@@ -153,6 +154,7 @@ class Comparison:
     masks: dict[str, list[Mask]] = attrs.field(factory=lambda: defaultdict(list))
     unordered: set[str] = attrs.field(factory=set)
     _hid_durations: bool = False
+    _compared: dict[Output, list[bytes]] = attrs.field(factory=dict, init=False)  # the last ones
 
     @property
     def has_learned(self) -> bool:
@@ -173,8 +175,13 @@ class Comparison:
 
     def lines(self, output: Output) -> list[bytes]:
         """Its lines as they are compared."""
-        masked = (each for _, each in self._masked(output))
-        return sorted(masked) if output.name in self.unordered else [*masked]
+        if output not in self._compared:
+            masked = (each for _, each in self._masked(output))
+            lines = sorted(masked) if output.name in self.unordered else [*masked]
+            while len(self._compared) >= _KEPT:
+                del self._compared[next(iter(self._compared))]
+            self._compared[output] = lines
+        return self._compared[output]
 
     def _masked(self, output: Output) -> Iterator[tuple[bytes, bytes]]:
         """Each line as it is, and as it is compared."""
@@ -242,6 +249,7 @@ class Comparison:
 
     def _learn_from(self, old: Output, new: Output) -> None:
         before, after = self.lines(old), self.lines(new)
+        self._compared.clear()
         if Counter(before) == Counter(after):
             self.unordered.add(old.name)
             return

@@ -9,14 +9,16 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 _NUMBER = re.compile(
     rb"[-+]?0x[0-9a-f]+(?:\.[0-9a-f]*)?p[-+]?\d+|[-+]?0x[0-9a-f]+"
     rb"|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 )
 _DIGITS = re.compile(rb"(?:[0-9a-fA-F]{2}){4,}")
-_MOST = 400  # numbers, and bytes of what is no text, that are looked at
+_MOST = 400  # numbers of a line, and bytes of what is no text, that are looked at
+_LINES = 500  # that differ, the first ones
+_LONGEST = 400  # characters of a number: of the largest double
 _SIZES = (8, 4, 2, 1)
 _FLOATS = (("d", 8), ("f", 4))
 _WORD = 16  # bytes
@@ -40,7 +42,10 @@ def _common_end(one: bytes, other: bytes) -> bytes:
 def _floats(text: str) -> Iterator[tuple[bytes, int]]:
     """What is the same of all numbers that would be printed so: their highest bytes."""
     if "p" in text:
-        low = high = middle = float.fromhex(text)
+        try:
+            low = high = middle = float.fromhex(text)
+        except OverflowError:
+            return
     else:
         digits, _, power = text.lower().partition("e")
         if len(power) > _POWER:
@@ -67,12 +72,14 @@ def _integer(text: str) -> int | None:
 
 
 def _of_number(now: bytes, before: bytes | None) -> Iterator[tuple[bytes, int]]:
+    if len(now) > _LONGEST:
+        return
     text = now.decode()
     number = _integer(text)
     if number is None:
         yield from _floats(text)
         return
-    was = _integer(before.decode()) if before else None
+    was = _integer(before.decode()) if before and len(before) <= _LONGEST else None
     added = [] if was is None else [number - was]  # to what was there
     yield from ((each, len(each)) for value in (number, *added) for each in _integers(value))
 
@@ -95,7 +102,7 @@ def _of_raw(before: bytes, now: bytes) -> Iterator[bytes]:
 
 def _of_digits(now: bytes) -> Iterator[bytes]:
     """Bytes that are shown in hexadecimal."""
-    for match in _DIGITS.finditer(now):
+    for match in islice(_DIGITS.finditer(now), _MOST):
         raw = bytes.fromhex(match.group().decode())
         for at in range(min(len(raw) - 3, _MOST)):
             yield raw[at : at + 4]
@@ -111,18 +118,15 @@ def values(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, int]:
         lines: pairs of a line as it was, or nothing, and as it is.
     """
     found: dict[bytes, int] = {}
-    left = _MOST
-    for before, now in lines:
+    for before, now in islice(lines, _LINES):
         old, new = _NUMBER.findall(before), _NUMBER.findall(now)
         alike = len(old) == len(new)
-        for was, number in zip_longest(old if alike else [], new):
-            if was != number:
-                found.update(_of_number(number, was))
-                left -= 1
+        pairs = zip_longest(old if alike else [], new)
+        other = ((was, number) for was, number in pairs if was != number)
+        for was, number in islice(other, _MOST):
+            found.update(_of_number(number, was))
         found.update((each, len(each)) for each in _of_digits(now))
         found.update((each, len(each)) for each in _of_raw(before, now))
-        if left < 0:
-            break
     return found
 
 

@@ -277,19 +277,21 @@ class Hunt:
         """
         comparison, baseline = self.comparison, self._verdict.baseline
         points = comparison.points(baseline, behaviour)
-        steady = [each for point in points for each in self._steady(point, behaviour, again)]
-        self._verdict.unsteady |= steady[: len(points)] != points
+        varies = any(
+            comparison.at(behaviour, each) != comparison.at(again, each) for each in points
+        )
+        self._verdict.unsteady |= varies
+        steady = (self._steady(each, behaviour, again) for each in points)
         self._note_residue(fill, again, reported=_died(behaviour))
         died = attrs.evolve(behaviour, events=again.events)
-        return Case(name, fill, died, steady[0] if steady else None)
+        return Case(name, fill, died, next(filter(None, steady), None))
 
-    def _steady(self, point: Point, one: Behaviour, other: Behaviour) -> list[Point]:
-        """The point, or words of that line, if they are so in both, and not in the baseline."""
-        comparison, baseline = self.comparison, self._verdict.baseline
-        finer = [point, *comparison.words(point, baseline)]
-        same = [each for each in finer if comparison.at(one, each) == comparison.at(other, each)]
-        other_than_baseline = [each for each in same if self._differs(one, each)]
-        return other_than_baseline[:1]
+    def _steady(self, point: Point, one: Behaviour, other: Behaviour) -> Point | None:
+        """The point, or a word of that line, if it is so in both, and not in the baseline."""
+        at = self.comparison.at
+        finer = [point, *self.comparison.words(point, self._verdict.baseline)]
+        same = (each for each in finer if at(one, each) == at(other, each))
+        return next((each for each in same if self._differs(one, each)), None)
 
     def _varies_by_itself(self, case: Case) -> bool:
         """Whether another baseline shows that all of it does, as by a clock; else nothing is so."""
@@ -298,7 +300,7 @@ class Hunt:
         verdict.unsteady |= not self.comparison.learn(verdict.baseline, later)
         if self._differs(case.behaviour, None):
             return False
-        verdict.differing.remove(case.name)
+        self._withdraw(case)
         return True
 
     def _doubt(self, case: Case) -> None:
@@ -314,7 +316,13 @@ class Hunt:
 
     def _take_back(self, case: Case, shares: Shares) -> None:
         self._verdict.chances.append(Chance(case.name, case.behaviour, shares))
-        self._verdict.differing.remove(case.name)
+        self._withdraw(case)
+
+    def _withdraw(self, case: Case) -> None:
+        """That the pattern changes the behaviour, unless something was found with it before."""
+        verdict = self._verdict
+        if not any(each.pattern == case.name for each in verdict.findings):
+            verdict.differing.remove(case.name)
 
     # Confirming
 
@@ -370,6 +378,10 @@ class Hunt:
             self._known = [each for each in self._known if not (whole and each.site == part.site)]
             if not any(each.site == part.site and each.last == END for each in self._known):
                 self._known.append(attrs.evolve(part, start=0, end=END, fill=ZEROS))
+
+    def _is_known(self, block: Block) -> bool:
+        site, number = block
+        return any(each.site == site and each.first <= number <= each.last for each in self._known)
 
     # Isolating
 
@@ -450,7 +462,7 @@ class Hunt:
         traces = self._verdict.baseline.traces  # what is not there cannot be told of
         sites = {each.identity for trace in traces for each in trace.sites}
         order = sorted(
-            (block for block in found if block[0] in sites),
+            (block for block in found if block[0] in sites and not self._is_known(block)),
             key=lambda block: -sum(end - start for start, end in found[block]),
         )
         suspects = [(block, self._unwritten(block)) for block in order]

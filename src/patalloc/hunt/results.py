@@ -148,4 +148,5 @@ class Verdict:
     @property
     def is_clean(self) -> bool:
         """Whether all was the same, as far as it was looked at."""
-        return not (self.differs or self.chances or self.unstable or self.interrupted)
+        told = self.findings or self.chances or self.unstable
+        return not (self.differs or told or self.interrupted)

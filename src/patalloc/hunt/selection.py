@@ -59,10 +59,8 @@ class Fill:
     @property
     def stored(self) -> int:
         """The word as the core has it."""
-        return self.word if self.is_code else self._repeated
-
-    @property
-    def _repeated(self) -> int:
+        if self.is_code:
+            return self.word
         return int.from_bytes(self.word.to_bytes(self.size, "little") * (8 // self.size), "little")
 
 
