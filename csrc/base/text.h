@@ -33,6 +33,6 @@ bool text_is(const char *string, const char *span, size_t length); /* whether th
 const char *text_past(const char *string, const char *prefix);     /* NULL: starts otherwise */
 const char *text_after(const char *string, const char *key);       /* NULL: not in there */
 size_t text_until(const char *string, size_t length, char stop);   /* `length`: not in there */
-uint64_t text_take_hex(const char **at); /* the digits there, and goes past them; 0 for none */
+RARE uint64_t text_take_hex(const char **at); /* the digits there, and goes past them; 0 for none */
 
 #endif

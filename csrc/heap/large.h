@@ -50,7 +50,7 @@ RARE void large_drain(struct patalloc_heap *heap);
 /* Whether a block's pages come tagged, and gives such a one back: stale pointers fault from here
  * on.
  */
-RARE bool large_comes_tagged(uint32_t granule);
+bool large_comes_tagged(uint32_t granule);
 RARE void large_give_retagged(uint32_t granule);
 
 #endif

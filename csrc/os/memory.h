@@ -15,7 +15,7 @@ bool os_commit(uintptr_t address, size_t size); /* reserved metadata becomes wri
 uintptr_t os_window(size_t *size);
 
 /* Another one, in which a few programs do choose places, by hints: what is to lie there asks. */
-uintptr_t os_low_window(size_t *size);
+RARE uintptr_t os_low_window(size_t *size);
 
 /* At this place, if nothing lies there yet: EEXIST. Inaccessible; and zero pages. */
 bool os_reserve_at(uintptr_t address, size_t size);
