@@ -54,19 +54,32 @@ static bool find(const void *pointer, struct small_block *block) {
   return false;
 }
 
-static void choose_small(struct patalloc_heap *heap, void *pointer, size_t size) {
+/* The pattern from `from` on, to `room`, and what a hunt has chosen for the first `size` bytes: the
+ * slack is the heap's own. */
+static void fill_chosen(struct patalloc_heap *heap, void *pointer, size_t size, size_t from,
+                        size_t room) {
   struct chosen chosen = hunt_count(&heap->options, size);
-  uintptr_t start = (uintptr_t)pointer;
+  uintptr_t start = (uintptr_t)pointer, at = start + from, low, end;
   for (size_t i = 0; i < chosen.choice.count; i++) {
-    uintptr_t from = start, end = start + size; /* the slack is the heap's own */
-    if (hunt_part(&chosen, i, start, &from, &end)) hunt_fill(&chosen, i, start, from, end);
+    low = start, end = start + size;
+    if (!hunt_is_stale(&chosen, i) || !hunt_part(&chosen, i, start, &low, &end)) continue;
+    if (at < low) fill_pattern(heap->options.pattern, (void *)at, low - at);
+    at = end;
+  }
+  if (at < start + room) fill_pattern(heap->options.pattern, (void *)at, start + room - at);
+  for (size_t i = 0; i < chosen.choice.count; i++) {
+    low = start, end = start + size;
+    if (hunt_part(&chosen, i, start, &low, &end)) hunt_fill(&chosen, i, start, low, end);
   }
   hunt_made(&chosen, pointer, size);
 }
 
 void careful_renew(struct patalloc_heap *heap, void *memory, size_t size) {
-  if (heap->options.pattern.size) fill_pattern(heap->options.pattern, memory, size);
-  if (heap->watch.hunts) choose_small(heap, memory, size);
+  struct pattern pattern = heap->options.pattern;
+  if (heap->watch.hunts)
+    fill_chosen(heap, memory, size, pattern.size ? 0 : size, size);
+  else if (pattern.size)
+    fill_pattern(pattern, memory, size);
 }
 
 static void enter(const struct watch *watch, void *pointer, size_t size, size_t room) {
@@ -90,12 +103,13 @@ static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool
   if (!pointer) return NULL;
   fork_expect();
   size_t room = primary.usable_size(pointer);
-  if (options->small_fill || checks(options)) {
-    size_t from = options->small_fill && !zero ? 0 : size;
-    if (from < room) fill_pattern(options->pattern, (char *)pointer + from, room - from);
-  }
+  bool fills = options->small_fill || checks(options);
+  size_t from = !fills ? room : options->small_fill && !zero ? 0 : size;
   if (heap->watch.hunts && zero) hunt_count_zeros(options, size);
-  if (heap->watch.hunts && !zero) choose_small(heap, pointer, size);
+  if (heap->watch.hunts && !zero)
+    fill_chosen(heap, pointer, size, from, room);
+  else if (from < room)
+    fill_pattern(options->pattern, (char *)pointer + from, room - from);
   enter(&heap->watch, pointer, size, room);
   return pointer;
 }
@@ -143,10 +157,11 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
   const struct options *options = &heap->options;
   if (heap->watch.hunts) hunt_freed(pointer);
   bool checked = checks(options);
+  bool holds = checked && !(heap->watch.hunts && hunt_leaves_freed());
   struct pattern complement = {~options->pattern.word, options->pattern.size};
   struct small_block block;
-  bool known = checked ? ledger_hold(pointer, pattern_number(complement), &block)
-                       : ledger_strike(pointer, &block);
+  bool known = holds ? ledger_hold(pointer, pattern_number(complement), &block)
+                     : ledger_strike(pointer, &block);
   if (known && !block.held && !careful_is_current(&block)) { /* as in find, but with one search */
     ledger_strike(pointer, &block);
     known = false;
@@ -158,8 +173,8 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
   if (block.held) return report_freed(&heap->watch, "free", &block);
   origin_expect_malloc(&heap->watch, "free", pointer, block.origin);
   if (checked) slack_check_small(&heap->watch, "free", &block);
-  if (checked || fills_freed(options)) fill_pattern(complement, pointer, block.room);
-  if (checked) return held_add(&block, &heap->watch);
+  if (holds || fills_freed(options)) fill_pattern(complement, pointer, block.room);
+  if (holds) return held_add(&block, &heap->watch);
   primary.free(pointer);
 }
 

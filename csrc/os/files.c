@@ -245,6 +245,16 @@ size_t os_read_file(const char *path, char *text, size_t capacity) {
   return length;
 }
 
+bool os_copy_text(const char *path, int descriptor) {
+  char text[4096];
+  int source = os_open_with(path, O_RDONLY);
+  if (source < 0) return false;
+  for (size_t length; (length = read_some(source, text, sizeof text)) > 0;)
+    os_write(descriptor, text, length);
+  os_close(source);
+  return true;
+}
+
 void os_read_link(const char *path, char *text, size_t capacity) {
   long length = syscall(SYS_readlinkat, AT_FDCWD, path, text, capacity - 1);
   text[length < 0 ? 0 : length] = 0;

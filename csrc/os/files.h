@@ -34,6 +34,7 @@ RARE int os_open_file(const char *path);          /* to read */
 RARE void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */
 RARE bool os_is_terminal(int descriptor);
 size_t os_read_file(const char *path, char *text, size_t capacity); /* NUL-ended; 0 on failure */
+RARE bool os_copy_text(const char *path, int descriptor);           /* to there, to its end */
 /* NUL-ended; empty on failure. */
 RARE void os_read_link(const char *path, char *text, size_t capacity);
 /* Calls `each` for every line, without its end; of one longer than the buffer for what fits. */

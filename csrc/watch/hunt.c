@@ -6,6 +6,7 @@
 #include "pages/fill.h"
 #include "watch/code.h"
 #include "watch/fault.h"
+#include "watch/mappings.h"
 #include "watch/report.h"
 #include "watch/residue.h"
 #include "watch/stack.h"
@@ -20,6 +21,16 @@ static const struct selection *selection; /* set once, before there are threads 
 
 /* Kept, as the heap may be gone when the process forks. */
 static char trace_name[DESTINATION_MOST], select_name[DESTINATION_MOST];
+
+enum { BESIDE_MOST = DESTINATION_MOST + sizeof ".mappings" };
+
+/* The name of a file beside the trace's. */
+static const char *beside_trace(char *name, const char *ending) {
+  struct text text = {name, BESIDE_MOST, 0};
+  text_string(&text, trace_name);
+  text_string(&text, ending);
+  return name;
+}
 
 static int process; /* whose blocks these are: not a child's of vfork(2), which ends in _exit(2) */
 
@@ -47,11 +58,8 @@ void hunt_start(const struct options *options) {
         "select: the file can't be read, or is none that patalloc hunt has made; nothing is "
         "selected");
   if (!*options->trace || !*options->select) return;
-  char residue_name[DESTINATION_MOST + sizeof ".residue"];
-  struct text text = TEXT(residue_name);
-  text_string(&text, options->trace);
-  text_string(&text, ".residue");
-  if (!residue_start(residue_name))
+  char name[BESIDE_MOST];
+  if (!residue_start(beside_trace(name, ".residue")))
     report_line("trace: the file beside it can't be made; what is never written is not recorded");
   fault_watch(false); /* for what is read and may be gone */
 }
@@ -85,6 +93,14 @@ bool hunt_part(const struct chosen *chosen, size_t index, uintptr_t start, uintp
   return *from < *end;
 }
 
+bool hunt_leaves_freed(void) {
+  return selection && selection->flags & SELECTION_LEAVES_FREED;
+}
+
+bool hunt_is_stale(const struct chosen *chosen, size_t index) {
+  return chosen->choice.parts[index].pattern_size == PART_STALE;
+}
+
 /* Codes */
 
 enum { CODED_MOST = 1 << 26 }; /* bytes of a block in which each word has its own */
@@ -96,6 +112,7 @@ static uint64_t key_for(const struct chosen *chosen, uint64_t salt, size_t size)
 bool hunt_pattern(const struct chosen *chosen, size_t index, size_t size, struct pattern *pattern) {
   const struct part *part = &chosen->choice.parts[index];
   bool coded = !part->pattern_size;
+  if (hunt_is_stale(chosen, index)) return false;
   if (coded && size <= CODED_MOST) return false;
   *pattern = coded ? (struct pattern){code_word(key_for(chosen, part->word, size), 0), 8}
                    : (struct pattern){part->word, (uint8_t)part->pattern_size};
@@ -105,6 +122,7 @@ bool hunt_pattern(const struct chosen *chosen, size_t index, size_t size, struct
 void hunt_fill(const struct chosen *chosen, size_t index, uintptr_t start, uintptr_t from,
                uintptr_t end) {
   const struct part *part = &chosen->choice.parts[index];
+  if (hunt_is_stale(chosen, index)) return;
   if (part->pattern_size)
     fill_pattern((struct pattern){part->word, (uint8_t)part->pattern_size}, (void *)from,
                  end - from);
@@ -126,6 +144,11 @@ void hunt_freed(const void *block) {
 }
 
 void hunt_end(void) {
-  bool looks = selection && selection->salt; /* else no system call that a sandbox may forbid */
-  if (looks && process == os_process_id()) residue_look_at_all();
+  bool looks = selection &&
+               (selection->salt || selection->flags & SELECTION_MAPPINGS); /* else no system call */
+  if (!looks || process != os_process_id()) return;
+  if (selection->salt) residue_look_at_all();
+  char name[BESIDE_MOST];
+  if (selection->flags & SELECTION_MAPPINGS && *trace_name)
+    mappings_write(beside_trace(name, ".mappings"));
 }

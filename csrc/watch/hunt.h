@@ -39,6 +39,13 @@ void hunt_count_zeros(const struct options *options, size_t size);
 bool hunt_part(const struct chosen *chosen, size_t index, uintptr_t start, uintptr_t *from,
                uintptr_t *end);
 
+/* Whether freed blocks keep what they hold, and are handed out again. */
+bool hunt_leaves_freed(void);
+
+/* Whether that part is left as it is: in a large block, which is mapped anew, it holds the pattern.
+ */
+bool hunt_is_stale(const struct chosen *chosen, size_t index);
+
 /* Fills [from, end) of the memory at `start` as that part has it. */
 void hunt_fill(const struct chosen *chosen, size_t index, uintptr_t start, uintptr_t from,
                uintptr_t end);

@@ -19,7 +19,7 @@ static bool is_sound(const struct selection *read, size_t size) {
   for (size_t i = 0; i < read->count; i++) {
     const struct part *before = i ? &read->parts[i - 1] : &(struct part){0};
     const struct part *part = &read->parts[i];
-    if (part->pattern_size > sizeof(uint64_t)) return false;
+    if (part->pattern_size > sizeof(uint64_t) && part->pattern_size != PART_STALE) return false;
     if (before->stack > part->stack || (before->stack == part->stack && before->last > part->last))
       return false;
   }

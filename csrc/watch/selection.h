@@ -8,17 +8,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { PART_STALE = 255 };
+
 struct part {
   uint64_t stack, first, last; /* of which allocations: of this identity, from the how many-th on */
   uint64_t from, to;           /* offsets; UINT64_MAX: to the end */
   uint64_t word;               /* the pattern that they are to hold, or a code's salt (code.h) */
-  uint64_t pattern_size;       /* 0: that code */
+  uint64_t pattern_size;       /* 0: that code; PART_STALE: what is there */
+};
+
+enum {
+  SELECTION_MAPPINGS = 1,     /* they are written at the end (mappings.h) */
+  SELECTION_LEAVES_FREED = 2, /* freed blocks are left as they are, and handed out again */
 };
 
 struct selection {
   char magic[8];
-  uint64_t salt;                    /* of the code that the residue is of; 0: none is recorded */
-  uint32_t frames, unused;          /* of the stacks, at most; 0: as the trace of a hunt has them */
+  uint64_t salt;   /* of the code that the residue is of; 0: none is recorded */
+  uint32_t frames; /* of the stacks, at most; 0: as the trace of a hunt has them */
+  uint32_t flags;
   uint64_t stop_stack, stop_number; /* the allocation to stop at; 0: none */
   uint64_t count;
   struct part parts[];

@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
     putchar(byte[1] ? '!' : '.');
   }
   if (!strcmp(what, "slow")) {
-    usleep(100000);
+    usleep(400000);
     for (int i = 0; i < 200; i++) putchar(((char *)malloc(100))[i / 2] ? 'x' : '-');
   }
   if (!strcmp(what, "random")) printf("result %d\n", byte[9] == 1 ? getpid() : 0);

@@ -19,10 +19,10 @@ import click
 
 from patalloc.cli.outcome import ERROR_FORMATS, formatted
 from patalloc.cli.verdict import changes, data, print_verdict, told_of
-from patalloc.hunt import Comparison, Hunt, Part, Program, Runner, Verdict
+from patalloc.hunt import Behaviour, Hunt, Part, Program, Runner, Verdict
 from patalloc.hunt.hunt import PATTERNS
 from patalloc.hunt.runs import can_fix_addresses
-from patalloc.hunt.selection import END, Fill, pack
+from patalloc.hunt.selection import END, STALE, Fill, pack
 from patalloc.preload import environment
 
 _SAME, _DIFFERENT, _REFUSED, _CUT_SHORT = 0, 1, 2, 3
@@ -45,6 +45,11 @@ def _refuse(message: str) -> None:
     sys.exit(_REFUSED)
 
 
+def _processors() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def _find(name: str) -> str:
     """The program's path; ends with a message where it can't be hunted in."""
     path = shutil.which(name)
@@ -58,16 +63,16 @@ def _find(name: str) -> str:
     return str(path)
 
 
-def _complain_of(verdict: Verdict) -> None:
+def _complain_of(verdict: Verdict, unstable: Behaviour) -> None:
     """That two runs differ in which nothing did."""
-    again = verdict.unstable or verdict.baseline
-    lines = [f"  {line}" for line in changes(verdict.comparison, verdict.baseline, again)]
+    lines = [f"  {line}" for line in changes(verdict.comparison, verdict.baseline, unstable)]
     text = "\n".join(lines)
     aslr = "" if can_fix_addresses() else " (address space randomisation could not be switched off)"
-    _refuse(
-        f"two runs with the same memory differ{aslr}:\n{text}\n"
-        "patalloc: take out what differs with --mask REGEX or --filter COMMAND, or compare "
-        "something else with --check COMMAND"
+    click.echo(
+        f"patalloc: two runs with the same memory differ{aslr}:\n{text}\n"
+        "patalloc: take out what differs with --mask REGEX or --filter COMMAND, compare "
+        "something else with --check COMMAND, or count how often with --budget RUNS",
+        err=True,
     )
 
 
@@ -98,7 +103,8 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
     """In this process's place, or what to set to do so by hand."""
     fill = Fill.parse(pattern)
     selection = Path(tempfile.mkdtemp(prefix="patalloc-")) / "select"
-    selection.write_bytes(pack(attrs.evolve(part, fill=fill) for part in parts))
+    filled = (attrs.evolve(part, fill=fill) for part in parts)
+    selection.write_bytes(pack(filled, leaves_freed=runner.leaves_freed))
     config = attrs.evolve(runner.options(selection), trace="", select=str(selection))
     env = environment(config)
     if show:
@@ -118,11 +124,11 @@ def _leave(number: int, frame: object) -> NoReturn:
 
 
 def _exit_status(verdict: Verdict) -> int:
-    if verdict.findings or (verdict.differs and not verdict.interrupted):
+    if verdict.findings or verdict.is_more_often or (verdict.differs and not verdict.interrupted):
         return _DIFFERENT
     if verdict.interrupted:
         return _CUT_SHORT
-    return _REFUSED if verdict.chances else _SAME
+    return _REFUSED if verdict.chances or verdict.unstable else _SAME
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -132,7 +138,8 @@ def _exit_status(verdict: Verdict) -> int:
     multiple=True,
     metavar="PATTERN",
     help="A pattern to try besides 0x00: a value, or nan, negative, positive, minus-one, text, "
-    "random or random-negative; may be given again. [random, random-negative, 0xff, 0x01]",
+    "random, random-negative, or stale for what a small block's last owner has left; may be given "
+    "again. [random, random-negative, 0xff, 0x01]",
 )
 @click.option(
     "--stdin",
@@ -181,7 +188,18 @@ def _exit_status(verdict: Verdict) -> int:
 )
 @click.option("--exact", is_flag=True, help="Find out which bytes of an allocation matter.")
 @click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."
+    "--jobs",
+    type=click.IntRange(1),
+    help="Runs at a time. [the processors there are; 1 for a program that writes files, or that "
+    "does not do the same beside itself]",
+)
+@click.option(
+    "--budget",
+    type=click.IntRange(0),
+    default=0,
+    metavar="RUNS",
+    help="As many may be made to tell how often the program behaves otherwise, with a pattern and "
+    "without, where that is a matter of chance.",
 )
 @click.option(
     "--time-limit", type=float, default=math.inf, help="Seconds after which to tell what is known."
@@ -218,7 +236,8 @@ def hunt(
     frames: int,
     max_culprits: int,
     exact: bool,
-    jobs: int,
+    jobs: int | None,
+    budget: int,
     time_limit: float,
     verbose: bool,
     as_json: bool,
@@ -260,10 +279,11 @@ def hunt(
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="patalloc-hunt-") as directory:
-        places = [Path(directory) / f"{number:03}" for number in range(jobs)]
+        places = [Path(directory) / f"{number:03}" for number in range(jobs or _processors())]
         for place in places:
             place.mkdir()
-        runners = [Runner(program, place, frames=frames) for place in places]
+        stale = any(Fill.parse(pattern) == STALE for pattern in patterns)
+        runners = [Runner(program, place, frames=frames, leaves_freed=stale) for place in places]
         if once or show_env:
             parts = [_parse_part(each) for each in once]
             return _run_once(runners[0], patterns[0], parts, show_env)
@@ -274,20 +294,22 @@ def hunt(
                 patterns,
                 max_culprits,
                 exact,
+                durations=durations,
+                falls_back=jobs is None,
                 time_limit=time_limit,
-                comparison=Comparison(durations=durations),
+                budget=budget,
             )
             verdict = _hunt(chase, quiet=quiet)
         except KeyboardInterrupt:
             click.echo("patalloc: cut short before anything was known", err=True)
             sys.exit(_CUT_SHORT)
         if verdict.unstable is not None:
-            _complain_of(verdict)
-        if not verdict.baseline.traces:
+            _complain_of(verdict, verdict.unstable)
+        elif not verdict.baseline.traces:
             _refuse(f"{path}: not reached by LD_PRELOAD: statically linked?")
         if as_json:
             click.echo(json.dumps(data(verdict, program.command), indent=2))
-        elif form in (None, "github"):
+        elif form in (None, "github") and (verdict.chances or verdict.unstable is None):
             print_verdict(verdict, program.command, verbose=verbose)
         if form:
             errors = told_of(verdict, program.command)

@@ -17,6 +17,8 @@ from patalloc.hunt import (
     Part,
     Verdict,
 )
+from patalloc.hunt.coverage import Coverage
+from patalloc.hunt.results import CONFIDENCE
 from patalloc.hunt.selection import CODES, END
 from patalloc.watch.formats import Told, source_of
 from patalloc.watch.rendering import render, render_stack
@@ -164,6 +166,18 @@ def _notes(verdict: Verdict) -> Iterator[str]:
         yield f"{path} was written, and not compared: --output {shlex.quote(str(path))} does"
 
 
+def _seen(verdict: Verdict) -> Iterator[str]:
+    """What a clean program was looked at for, and what not."""
+    coverage = verdict.baseline.coverage
+    if coverage and coverage.anonymous:
+        heap, memory = (f"{each / (1 << 20):.1f}" for each in (coverage.heap, coverage.anonymous))
+        yield (
+            f"at its end malloc's blocks had {heap} of {memory} MiB of its anonymous memory; the "
+            "rest, variables and stacks were not seen"
+        )
+        yield from (f"{each}: not seen" for each in coverage.unseen)
+
+
 def _by_change(verdict: Verdict) -> dict[tuple[str, ...], list[str]]:
     """The patterns that make a difference, by what that is; not those of which a finding tells."""
     told = {
@@ -180,9 +194,12 @@ def _by_change(verdict: Verdict) -> dict[tuple[str, ...], list[str]]:
 
 def _render_chance(verdict: Verdict, chance: Chance) -> Iterator[str]:
     shares = chance.shares
+    low, high = (f"{100 * bound:+.0f}" for bound in shares.interval)
+    often = "more often with it" if shares.is_more_often else "not known to be the pattern's doing"
     yield (
         f"patalloc: chance: with {chance.pattern} {shares.different} of {shares.runs} runs behaved "
-        f"otherwise, and without it {shares.different_without}: this program is not deterministic"
+        f"otherwise, and without it {shares.different_without}: {often} "
+        f"({low} to {high} in a hundred, at {CONFIDENCE:.1%}); this program is not deterministic"
     )
     yield from (
         f"    {line}" for line in changes(verdict.comparison, verdict.baseline, chance.behaviour)
@@ -202,6 +219,8 @@ def print_verdict(verdict: Verdict, command: tuple[str, ...], *, verbose: bool) 
         console.print(f"patalloc: {line}")
     if verdict.is_clean:
         console.print(f"patalloc: the same with every pattern: {covered}")
+        for line in _seen(verdict):
+            console.print(f"patalloc: {line}")
         return
     together = {True: " together", False: ""}
     for number, finding in enumerate(verdict.findings, 1):
@@ -278,6 +297,7 @@ def _culprit_data(culprit: Culprit) -> dict[str, Any]:
 
 def data(verdict: Verdict, command: tuple[str, ...]) -> dict[str, Any]:
     """What --json prints."""
+    coverage = verdict.baseline.coverage or Coverage()
     return {
         "version": 1,
         "command": list(command),
@@ -301,13 +321,23 @@ def data(verdict: Verdict, command: tuple[str, ...]) -> dict[str, Any]:
         "runs": verdict.runs,
         "seconds": round(verdict.seconds, 3),
         "interrupted": verdict.interrupted,
+        "unstable": [*changes(verdict.comparison, verdict.baseline, verdict.unstable)]
+        if verdict.unstable
+        else [],
         "status": verdict.baseline.status,
+        "coverage": {
+            "heap": coverage.heap,
+            "anonymous": coverage.anonymous,
+            "unseen": [*coverage.unseen],
+        },
         "masked": verdict.comparison.described(),
         "written": [str(path) for path in verdict.written],
         "chances": [
             {
                 "pattern": chance.pattern,
                 **attrs.asdict(chance.shares),
+                "interval": [round(bound, 3) for bound in chance.shares.interval],
+                "more_often": chance.shares.is_more_often,
                 "changes": list(changes(verdict.comparison, verdict.baseline, chance.behaviour)),
             }
             for chance in verdict.chances

@@ -1,7 +1,8 @@
 """What a hunt finds."""
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
+from statistics import NormalDist
 
 import attrs
 
@@ -60,16 +61,18 @@ class Finding:
         """Whether it is of the same lines."""
         return [each.line for each in self.culprits] == [each.line for each in other.culprits]
 
-    def covered(self, findings: Sequence["Finding"]) -> list[Part]:
-        """The allocations that need not be looked at any more.
 
-        Of Python several lines may have one call stack: there it is the allocation alone, until one
-        of the same line is found again.
-        """
-        again = any(self is not each and self.is_like(each) for each in findings)
-        parts = [each.part for each in self.culprits]
-        python = all(each.python for each in self.culprits)
-        return parts if python and not again else [Part(part.site) for part in parts]
+CONFIDENCE = 0.999  # as several patterns are tried, and no program is to be accused by chance
+_DEVIATIONS = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+
+def _wilson(count: int, total: int) -> tuple[float, float, float]:
+    """A share, and the bounds of its interval."""
+    share, square = count / total, _DEVIATIONS**2
+    middle = (share + square / (2 * total)) / (1 + square / total)
+    spread = math.sqrt(share * (1 - share) / total + square / (4 * total**2))
+    half = _DEVIATIONS * spread / (1 + square / total)
+    return share, middle - half, middle + half
 
 
 @attrs.frozen
@@ -88,6 +91,27 @@ class Shares:
     def agree(self) -> bool:
         """Whether the pattern alone decides."""
         return self.different == self.runs and self.different_without == 0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of how much more often it is with the pattern, from -1 to 1, at CONFIDENCE.
+
+        Newcombe's by Wilson's scores (Statistics in Medicine 17, 1998, method 10).
+        """
+        if not self.runs:
+            return -1.0, 1.0
+        share, low, high = _wilson(self.different, self.runs)
+        other, other_low, other_high = _wilson(self.different_without, self.runs)
+        more = share - other
+        return (
+            more - math.hypot(share - low, other_high - other),
+            more + math.hypot(high - share, other - other_low),
+        )
+
+    @property
+    def is_more_often(self) -> bool:
+        """Whether it is with the pattern, at CONFIDENCE."""
+        return self.interval[0] > 0
 
 
 @attrs.frozen
@@ -116,12 +140,12 @@ class Verdict:
         behaviours: by pattern: what it did with that in all of its memory.
         differing: the patterns that change the behaviour, each time.
         findings: what makes it behave otherwise; empty where all is the same.
-        chances: what differed once, and was not confirmed.
+        chances: what differed once, and was not confirmed; where nothing was hunted, how often the
+            program is not as in the baseline.
         written: files in the working folder that the program wrote, and that were not compared.
         allocations: how many were looked at, bytes: of how many bytes, sites: of how many stacks.
         runs: of the program so far; seconds: since the hunt began.
         interrupted: whether it was cut short.
-        unsteady: whether runs with the same memory have differed in what can't be masked.
     """
 
     baseline: Behaviour
@@ -138,12 +162,16 @@ class Verdict:
     runs: int = 0
     seconds: float = 0.0
     interrupted: bool = False
-    unsteady: bool = False
 
     @property
     def differs(self) -> bool:
         """Whether some pattern changes the behaviour."""
         return bool(self.differing)
+
+    @property
+    def is_more_often(self) -> bool:
+        """Whether some pattern makes what is a matter of chance more frequent."""
+        return any(chance.shares.is_more_often for chance in self.chances)
 
     @property
     def is_clean(self) -> bool:

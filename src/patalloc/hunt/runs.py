@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from typing import TypeVar
 import attrs
 
 from patalloc.heap import Config
+from patalloc.hunt import coverage
+from patalloc.hunt.coverage import Coverage
 from patalloc.hunt.residue import Residue, merged
 from patalloc.hunt.residue import read as read_residue
 from patalloc.hunt.selection import Part, pack
@@ -30,6 +33,7 @@ _Read = TypeVar("_Read")
 _KEPT = 1 << 22  # bytes of an output that are kept, to be shown and compared by lines
 _BLOCK = 1 << 20
 _LOOKED_AT = 5000  # names in the working folder
+_LONGEST = (1 << 31) - 1  # milliseconds, that poll(2) takes
 _COARSE = 0.02  # seconds: the times of files are those of the kernel's ticks
 # What else than memory makes runs differ: locale, time zone, hashing, arenas chosen by processor.
 _FIXED = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
@@ -114,6 +118,7 @@ class Behaviour:
         traces: its processes' allocations, its own first; not compared.
         events: what was reported of its heap, if that was asked for; not compared.
         residue: what it never wrote, if that was asked for; not compared.
+        coverage: how much of its memory was seen, if that was asked for; not compared.
     """
 
     status: int | None
@@ -121,6 +126,7 @@ class Behaviour:
     traces: tuple[Trace, ...] = attrs.field(eq=False, repr=False)
     events: tuple[Event, ...] = attrs.field(eq=False, repr=False, default=())
     residue: Residue | None = attrs.field(eq=False, repr=False, default=None)
+    coverage: Coverage | None = attrs.field(eq=False, repr=False, default=None)
 
 
 def _filtered(program: Program, path: Path, directory: Path) -> Path:
@@ -191,6 +197,25 @@ def written_since(moment: float, known: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
+def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:
+    """As its wait(timeout), which sleeps up to 50 ms too long: most programs take less than that.
+
+    Raises:
+        subprocess.TimeoutExpired: it goes on.
+    """
+    with suppress(OSError):  # before Linux 5.3
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            if ended.poll(min(timeout * 1000, _LONGEST)):
+                return process.wait()
+            timeout = 0
+        finally:
+            os.close(descriptor)
+    return process.wait(timeout)
+
+
 @attrs.define
 class Runner:
     """Runs a program under the heap, each time in the same circumstances.
@@ -203,6 +228,7 @@ class Runner:
         runs: how many there were.
         pymalloc: whether CPython is left the pool that it has in front of malloc.
         deadline: when a run is to be ended, by time.monotonic, with TimeIsUp.
+        leaves_freed: whether freed blocks keep what they hold.
     """
 
     program: Program
@@ -212,6 +238,7 @@ class Runner:
     runs: int = 0
     pymalloc: bool = True
     deadline: float = math.inf
+    leaves_freed: bool = False
     _process: "subprocess.Popen[bytes] | None" = None
 
     def options(self, selection: Path, *, report: bool = False) -> Config:
@@ -247,6 +274,7 @@ class Runner:
         stop: tuple[int, int] = (0, 0),
         report: bool = False,
         salt: int = 0,
+        mappings: bool = False,
     ) -> Behaviour:
         """Run it once, with other bytes in these parts of its memory.
 
@@ -255,6 +283,7 @@ class Runner:
             stop: an allocation at which it is to abort, by site and number.
             report: whether to gather what is reported of its heap.
             salt: of the code of which the residue is wanted; 0 for none.
+            mappings: whether those of its processes are wanted.
 
         Raises:
             OSError: the program or a file can't be opened.
@@ -262,12 +291,20 @@ class Runner:
         for left in self.directory.iterdir():
             left.unlink()
         selection = self.directory / "select"
-        selection.write_bytes(pack(parts, stop=stop, salt=salt))
+        packed = pack(
+            parts, stop=stop, salt=salt, mappings=mappings, leaves_freed=self.leaves_freed
+        )
+        selection.write_bytes(packed)
         before = {str(path): _stamp(path) for path in self.program.outputs}
         status, pid = self._wait_for(self._command(selection, report=report))
         self.runs += 1
         behaviour = self._behaviour(status, pid, before)
-        return attrs.evolve(behaviour, residue=self._residue(pid)) if salt else behaviour
+        if salt:
+            behaviour = attrs.evolve(behaviour, residue=self._residue(pid))
+        if mappings:
+            found = sorted(self.directory.glob("trace.*.mappings"))
+            behaviour = attrs.evolve(behaviour, coverage=coverage.read(found))
+        return behaviour
 
     def _residue(self, pid: int) -> Residue:
         one = self.program.follow == "parent"
@@ -297,7 +334,7 @@ class Runner:
             )
             left = self.deadline - time.monotonic()
             try:
-                return process.wait(max(min(self.program.timeout, left), 0)), process.pid
+                return _wait(process, max(min(self.program.timeout, left), 0)), process.pid
             except subprocess.TimeoutExpired:
                 if left < self.program.timeout:
                     raise TimeIsUp from None

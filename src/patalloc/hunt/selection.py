@@ -10,6 +10,7 @@ from patalloc.heap import Config
 _HEADER = struct.Struct("8sQIIQQQ")
 _PART = struct.Struct("QQQQQQQ")
 _MAGIC = b"patsel2\n"
+_MAPPINGS, _LEAVES_FREED = 1, 2
 END = (1 << 64) - 1  # of numbers and offsets: whatever there is
 
 # Values that programs treat otherwise, by what they are as numbers of any size.
@@ -30,7 +31,7 @@ class Fill:
 
     Attributes:
         word: a number of `size` bytes, over and over; or a code's salt.
-        size: 1, 2, 4 or 8; 0 for the code.
+        size: 1, 2, 4 or 8; 0 for the code; 255 for what the last owner has left.
     """
 
     word: int = 0
@@ -38,11 +39,13 @@ class Fill:
 
     @classmethod
     def parse(cls, text: str) -> "Fill":
-        """By a name of VALUES or CODES, or as the option `pattern` has it.
+        """By a name of VALUES or CODES, "stale", or as the option `pattern` has it.
 
         Raises:
             OptionError: it is neither.
         """
+        if text == "stale":
+            return STALE
         if text in CODES:
             return cls(CODES[text], 0)
         digits = Config(pattern=VALUES.get(text, text)).pattern
@@ -59,12 +62,13 @@ class Fill:
     @property
     def stored(self) -> int:
         """The word as the core has it."""
-        if self.is_code:
+        if self.is_code or self == STALE:
             return self.word
         return int.from_bytes(self.word.to_bytes(self.size, "little") * (8 // self.size), "little")
 
 
 ZEROS = Fill()
+STALE = Fill(1, 255)  # as a small block is found; a large one is mapped anew, and holds zeros
 
 
 @attrs.frozen(order=True)
@@ -87,7 +91,13 @@ class Part:
 
 
 def pack(
-    parts: Iterable[Part], *, stop: tuple[int, int] = (0, 0), frames: int = 0, salt: int = 0
+    parts: Iterable[Part],
+    *,
+    stop: tuple[int, int] = (0, 0),
+    frames: int = 0,
+    salt: int = 0,
+    mappings: bool = False,
+    leaves_freed: bool = False,
 ) -> bytes:
     """The file that the core reads.
 
@@ -96,6 +106,8 @@ def pack(
         stop: an allocation at which the process is to abort, by site and number; (0, 0) for none.
         frames: how many of a call stack are looked at, for guard_sites; 0 for 16.
         salt: of the code of which the residue is recorded; 0 for none.
+        mappings: whether processes are to tell of theirs as they end.
+        leaves_freed: whether freed blocks keep what they hold, and are handed out again.
     """
     chosen = sorted(parts, key=lambda part: (part.site, part.last, part.first, part.start))
     packed = [
@@ -104,4 +116,5 @@ def pack(
         )
         for part in chosen
     ]
-    return _HEADER.pack(_MAGIC, salt, frames, 0, *stop, len(packed)) + b"".join(packed)
+    flags = _MAPPINGS * mappings | _LEAVES_FREED * leaves_freed
+    return _HEADER.pack(_MAGIC, salt, frames, flags, *stop, len(packed)) + b"".join(packed)
