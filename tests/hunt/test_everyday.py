@@ -204,3 +204,28 @@ def test_make(tmp_path: Path, wrong: bool) -> None:
     for finding in found["findings"]:
         assert "main.c:6 " in finding["culprits"][0]["stack"][0]
     assert len(found["findings"]) == wrong
+
+
+CMAKE = """
+cmake_minimum_required(VERSION 3.16)
+project(totals C)
+enable_testing()
+set(CMAKE_C_FLAGS "-g -O1 -fno-builtin")
+add_executable(main main.c)
+add_test(NAME counts COMMAND main)
+set_tests_properties(counts PROPERTIES FAIL_REGULAR_EXPRESSION failed)
+"""
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_ctest(tmp_path: Path, wrong: bool) -> None:
+    cmake, ctest = (Path(sys.executable).parent / name for name in ("cmake", "ctest"))
+    (tmp_path / "CMakeLists.txt").write_text(CMAKE)
+    (tmp_path / "main.c").write_text(MAIN % ("malloc(16)" if wrong else "calloc(4, 4)"))
+    for arguments in ([f"-B{tmp_path}", f"-S{tmp_path}"], ["--build", tmp_path]):
+        subprocess.run([cmake, *arguments], check=True, capture_output=True)
+    status, found = hunt(tmp_path, ctest, "--output-on-failure")
+    assert status == (1 if wrong else 0), found
+    for finding in found["findings"]:
+        assert "main.c:6 " in finding["culprits"][0]["stack"][0]
+    assert len(found["findings"]) == wrong

@@ -498,8 +498,11 @@ def test_what_the_last_owner_left_is_found(tmp_path: Path) -> None:
     (culprit,) = finding["culprits"]
     assert any("main at" in line and "stale.c:19" in line for line in culprit["stack"])
     once = f"{culprit['site']}:{culprit['number']}:{culprit['start']}-{culprit['end']}"
-    again = hunt("--pattern", "stale", "--once", once, "--", program)
-    assert again.stdout == "7 values\n"
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    again = hunt("--pattern", "stale", "--once", once, "--", program, TMPDIR=str(kept))
+    assert (again.returncode, again.stdout) == (0, "7 values\n")
+    assert not [*kept.iterdir()]
 
 
 def test_a_clean_program_is_told_how_much_of_it_was_seen(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ from typing import NoReturn
 import attrs
 import click
 
-from patalloc.cli.outcome import ERROR_FORMATS, formatted
+from patalloc.cli.outcome import ERROR_FORMATS, end_as, formatted
 from patalloc.cli.verdict import changes, data, print_verdict, told_of
 from patalloc.hunt import Behaviour, Hunt, Part, Program, Runner, Verdict
 from patalloc.hunt.hunt import PATTERNS
@@ -100,9 +101,10 @@ def _hunt(chase: Hunt, *, quiet: bool) -> Verdict:
 
 
 def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> None:
-    """In this process's place, or what to set to do so by hand."""
+    """And end as it did; or what to set to do so by hand, for which the selection stays."""
     fill = Fill.parse(pattern)
-    selection = Path(tempfile.mkdtemp(prefix="patalloc-")) / "select"
+    directory = Path(tempfile.mkdtemp(prefix="patalloc-"))
+    selection = directory / "select"
     filled = (attrs.evolve(part, fill=fill) for part in parts)
     selection.write_bytes(pack(filled, leaves_freed=runner.leaves_freed))
     config = attrs.evolve(runner.options(selection), trace="", select=str(selection))
@@ -111,9 +113,21 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
         for name in ("LD_PRELOAD", "PATALLOC_OPTIONS"):
             click.echo(f"export {name}={shlex.quote(env[name])}")
         return
-    command = runner.program.command
     fixed = ["setarch", "-R"] if can_fix_addresses() else []
-    os.execvpe([*fixed, *command][0], [*fixed, *command], env)  # noqa: S606
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program has it from the terminal, too
+    try:
+        process = subprocess.Popen([*fixed, *runner.program.command], env=env, preexec_fn=_hear)
+        try:
+            status = process.wait()
+        finally:
+            process.terminate()
+    finally:
+        shutil.rmtree(directory)
+    end_as(status)
+
+
+def _hear() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _leave(number: int, frame: object) -> NoReturn:
@@ -275,6 +289,11 @@ def hunt(
         randomised=randomised,
         follow=follow,
     )
+    stale = any(Fill.parse(pattern) == STALE for pattern in patterns)
+    runner = Runner(program, Path(), frames=frames, leaves_freed=stale)
+    if once or show_env:
+        _run_once(runner, patterns[0], [_parse_part(each) for each in once], show_env)
+        return
     for number in _ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _leave)
@@ -282,11 +301,7 @@ def hunt(
         places = [Path(directory) / f"{number:03}" for number in range(jobs or _processors())]
         for place in places:
             place.mkdir()
-        stale = any(Fill.parse(pattern) == STALE for pattern in patterns)
-        runners = [Runner(program, place, frames=frames, leaves_freed=stale) for place in places]
-        if once or show_env:
-            parts = [_parse_part(each) for each in once]
-            return _run_once(runners[0], patterns[0], parts, show_env)
+        runners = [attrs.evolve(runner, directory=place) for place in places]
         quiet = bool(as_json or form) or not sys.stderr.isatty()
         try:
             chase = Hunt(

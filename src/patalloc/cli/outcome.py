@@ -1,10 +1,12 @@
 """What `patalloc run` makes of how a program ended: text, and files for other programs."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import click
@@ -138,3 +140,15 @@ def print_summary(outcome: Outcome) -> None:
     if not any(stats.small_requests or stats.blocks for stats in outcome.processes):
         text = "patalloc: no call of malloc was seen: the program may have one of its own"
         click.echo(text, err=True)
+
+
+def end_as(status: int) -> NoReturn:
+    """Exit as the program did, or die of the same signal (without a core dump of our own)."""
+    if status < 0:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if -status not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)

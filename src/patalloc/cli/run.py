@@ -2,15 +2,21 @@
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
-from typing import IO, NoReturn
+from typing import IO
 
 import attrs
 import click
 
-from patalloc.cli.outcome import FORMATS, print_summary, print_suppressions, without_known, write
+from patalloc.cli.outcome import (
+    FORMATS,
+    end_as,
+    print_summary,
+    print_suppressions,
+    without_known,
+    write,
+)
 from patalloc.cli.symbolize import show as show_events
 from patalloc.heap import PRESETS, Config
 from patalloc.machine import options as all_options
@@ -137,7 +143,7 @@ def run(
         write(outcome, command, form or "json", output)
     if error_exitcode and any(event.kind != "still-reachable" for event in outcome.events):
         sys.exit(error_exitcode)
-    _end_as(outcome.status)
+    end_as(outcome.status)
 
 
 def _try_to_write(path: str) -> None:
@@ -161,15 +167,3 @@ def _started(command: tuple[str, ...], config: Config, *, counting: bool) -> Out
     except OSError as error:
         click.echo(f"patalloc: {command[0]}: {error.strerror}", err=True)
         sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_STARTED)
-
-
-def _end_as(status: int) -> NoReturn:
-    """Exit as the program did, or die of the same signal (without a core dump of our own)."""
-    if status < 0:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        if -status not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(-status, signal.SIG_DFL)
-        os.kill(os.getpid(), -status)
-    sys.exit(status)
