@@ -13,6 +13,7 @@ static const char *const small_fills[] = {"no", "yes", "both", NULL};
 static const char *const on_frees[] = {"retain", "reset", "quarantine", NULL};
 static const char *const slack_checks[] = {"no", "large", "all", NULL};
 static const char *const errors[] = {"abort", "continue", NULL};
+static const char *const faults[] = {"die", "continue", NULL};
 static const char *const tag_checks[] = {"sync", "async", "asymm", NULL};
 static const char *const leaks[] = {"no", "yes", "all", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
@@ -64,6 +65,7 @@ static const struct rule rules[] = {
     {AT(select), .name = "select", .preset = "", .type = &value_destination},
     {AT(on_error), .name = "on_error", .preset = "abort", .type = &value_choice, .choices = errors,
      .changes = true},
+    {AT(on_fault), .name = "on_fault", .preset = "die", .type = &value_choice, .choices = faults},
     {AT(sandbox), .name = "sandbox", .preset = "no", .type = &value_choice, .choices = flags},
     {AT(count), .name = "count", .preset = "no", .type = &value_choice, .choices = flags,
      .changes = true},

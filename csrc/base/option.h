@@ -16,6 +16,7 @@ enum fill { FILL_AUTO, FILL_REFPAGE, FILL_MEMSET };
 enum small_fill { SMALL_FILL_NO, SMALL_FILL_YES, SMALL_FILL_BOTH };
 enum on_free { ON_FREE_RETAIN, ON_FREE_RESET, ON_FREE_QUARANTINE };
 enum on_error { ON_ERROR_ABORT, ON_ERROR_CONTINUE };
+enum on_fault { ON_FAULT_DIE, ON_FAULT_CONTINUE };
 enum slack_check { SLACK_NO, SLACK_LARGE, SLACK_ALL };
 /* How accesses are checked against memory tags; asymm: in the processor's preferred mode. */
 enum tag_check { TAG_CHECK_SYNC, TAG_CHECK_ASYNC, TAG_CHECK_ASYMM };
@@ -37,7 +38,8 @@ struct options {
   _Atomic int tag;          /* of every block, 0 to 15; or TAG_OFF, TAG_AUTO */
   _Atomic size_t delay;     /* frees that a block in a slot is accessible for, at most */
   _Atomic int align, side;  /* of such blocks: the enums above */
-  _Atomic int fill, tag_check, slack_check, small_fill, on_free, on_error; /* the enums above */
+  _Atomic int fill, tag_check, slack_check, small_fill, on_free, on_error,
+      on_fault;            /* the enums above */
   _Atomic uint32_t stacks; /* frames of a call stack, and above them: of one block in so many */
   _Atomic int leaks;       /* enum leaks */
   _Atomic int headlines;   /* whether the sentence of a report that goes elsewhere is said, too */

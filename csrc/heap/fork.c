@@ -9,6 +9,7 @@
 #include "watch/disposition.h"
 #include "watch/history.h"
 #include "watch/ledger.h"
+#include "watch/report.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -100,6 +101,7 @@ RARE static void after_fork_in_child(void) {
   os_forget_thread();
   chunk_restart();
   disposition_restart();
+  report_forked();
   os_set_locking(OS_LOCKS_NOTHING); /* fork(2): locks are not inherited */
   for (struct patalloc_heap *heap = heaps; heap; heap = heap->next)
     EACH_ARENA(heap, arena) reset_settle(arena);

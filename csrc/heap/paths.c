@@ -20,6 +20,7 @@
 #include "watch/fault.h"
 #include "watch/hunt.h"
 #include "watch/report.h"
+#include "watch/resume.h"
 
 static const struct block_path blocks_plain = {large_take, large_give, realloc_resize};
 static const struct block_path blocks_hunted = {hunted_take, hunted_give, hunted_resize};
@@ -72,6 +73,7 @@ void paths_start(struct patalloc_heap *heap) {
       .hunts = hunts,
   };
   if (reports) report_start(options);
+  if (reports) resume_start(options);
   if (reports || options_guard_small(options)) report_last_look = check_all;
   if (reports || hunts || (options->tag != TAG_OFF && os_uses(options, OS_MTE))) {
     disposition_expect(primary.sigaction);

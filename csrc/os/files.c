@@ -37,16 +37,19 @@ int os_open_with(const char *path, int flags) {
                             : (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0600);
 }
 
-int os_hide_descriptor(int descriptor) {
+int os_duplicate_descriptor(int descriptor) {
   enum { HIGHEST = 65536 };
   struct rlimit limit;
-  if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) || os_refuses("fcntl"))
-    return descriptor;
+  if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) || os_refuses("fcntl")) return -1;
   rlim_t place = limit.rlim_cur > HIGHEST ? HIGHEST : limit.rlim_cur;
-  long hidden = syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, place - place / 16);
+  return (int)syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, place - place / 16);
+}
+
+int os_hide_descriptor(int descriptor) {
+  int hidden = os_duplicate_descriptor(descriptor);
   if (hidden < 0) return descriptor;
   os_close(descriptor);
-  return (int)hidden;
+  return hidden;
 }
 
 bool os_identify(int descriptor, struct os_identity *identity, size_t *size) {

@@ -11,7 +11,8 @@ struct os_identity {
 bool os_identify(int descriptor, struct os_identity *identity, size_t *size);
 RARE bool os_is(int descriptor,
                 const struct os_identity *identity); /* EBADF where it is another file */
-RARE int os_hide_descriptor(int descriptor);         /* moves it above those that programs use */
+RARE int os_duplicate_descriptor(int descriptor);    /* above those that programs use; -1 */
+RARE int os_hide_descriptor(int descriptor);         /* moves it there */
 void os_close(int descriptor);
 
 /* Files that refpages are made of. */

@@ -211,7 +211,7 @@ bool chunk_make(uint32_t number, unsigned count, const struct options *options) 
 static unsigned count_pages(const struct chunk *chunk) {
   unsigned count = 0;
   for (int i = 0; i < CHUNK_SLOTS / 64; i++)
-    count += (unsigned)__builtin_popcountll(chunk->pages[i]);
+    for (uint64_t left = chunk->pages[i]; left; left &= left - 1) count++;
   return count;
 }
 

@@ -14,6 +14,7 @@
 #include "watch/event.h"
 #include "watch/recover.h"
 #include "watch/report.h"
+#include "watch/resume.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -212,6 +213,11 @@ static bool comes_after(const struct fault *fault) {
          info->si_signo == handled.last.si_signo && fault->pc == handled.last_pc;
 }
 
+/* The program goes on behind it. */
+static bool can_resume(const siginfo_t *info) {
+  return resume_is_due() && is_fault(info) && is_of_a_heap(info) && !is_of_tags(info);
+}
+
 static void report_it(void *faulted) {
   enum { MOST = STACK_MOST / 2 };
   const struct fault *fault = faulted;
@@ -229,7 +235,7 @@ static void report_it(void *faulted) {
   set_event(&event, fault);
   event.left_out = left_out;
   report_fault(&event);
-  look_further(faulted);
+  if (!can_resume(fault->info)) look_further(faulted);
 }
 
 /* Nothing interrupts a report but a fault of our own, and what is to end the process. Such a fault
@@ -281,9 +287,14 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
   bool of_a_heap = is_of_a_heap(info), dies = !of_a_heap && is_death(info);
   struct sigaction program = disposition_of(signal);
   if (of_a_heap || dies) fault.access = is_late(info) ? "access" : registers_access(context);
-  if ((of_a_heap && !disposition_is_handler(&program)) || dies) dying = this_thread();
+  bool resumes = can_resume(info);
+  if (!resumes && ((of_a_heap && !disposition_is_handler(&program)) || dies)) dying = this_thread();
   if (of_a_heap || dies || !disposition_is_error(signal))
     report_at(&fault, (uintptr_t)__builtin_return_address(0));
+  if (resumes && resume_at((uintptr_t)info->si_addr)) {
+    errno = error;
+    return;
+  }
   if (of_a_heap) told = true;
   errno = error;
   const struct fault *outer = handled.fault;

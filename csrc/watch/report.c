@@ -22,6 +22,8 @@ static struct {
   bool headlines;              /* whether a line is said besides */
   char name[DESTINATION_MOST]; /* yes: nowhere */
   struct os_identity identity; /* of the descriptor, so that no other one is written to */
+  int kept;                    /* standard error as it was at the start, where text goes; or -1 */
+  struct os_identity of_kept;
 } sink;
 
 void report_start(const struct options *options) {
@@ -31,6 +33,19 @@ void report_start(const struct options *options) {
   sink.headlines = options->headlines;
   sink.modules = os_uses(options, OS_PROC);
   destination_identify(sink.name, &sink.identity);
+  sink.kept = -1; /* test runners have another file in its place, which is lost if all ends */
+  if (text_is("yes", sink.name, text_length(sink.name)))
+    sink.kept = os_duplicate_descriptor(STDERR_FILENO);
+  if (sink.kept >= 0) os_identify(sink.kept, &sink.of_kept, NULL);
+}
+
+void report_forked(void) {
+  if (sink.given && sink.kept >= 0 && os_is(sink.kept, &sink.of_kept)) os_close(sink.kept);
+  sink.kept = -1;
+}
+
+static int screen(void) {
+  return sink.kept >= 0 && os_is(sink.kept, &sink.of_kept) ? sink.kept : STDERR_FILENO;
 }
 
 void report_line(const char *line) {
@@ -148,7 +163,7 @@ static void say_register(struct text *text, const struct death_register *each,
 }
 
 static void write_text(struct text *text, const struct event *event) {
-  bool coloured = os_is_terminal(STDERR_FILENO);
+  bool coloured = os_is_terminal(screen());
   char name[OS_NAME];
   os_thread_name(name);
   text_string(text, coloured ? "\033[1;31mpatalloc: " : "patalloc: ");
@@ -199,7 +214,7 @@ static void say_in_full(const struct event *event) {
   }
   text = TEXT(report_said);
   write_text(&text, event);
-  os_write(STDERR_FILENO, report_said, text_length(report_said));
+  os_write(screen(), report_said, text_length(report_said));
 }
 
 /* Whose turn it is: process and thread, so that in the child of a fork that of a parent's thread is

@@ -9,6 +9,10 @@
 /* Reports in full from here on; where to, the first heap says that asks for it. */
 void report_start(const struct options *options);
 
+/* In the child of a fork: standard error is what it is there, as a service that leaves its parent
+ * must not keep that open. */
+RARE void report_forked(void);
+
 /* The last one, as text. */
 extern char report_said[1 << 15];
 

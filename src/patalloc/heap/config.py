@@ -106,6 +106,7 @@ class Config:
     trace: str = _option("trace")
     select: str = _option("select")
     on_error: str = _option("on_error")
+    on_fault: str = _option("on_fault")
     sandbox: bool = _option("sandbox")
     count: bool = _option("count")
     stats: str = _option("stats")
