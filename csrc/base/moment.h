@@ -8,6 +8,7 @@ struct moment {
   uint32_t stack;  /* its number; 0: not taken */
   uint32_t thread; /* 0: has not been */
   uint32_t time;   /* os_milliseconds */
+  uint32_t note;   /* of what the thread was at (watch/note.h) */
 };
 
 #endif

@@ -35,7 +35,7 @@ enum { DESTINATION_MOST = 256 }; /* bytes of its text, the NUL included */
 
 /* What the table says of one option; its value is the `offset`-th byte of the options and on. */
 struct rule {
-  const char *name, *preset; /* meanings.h has what it means */
+  char name[20], preset[8]; /* in place, as pointers are relocated; meanings.h has what it means */
   const struct value_type *type;
   union {
     struct {

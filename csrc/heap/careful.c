@@ -10,6 +10,7 @@
 #include "pages/fill.h"
 #include "watch/event.h"
 #include "watch/fault.h"
+#include "watch/note.h"
 #include "watch/origin.h"
 #include "watch/program.h"
 #include "watch/report.h"
@@ -93,7 +94,8 @@ static void enter(const struct watch *watch, void *pointer, size_t size, size_t 
                             .size = (uint32_t)size,
                             .room = (uint32_t)room,
                             .around = checked ? pattern_number(watch->options->pattern) : 0,
-                            .stack = told ? stack_record(watch->options) : 0});
+                            .stack = told ? stack_record(watch->options) : 0,
+                            .note = told ? note_now() : 0});
   errno = error;
 }
 

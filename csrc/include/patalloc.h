@@ -187,6 +187,18 @@ static inline void patalloc_fresh(void *memory, size_t size) {
   if (patalloc_process_fresh) patalloc_process_fresh(memory, size);
 }
 
+/* What patalloc_note calls, where the library is there. */
+PATALLOC_API void patalloc_process_note(const char *text) __attribute__((weak));
+
+/* What the calling thread is at from here on: a test, a request. It is kept with each allocation
+ * and free, and told in reports: "during test_b; allocated during test_a". NULL for nothing. What
+ * the first thread says holds for threads that have said nothing. The text is copied, up to 2,047
+ * bytes; once all that were said make 16 MiB no new one is kept. It does nothing in a process
+ * without libpatalloc.so, as patalloc_fresh. Any thread may call it; not a signal handler. */
+static inline void patalloc_note(const char *text) {
+  if (patalloc_process_note) patalloc_process_note(text);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -233,8 +233,9 @@ void event_of_slot_written(struct event *event, const char *call,
 static void set_small(struct event *event, const struct small_block *block) {
   event->block = block->address;
   event->size = block->size;
-  if (block->stack)
-    event->history = (struct history){.size = block->size, .allocated = {.stack = block->stack}};
+  if (block->stack || block->note)
+    event->history = (struct history){.size = block->size,
+                                      .allocated = {.stack = block->stack, .note = block->note}};
 }
 
 void event_of_small(struct event *event, const struct small_block *block, uintptr_t address) {

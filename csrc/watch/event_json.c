@@ -2,6 +2,7 @@
 #include "watch/event_json.h"
 
 #include "os/process.h"
+#include "watch/note.h"
 #include "watch/sentence.h"
 
 static void put_stack(struct json *json, const struct stack *stack) {
@@ -17,9 +18,12 @@ static void put_stack(struct json *json, const struct stack *stack) {
 
 static void put_moment(struct json *json, const char *key, const struct moment *moment,
                        const struct stack *stack, const uint32_t *since) {
-  if (!moment->thread && !stack->count) return;
+  if (!moment->thread && !stack->count && !moment->note) return;
+  struct note note = note_find(moment->note);
   json_key(json, key);
   json_open(json);
+  if (*note.said) json_string(json, "note", note.said);
+  if (*note.lines) json_string(json, "python", note.lines);
   if (moment->thread) json_number(json, "thread", moment->thread);
   if (moment->thread && since)
     json_number(json, "after_ms", moment->time - *since);
@@ -131,6 +135,8 @@ void event_json_write(struct text *text, const struct event *event, const struct
   json_number(json, "version", 1);
   json_string(json, "kind", sentence_kind(event));
   json_string(json, "summary", sentence);
+  if (*told->note) json_string(json, "note", told->note);
+  if (*told->lines) json_string(json, "python", told->lines);
   if (event->access) json_string(json, "access", event->access);
   if (event->call) json_string(json, "call", event->call);
   if (event->signal) json_number(json, "signal", (uint64_t)event->signal);

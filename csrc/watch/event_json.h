@@ -12,6 +12,8 @@ enum { SENTENCE_MOST = 1024 }; /* bytes */
  * registers' blocks, and the files that their code is from. */
 enum { TOLD_EVENT = 3, TOLD_REGISTERS = 4, TOLD_STACKS = TOLD_EVENT + 2 * TOLD_REGISTERS };
 struct told {
+  const char *note; /* what the thread is at (note.h) */
+  char lines[2048]; /* and its interpreter's lines */
   struct stack stacks[TOLD_STACKS];
   unsigned left_out_before; /* the frame of the first one before which calls are left out */
   struct modules modules;

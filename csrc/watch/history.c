@@ -3,6 +3,7 @@
 
 #include "os/memory.h"
 #include "os/process.h"
+#include "watch/note.h"
 #include "watch/stack.h"
 
 static struct lock once; /* held while its place is found */
@@ -30,7 +31,8 @@ static struct history *record_of(uint32_t granule) {
 }
 
 struct moment history_now(const struct options *options) {
-  return (struct moment){stack_record(options), os_thread_id_known(), os_milliseconds()};
+  return (struct moment){stack_record(options), os_thread_id_known(), os_milliseconds(),
+                         note_now()};
 }
 
 void history_note_allocated(const struct options *options, uint32_t granule) {

@@ -22,6 +22,7 @@ struct small_block {
   uintptr_t address;
   uint32_t size, room; /* bytes: that were requested, and that the primary gave */
   uint32_t stack;      /* of the allocation */
+  uint32_t note;       /* and what the thread was at (note.h) */
   bool held;           /* it was freed, and the primary hasn't got it back yet */
   uint8_t fill;   /* the number of the pattern that it was filled with then (pages/compare.h) */
   uint8_t origin; /* which functions it is of (origin.h) */

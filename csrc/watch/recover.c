@@ -13,6 +13,14 @@
 extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
 
 static _Thread_local sigjmp_buf *innermost __attribute__((tls_model("initial-exec")));
+static _Thread_local bool any_code __attribute__((tls_model("initial-exec")));
+
+bool recover_try_all(void (*function)(void *), void *argument) {
+  any_code = true;
+  bool done = recover_try(function, argument);
+  any_code = false;
+  return done;
+}
 
 bool recover_try(void (*function)(void *), void *argument) {
   sigjmp_buf here, *outer = innermost;
@@ -28,7 +36,8 @@ bool recover_try(void (*function)(void *), void *argument) {
 
 /* The handler's mask is left as well. */
 void recover_from(uintptr_t pc) {
-  if (!innermost || (!recover_is_own(pc) && recover_is_own((uintptr_t)recover_from))) return;
+  bool ours = any_code || recover_is_own(pc) || !recover_is_own((uintptr_t)recover_from);
+  if (!innermost || !ours) return;
   sigset_t faults;
   sigemptyset(&faults);
   sigaddset(&faults, SIGSEGV);

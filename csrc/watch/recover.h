@@ -10,6 +10,10 @@
  * so must the function be. */
 bool recover_try(void (*function)(void *), void *argument);
 
+/* The same, also where a fault in the code of others ended it. Only what they keep to themselves
+ * may be left as it was then. */
+bool recover_try_all(void (*function)(void *), void *argument);
+
 /* For a handler of a fault at `pc`: ends the innermost recover_try of this thread, if the fault is
  * its function's. Returns otherwise. */
 void recover_from(uintptr_t pc);

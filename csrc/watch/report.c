@@ -7,6 +7,7 @@
 #include "os/files.h"
 #include "os/process.h"
 #include "watch/event_json.h"
+#include "watch/note.h"
 #include "watch/recover.h"
 #include "watch/sentence.h"
 
@@ -95,6 +96,10 @@ static void find_stacks(const struct history *history, struct stack found[2]) {
 static void collect_stacks(const struct event *event) {
   static const struct history none;
   const struct death *death = event->death;
+  told.note = note_find(note_now()).said;
+  *told.lines = 0;
+  if (event->kind != EVENT_LEAK && event->kind != EVENT_STILL_REACHABLE)
+    note_read_lines(told.lines, sizeof told.lines);
   told.stacks[0] = event->stack;
   find_stacks(&event->history, &told.stacks[1]);
   for (unsigned i = 0; i < TOLD_REGISTERS; i++)
@@ -127,15 +132,23 @@ static void say_stack(struct text *text, const struct stack *stack, unsigned lef
   }
 }
 
+static void say_note(struct text *text, const char *said) {
+  if (*said) text_string(text, ", during ");
+  text_string(text, said);
+}
+
 static void say_moment(struct text *text, const char *what, const struct moment *moment,
                        const struct stack *stack) {
-  if (!moment->thread && !stack->count) return;
+  if (!moment->thread && !stack->count && !moment->note) return;
+  struct note note = note_find(moment->note);
   text_string(text, what);
   if (moment->thread) {
     text_around(text, " by thread ", moment->thread, ", ");
     text_around(text, "", os_milliseconds() - moment->time, " ms before");
   }
-  text_string(text, stack->count ? ":\n" : "\n");
+  say_note(text, note.said);
+  text_string(text, stack->count || *note.lines ? ":\n" : "\n");
+  text_string(text, note.lines);
   say_stack(text, stack, 0);
 }
 
@@ -171,7 +184,10 @@ static void write_text(struct text *text, const struct event *event) {
   text_string(text, coloured ? "\033[0m\n" : "\n");
   text_around(text, "  in thread ", os_thread_id(), " (");
   text_string(text, name);
-  text_around(text, ") of process ", (uint64_t)os_process_id(), ":\n");
+  text_around(text, ") of process ", (uint64_t)os_process_id(), "");
+  say_note(text, told.note);
+  text_string(text, ":\n");
+  text_string(text, told.lines);
   say_stack(text, &told.stacks[0], event->left_out);
   for (unsigned i = 0; event->death && i < event->death->count; i++)
     say_register(text, &event->death->list[i], told_of_register(&told, i));

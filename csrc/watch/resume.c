@@ -38,7 +38,7 @@ static bool open_page(uintptr_t page, enum shut *shut) {
   *shut = MISSING;
   if (chunk_holds(page) && mover_is_there() && mover_make(page)) return true;
   *shut = MARKED; /* fails where there are no markers, and does nothing where this is none */
-  if (os_guard_remove(page, os_page) && os_is_readable((void *)page)) return true;
+  if (os_guard_remove(page, os_page) && os_is_readable(page)) return true;
   *shut = PROTECTED;
   if (os_protect(page, os_page, true)) return true;
   *shut = UNMAPPED;
@@ -55,14 +55,20 @@ static void fill_page(void *page) {
   if (pattern.size) fill_pattern(pattern, page, os_page);
 }
 
-/* Whose guard it may be: a block that ends before it, and one that begins behind it. */
+static void mark(uint32_t granule) {
+  if (block_state(granule) == GRANULE_LIVE) region.table[granule].kept = GRANULE_OPENED;
+}
+
+/* Whose guard it may be: a block that ends less than a granule before it, and one that begins as
+ * near behind it. */
 static void mark_neighbours(uintptr_t page) {
   if (!region_holds((void *)page)) return;
-  uint32_t first = granule_of(page), before = block_find(page);
-  if (before && block_state(before) == GRANULE_LIVE) region.table[before].kept = GRANULE_OPENED;
+  uint32_t before = 0, first = granule_of(page);
+  for (size_t back = 0; !before && back < GRANULE_PAGES; back++)
+    before = block_find(page - (back << os_page_shift));
+  if (before) mark(before);
   for (uint32_t granule = first; granule <= first + 1; granule++)
-    if (region_holds((void *)granule_address(granule)) && block_state(granule) == GRANULE_LIVE)
-      region.table[granule].kept = GRANULE_OPENED;
+    if (region_holds((void *)granule_address(granule))) mark(granule);
 }
 
 bool resume_at(uintptr_t address) {

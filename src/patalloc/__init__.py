@@ -17,6 +17,7 @@ from patalloc.heap import (
     free,
     fresh,
     malloc,
+    note,
     process_heap,
 )
 
@@ -50,5 +51,6 @@ __all__ = [
     "free",
     "fresh",
     "malloc",
+    "note",
     "process_heap",
 ]

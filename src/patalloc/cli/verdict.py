@@ -1,6 +1,5 @@
 """What `patalloc hunt` has found, for people and as data."""
 
-import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +19,7 @@ from patalloc.hunt import (
 from patalloc.hunt.coverage import Coverage
 from patalloc.hunt.results import CONFIDENCE
 from patalloc.hunt.selection import CODES, END
-from patalloc.watch.formats import Told, source_of
+from patalloc.watch.formats import Told, python_frames, source_of
 from patalloc.watch.rendering import render, render_stack
 from patalloc.watch.symbols import Location, locate_in
 
@@ -249,19 +248,13 @@ def print_verdict(verdict: Verdict, command: tuple[str, ...], *, verbose: bool) 
     console.print(f"patalloc: {covered}")
 
 
-def _python_frames(culprit: Culprit) -> tuple[Location, ...]:
-    """As faulthandler prints them."""
-    found = re.findall(r'File "(.*)", line (\d+) in (.*)', culprit.python)
-    return tuple(Location(name, file, int(line), file, 0) for file, line, name in found)
-
-
 def told_of(verdict: Verdict, command: tuple[str, ...]) -> list[Told]:
     """The findings, each at the line that allocates: Python's where there is one."""
     errors = []
     for finding in verdict.findings:
         stacks: list[tuple[str, tuple[Location, ...]]] = []
         for culprit in finding.culprits:
-            python = _python_frames(culprit)
+            python = python_frames(culprit.python)
             stacks += [("allocated", python)] if python else []
             stacks.append(("allocated", tuple(locate_in(culprit.site.stack, culprit.modules))))
         summary = "; ".join(

@@ -10,6 +10,7 @@ from patalloc.heap.heap import (
     free,
     fresh,
     malloc,
+    note,
     process_heap,
 )
 from patalloc.heap.stats import Stats
@@ -26,5 +27,6 @@ __all__ = [
     "free",
     "fresh",
     "malloc",
+    "note",
     "process_heap",
 ]

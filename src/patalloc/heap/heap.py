@@ -456,6 +456,27 @@ def fresh(memory: Any) -> None:  # noqa: ANN401 (a buffer; no type before Python
             ffi.cast("void (*)(void *, size_t)", mark)(ffi.from_buffer(view), view.nbytes)
 
 
+def note(text: str | None) -> None:
+    """Say what the calling thread is at from here on: a test, a request.
+
+    It is kept with each allocation and free, and told in reports: "during test_b; allocated during
+    test_a". What the first thread says holds for threads that have said nothing. Nothing happens in
+    a process that does not run under libpatalloc.so.
+
+    Args:
+        text: of it the first 2,047 bytes; None for nothing.
+
+    Raises:
+        TypeError: it is no string.
+    """
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"a note is a string, or None; this is {type(text).__name__}")
+    say = lib.dlsym(ffi.NULL, b"patalloc_process_note")
+    if say:
+        said = ffi.NULL if text is None else text.replace("\0", "").encode(errors="surrogateescape")
+        ffi.cast("void (*)(const char *)", say)(said)
+
+
 _default: Heap | None = None
 
 

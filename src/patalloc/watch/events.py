@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import attrs
 
+_PYTHON_LINES = 8
+
 
 def _address(text: str) -> int:
     return int(text, 16)
@@ -37,6 +39,12 @@ class Module:
     build_id: str
 
 
+def _python_lines(said: str) -> str:
+    """Of what faulthandler says, those of calls, the innermost eight."""
+    lines = [line for line in said.splitlines(keepends=True) if line.startswith("  File ")]
+    return "".join(lines[:_PYTHON_LINES])
+
+
 @attrs.frozen(kw_only=True)
 class Moment:
     """An allocation or a free.
@@ -47,12 +55,16 @@ class Moment:
         after_ms: in a description, from the program's start to then; else None.
         stack: addresses inside the calls that led to it, the innermost first; empty where the
             option `stacks` did not ask for it.
+        note: what the thread was at (`note`). python: the Python lines that led to it, as
+            faulthandler prints them, the innermost first; empty where they are not taken.
     """
 
     stack: tuple[int, ...] = attrs.field(converter=_addresses)
     thread: int | None = None
     age_ms: int | None = None
     after_ms: int | None = None
+    note: str = ""
+    python: str = attrs.field(converter=_python_lines, default="")
 
 
 def _moment(data: dict[str, Any] | None) -> Moment | None:
@@ -145,6 +157,8 @@ class Event:
         blocks: of a leak: how many were never freed; total_size: their bytes. Else None.
         block: the one that is nearest, or of a leak's one; None for none.
         registers: of a death: those that point into blocks.
+        note: what the thread was at (`note`). python: the Python lines that it was at, as
+            faulthandler prints them, the innermost first; empty where they are not known.
     """
 
     version: int
@@ -176,6 +190,8 @@ class Event:
     total_size: int | None = None
     block: HeapBlock | None = attrs.field(converter=_block, default=None)
     registers: tuple[Register, ...] = attrs.field(converter=_registers, default=())
+    note: str = ""
+    python: str = attrs.field(converter=_python_lines, default="")
 
     @classmethod
     def from_json(cls, text: str) -> Self:

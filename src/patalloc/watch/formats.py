@@ -1,6 +1,7 @@
 """Errors for other programs: as GitHub's workflow commands, as JUnit's XML, as SARIF."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from os.path import relpath
 from pathlib import Path
@@ -43,9 +44,16 @@ def source_of(stack: Iterable[Location]) -> Location | None:
     return next((each for each in found if Path(str(each.file)).is_file()), next(iter(found), None))
 
 
+def python_frames(lines: str) -> tuple[Location, ...]:
+    """Those that faulthandler prints."""
+    found = re.findall(r'File "(.*)", line (\d+) in (.*)', lines)
+    return tuple(Location(name, file, int(line), file, 0) for file, line, name in found)
+
+
 def place(event: Event) -> Location | None:
-    """Where in the source the event is, as source_of has it."""
-    return source_of(locate_in(event.stack, event.modules))
+    """Where in the source the event is, as source_of has it: of the program's Python, if any."""
+    in_python = source_of(python_frames(event.python))
+    return in_python or source_of(locate_in(event.stack, event.modules))
 
 
 def told_of(event: Event) -> Told:
@@ -55,7 +63,9 @@ def told_of(event: Event) -> Told:
         moment = getattr(event.block, name, None)
         if moment and moment.stack:
             stacks.append((name, moment.stack))
-    located = ((what, tuple(locate_in(stack, event.modules))) for what, stack in stacks)
+    located = [(what, tuple(locate_in(stack, event.modules))) for what, stack in stacks]
+    if event.python:
+        located.insert(0, ("in Python", python_frames(event.python)))
     text = "\n".join(render(event))
     return Told(event.kind, event.summary, text, place(event), tuple(located))
 

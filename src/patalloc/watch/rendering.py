@@ -38,6 +38,10 @@ def _stack_of(event: Event) -> Iterator[str]:
         yield line
 
 
+def _during(note: str) -> str:
+    return f", during {note}" if note else ""
+
+
 def _moment(modules: tuple[Module, ...], what: str, moment: Moment | None) -> Iterator[str]:
     if moment is None:
         return
@@ -47,7 +51,9 @@ def _moment(modules: tuple[Module, ...], what: str, moment: Moment | None) -> It
         else f"{moment.after_ms} ms after the start"
     )
     by = "" if moment.thread is None else f" by thread {moment.thread}, {when}"
-    yield f"  {what}{by}{':' if moment.stack else ''}"
+    more = moment.stack or moment.python
+    yield f"  {what}{by}{_during(moment.note)}{':' if more else ''}"
+    yield from moment.python.splitlines()
     yield from render_stack(moment.stack, modules)
 
 
@@ -82,7 +88,9 @@ def _register(modules: tuple[Module, ...], register: Register) -> Iterator[str]:
 def render(event: Event) -> list[str]:
     """The event as lines: a sentence, then the stacks of the access, the allocation, the free."""
     lines = [f"patalloc: {event.summary}"]
-    lines.append(f"  in thread {event.thread} ({event.thread_name}) of process {event.process}:")
+    thread = f"thread {event.thread} ({event.thread_name}) of process {event.process}"
+    lines.append(f"  in {thread}{_during(event.note)}:")
+    lines += event.python.splitlines()
     lines += _stack_of(event)
     for register in event.registers:
         lines += _register(event.modules, register)

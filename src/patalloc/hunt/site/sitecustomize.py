@@ -1,12 +1,17 @@
-"""In Python programs that are hunted: NumPy keeps no freed data for itself.
+"""In Python programs: NumPy keeps no freed data for itself, and reports have Python's lines.
 
-It has a pool in front of malloc for arrays below 1,024 bytes, whose memory a hunt would see once
+NumPy has a pool in front of malloc for arrays below 1,024 bytes, whose memory a hunt would see once
 only. The functions of its default handler are replaced where they stand (NEP 49), as a handler that
 is set by PyDataMem_SetHandler is a context variable, which threads do not inherit.
+
+The lines are what faulthandler writes for a signal of the user's: that function is called, without
+any signal, when there is something to report.
 
 Python imports this by its name (site). It has to work in any version, without patalloc.
 """
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader
@@ -74,6 +79,73 @@ class _Finder:
         return spec
 
 
+class _Lines:
+    """What a report asks for the lines of Python."""
+
+    most = 8
+    reader = -1
+    writer = -1
+    function: "int | None" = None
+
+    @classmethod
+    def start(cls) -> None:
+        """In this process: a pipe of its own, out of the program's way."""
+        import ctypes
+        import faulthandler
+        import fcntl
+        import resource
+        import signal
+
+        library = ctypes.CDLL(None)
+        high = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536) * 15 // 16
+        for each in (cls.reader, cls.writer):
+            if each >= 0:  # the parent's
+                os.close(each)
+        ends = os.pipe()
+        cls.reader, cls.writer = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, high) for end in ends)
+        for each in ends:
+            os.close(each)
+        os.set_blocking(cls.reader, False)
+        os.set_blocking(cls.writer, False)
+        number = signal.SIGRTMAX
+        before, ours = ctypes.create_string_buffer(256), ctypes.create_string_buffer(256)
+        library.sigaction(number, None, before)
+        faulthandler.register(number, file=cls.writer, all_threads=False)
+        if not cls.function:  # in a child it is installed already
+            library.sigaction(number, None, ours)
+            library.sigaction(number, before, None)
+            cls.function = ctypes.c_void_p.from_buffer(ours).value
+        function = ctypes.c_void_p(cls.function)
+        library.patalloc_python_lines(cls.most, function, number, cls.reader)
+
+    @staticmethod
+    def end() -> None:
+        """As what is called will be gone."""
+        import ctypes
+
+        ctypes.CDLL(None).patalloc_python_lines(0, None, 0, -1)
+
+
+def _tell_lines() -> None:
+    """Where reports are asked for, and runs need not be alike as in a hunt."""
+    options = os.environ.get("PATALLOC_OPTIONS", "")
+    reports = re.search(r"(^|:)report=(?!no(:|$))", options)
+    if not reports or re.search(r"(^|:)trace=[^:]", options):
+        return
+    import atexit
+    import ctypes
+
+    if not hasattr(ctypes.CDLL(None), "patalloc_python_lines"):
+        return  # not in this process
+    try:
+        _Lines.start()
+    except (AttributeError, ImportError, OSError, ValueError) as error:
+        sys.stderr.write(f"patalloc: reports are without Python's lines: {error}\n")
+        return
+    os.register_at_fork(after_in_child=_Lines.start)
+    atexit.register(_Lines.end)
+
+
 def _go_on() -> None:
     """To the program's own module of this name, as if this one had not been there."""
     sys.path[:] = [each for each in sys.path if each != _HERE]
@@ -87,4 +159,5 @@ def _go_on() -> None:
 
 
 sys.meta_path.insert(0, _Finder)
+_tell_lines()
 _go_on()

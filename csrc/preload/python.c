@@ -1,0 +1,176 @@
+/* What Python programs have here: the allocator of NumPy, whose pool keeps small data otherwise,
+ * and the lines of Python that lead to its calls. Any thread that may call Python; not a signal
+ * handler. */
+#include "base/rare.h"
+#include "base/text.h"
+#include "patalloc.h"
+#include "watch/note.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+/* Of Python's stable interface, from 3.11 on, as far as it is wanted. */
+static struct {
+  int (*may)(void); /* PyGILState_Check */
+  void *(*frame)(void);
+  void *(*back)(void *);
+  void *(*code)(void *);
+  int (*place)(void *); /* PyFrame_GetLasti */
+  int (*line)(void *);
+  void *(*attribute)(void *, const char *);
+  const char *(*utf8)(void *);
+  void (*release)(void *);
+  void (*forget_error)(void);
+} python;
+
+enum { MOST = 8, CACHE = 1 << 12, TEXT_MOST = 1 << 11, NUMPY_PAGE = 4096 };
+static unsigned wanted; /* lines; 0: none are taken */
+
+/* The numbers of the notes that chains of calls have, by a hash of codes and places in them. The
+ * codes of what is cached are kept, so that no other one comes to have their addresses. */
+static struct {
+  _Atomic uint64_t hash;
+  _Atomic uint32_t note, of; /* with what was said then */
+} cache[CACHE];
+
+struct call {
+  void *code;
+  int place, line;
+};
+
+static unsigned find_calls(struct call calls[MOST]) {
+  void *frame = python.frame(), *held = NULL;
+  unsigned count = 0;
+  while (frame && count < wanted) {
+    calls[count++] = (struct call){python.code(frame), python.place(frame), python.line(frame)};
+    void *back = python.back(frame);
+    if (held) python.release(held);
+    frame = held = back;
+  }
+  if (held) python.release(held);
+  return count;
+}
+
+static void put_attribute(struct text *text, void *code, const char *name) {
+  void *value = python.attribute(code, name);
+  const char *string = value ? python.utf8(value) : NULL;
+  if (!string) python.forget_error();
+  text_string(text, string ? string : "?");
+  if (value) python.release(value);
+}
+
+static uint32_t keep_lines(const struct call *calls, unsigned count) {
+  char lines[TEXT_MOST];
+  struct text text = TEXT(lines);
+  *lines = 0;
+  for (unsigned i = 0; i < count; i++) {
+    text_string(&text, "  File \"");
+    put_attribute(&text, calls[i].code, "co_filename");
+    text_around(&text, "\", line ", (uint64_t)calls[i].line, " in ");
+    put_attribute(&text, calls[i].code, "co_qualname");
+    text_string(&text, "\n");
+  }
+  return note_with_lines(lines);
+}
+
+static uint64_t hash_of(const struct call *calls, unsigned count, uint32_t said) {
+  uint64_t hash = said + 1;
+  for (unsigned i = 0; i < count; i++)
+    hash = (hash ^ (uintptr_t)calls[i].code ^ (uint64_t)calls[i].place << 48) * 0x9e3779b97f4a7c15;
+  return hash ? hash : 1;
+}
+
+static uint32_t take_note(void) {
+  struct call calls[MOST];
+  if (!wanted || !python.may()) return 0;
+  unsigned count = find_calls(calls);
+  uint32_t said = note_now(), note = 0;
+  uint64_t hash = hash_of(calls, count, said), place = hash >> 52, none = 0;
+  bool cached = cache[place].hash == hash && cache[place].of == said;
+  if (cached) note = cache[place].note;
+  if (!note) note = keep_lines(calls, count);
+  bool kept = !cached && note && atomic_compare_exchange_strong(&cache[place].hash, &none, hash);
+  if (kept) {
+    cache[place].of = said;
+    cache[place].note = note;
+  }
+  for (unsigned i = 0; i < count && !kept; i++) python.release(calls[i].code);
+  return note;
+}
+
+#define WITH_LINES(call)                                                                           \
+  do {                                                                                             \
+    note_override(take_note());                                                                    \
+    call;                                                                                          \
+    note_override(0);                                                                              \
+  } while (0)
+
+/* As the allocator of a PyDataMem_Handler (NumPy's C API, NEP 49) has them. */
+
+/* NumPy's own functions do so, too (indicate_hugepages). */
+static void *advised(void *made, size_t size) {
+  enum { LEAST = 1 << 22 };
+  if (!made || size < LEAST) return made;
+  int error = errno;
+  uintptr_t from = ((uintptr_t)made | (NUMPY_PAGE - 1)) + 1;
+  madvise((void *)from, (uintptr_t)made + size - from, MADV_HUGEPAGE);
+  errno = error;
+  return made;
+}
+
+PATALLOC_API RARE void *patalloc_numpy_malloc(void *context, size_t size) {
+  (void)context;
+  void *made;
+  WITH_LINES(made = malloc(size));
+  return advised(made, size);
+}
+
+PATALLOC_API RARE void *patalloc_numpy_calloc(void *context, size_t count, size_t size) {
+  (void)context;
+  void *made;
+  WITH_LINES(made = calloc(count, size));
+  return advised(made, count * size);
+}
+
+PATALLOC_API RARE void *patalloc_numpy_realloc(void *context, void *pointer, size_t size) {
+  (void)context;
+  void *made;
+  WITH_LINES(made = realloc(pointer, size));
+  return made;
+}
+
+PATALLOC_API RARE void patalloc_numpy_free(void *context, void *pointer, size_t size) {
+  (void)context, (void)size;
+  WITH_LINES(free(pointer));
+}
+
+static bool find(void *function, const char *name) {
+  void *found = dlsym(RTLD_DEFAULT, name);
+  *(void **)function = found;
+  return found;
+}
+
+static bool find_all(void) {
+  return find(&python.may, "PyGILState_Check") && find(&python.frame, "PyEval_GetFrame") &&
+         find(&python.back, "PyFrame_GetBack") && find(&python.code, "PyFrame_GetCode") &&
+         find(&python.place, "PyFrame_GetLasti") && find(&python.line, "PyFrame_GetLineNumber") &&
+         find(&python.attribute, "PyObject_GetAttrString") &&
+         find(&python.utf8, "PyUnicode_AsUTF8") && find(&python.release, "Py_DecRef") &&
+         find(&python.forget_error, "PyErr_Clear");
+}
+
+/* Has them tell the innermost lines of Python, and reports too, by what `function` writes to the
+ * descriptor (note.h). Not with an older Python. */
+PATALLOC_API RARE void patalloc_python_lines(unsigned most, void (*function)(int), int argument,
+                                             int descriptor) {
+  wanted = find_all() ? most < MOST ? most : MOST : 0;
+  note_lines_from(function, argument, descriptor);
+}
+
+PATALLOC_API RARE void patalloc_process_note(const char *text) {
+  note_say(text);
+}
