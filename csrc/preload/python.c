@@ -1,9 +1,11 @@
 /* What Python programs have here: the allocator of NumPy, whose pool keeps small data otherwise,
- * and the lines of Python that lead to its calls. Any thread that may call Python; not a signal
- * handler. */
+ * the lines of Python that lead to its calls, and the pattern in CPython's own pool. Any thread
+ * that may call Python; not a signal handler. */
 #include "base/rare.h"
 #include "base/text.h"
+#include "pages/fill.h"
 #include "patalloc.h"
+#include "preload/interpose.h"
 #include "watch/note.h"
 
 #include <dlfcn.h>
@@ -169,6 +171,59 @@ PATALLOC_API RARE void patalloc_python_lines(unsigned most, void (*function)(int
                                              int descriptor) {
   wanted = find_all() ? most < MOST ? most : MOST : 0;
   note_lines_from(function, argument, descriptor);
+}
+
+/* CPython's own pool */
+
+enum { POOLED_MOST = 512 }; /* bytes; larger blocks are malloc's (Objects/obmalloc.c) */
+enum { DOMAINS = 2 };
+
+/* PyMemAllocatorEx */
+struct allocator {
+  void *context;
+  void *(*malloc)(void *, size_t);
+  void *(*calloc)(void *, size_t, size_t);
+  void *(*realloc)(void *, void *, size_t);
+  void (*free)(void *, void *);
+};
+static struct allocator below[DOMAINS];
+
+static void *malloc_filled(void *allocator, size_t size) {
+  const struct allocator *own = allocator;
+  void *made = own->malloc(own->context, size);
+  struct patalloc_heap *heap = patalloc_process_heap();
+  if (made && size <= POOLED_MOST && heap && heap->options.pattern.size)
+    fill_pattern(heap->options.pattern, made, size);
+  return made;
+}
+
+static void *calloc_below(void *allocator, size_t count, size_t size) {
+  const struct allocator *own = allocator;
+  return own->calloc(own->context, count, size);
+}
+
+static void *realloc_below(void *allocator, void *pointer, size_t size) {
+  const struct allocator *own = allocator;
+  return own->realloc(own->context, pointer, size);
+}
+
+static void free_below(void *allocator, void *pointer) {
+  const struct allocator *own = allocator;
+  own->free(own->context, pointer);
+}
+
+/* Has what the pool hands out hold the pattern; what a block grows by does not. Once, with the
+ * interpreter's lock held. */
+PATALLOC_API RARE void patalloc_python_fill(void) {
+  enum { FIRST_DOMAIN = 1 }; /* PYMEM_DOMAIN_MEM, and behind it PYMEM_DOMAIN_OBJ */
+  void (*get)(int, struct allocator *), (*set)(int, struct allocator *);
+  if (below[0].malloc || !find(&get, "PyMem_GetAllocator") || !find(&set, "PyMem_SetAllocator"))
+    return;
+  for (int i = 0; i < DOMAINS; i++) {
+    struct allocator filling = {&below[i], malloc_filled, calloc_below, realloc_below, free_below};
+    get(FIRST_DOMAIN + i, &below[i]);
+    set(FIRST_DOMAIN + i, &filling);
+  }
 }
 
 PATALLOC_API RARE void patalloc_process_note(const char *text) {

@@ -170,3 +170,21 @@ def test_a_note_is_a_string() -> None:
     patalloc.note(None)
     with pytest.raises(TypeError, match="this is int"):
         patalloc.note(1)  # type: ignore[arg-type]
+
+
+POOLED = """
+import ctypes
+
+for name in ("PyMem_Malloc", "PyObject_Malloc"):
+    function = getattr(ctypes.pythonapi, name)
+    function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    print(*(ctypes.string_at(function(size), size).strip(b"Z") for size in (1, 100, 512, 513)))
+"""
+
+
+@pytest.mark.parametrize("pool", ["", "malloc"])
+def test_what_cpythons_pool_hands_out_holds_the_pattern(pool: str) -> None:
+    variables = {"PYTHONPATH": str(SITE)} | ({"PYTHONMALLOC": pool} if pool else {})
+    options = "report=yes:pattern=0x5a"  # Z
+    done = preloaded([sys.executable, "-c", POOLED], options, **variables)
+    assert done.stdout == "b'' b'' b'' b''\n" * 2, done.stderr

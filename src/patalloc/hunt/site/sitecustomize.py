@@ -1,5 +1,7 @@
 """In Python programs: NumPy keeps no freed data for itself, and reports have Python's lines.
 
+What CPython's own pool hands out holds the pattern, but in hunts, which do without it.
+
 NumPy has a pool in front of malloc for arrays below 1,024 bytes, whose memory a hunt would see once
 only. The functions of its default handler are replaced where they stand (NEP 49), as a handler that
 is set by PyDataMem_SetHandler is a context variable, which threads do not inherit.
@@ -126,8 +128,8 @@ class _Lines:
         ctypes.CDLL(None).patalloc_python_lines(0, None, 0, -1)
 
 
-def _tell_lines() -> None:
-    """Where reports are asked for, and runs need not be alike as in a hunt."""
+def _prepare_reports() -> None:
+    """Where they are asked for, and runs need not be alike as in a hunt."""
     options = os.environ.get("PATALLOC_OPTIONS", "")
     reports = re.search(r"(^|:)report=(?!no(:|$))", options)
     if not reports or re.search(r"(^|:)trace=[^:]", options):
@@ -135,8 +137,11 @@ def _tell_lines() -> None:
     import atexit
     import ctypes
 
-    if not hasattr(ctypes.CDLL(None), "patalloc_python_lines"):
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "patalloc_python_lines"):
         return  # not in this process
+    if "PYTHONMALLOC" not in os.environ:
+        library.patalloc_python_fill()
     try:
         _Lines.start()
     except (AttributeError, ImportError, OSError, ValueError) as error:
@@ -159,5 +164,5 @@ def _go_on() -> None:
 
 
 sys.meta_path.insert(0, _Finder)
-_tell_lines()
+_prepare_reports()
 _go_on()
