@@ -6,6 +6,7 @@
 #include "pages/fill.h"
 #include "patalloc.h"
 #include "preload/interpose.h"
+#include "watch/mappings.h"
 #include "watch/note.h"
 
 #include <dlfcn.h>
@@ -228,4 +229,9 @@ PATALLOC_API RARE void patalloc_python_fill(void) {
 
 PATALLOC_API RARE void patalloc_process_note(const char *text) {
   note_say(text);
+}
+
+/* What a hunt is told at the end (watch/mappings.h), of now. */
+PATALLOC_API RARE void patalloc_process_mappings(const char *path) {
+  mappings_write(path);
 }
