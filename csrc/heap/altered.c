@@ -2,7 +2,6 @@
 #include "heap/altered.h"
 
 #include "os/memory.h"
-#include "watch/resume.h"
 
 #include <string.h>
 
@@ -13,15 +12,10 @@ static uint32_t live_block_at(uintptr_t address) {
 
 void altered_note(const void *address) {
   uint32_t granule = live_block_at((uintptr_t)address);
-  if (granule && !altered_is(granule)) region.table[granule].kept = GRANULE_ALTERED;
+  if (granule) region.table[granule].kept = GRANULE_ALTERED;
 }
 
 bool altered_restore(uint32_t granule) {
-  size_t near = (size_t)1 << region.shift; /* a guard lies nearer to its block */
-  if (region.table[granule].kept == GRANULE_OPENED) {
-    resume_shut(block_pages(granule) - near, block_pages(granule));
-    resume_shut(block_end(granule), block_end(granule) + near);
-  }
   region.table[granule].kept = 0;
   return run_map_again(block_run(granule), block_pages(granule), block_end(granule));
 }
@@ -34,7 +28,7 @@ bool altered_to_anonymous(uintptr_t from, uintptr_t to, bool zero) {
   char *content = zero ? NULL : os_map(size);
   if (content) memcpy(content, (const void *)from, size);
   bool done = (zero || content) && os_map_zero(from, size, false);
-  if (done && !altered_is(granule)) region.table[granule].kept = GRANULE_ALTERED;
+  if (done) region.table[granule].kept = GRANULE_ALTERED;
   if (done && content) memcpy((void *)from, content, size);
   if (content) os_unmap(content, size);
   return done;

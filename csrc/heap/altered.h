@@ -11,7 +11,7 @@
 RARE void altered_note(const void *address);
 
 static inline bool altered_is(uint32_t granule) {
-  return region.table[granule].kept >= GRANULE_OPENED;
+  return region.table[granule].kept == GRANULE_ALTERED;
 }
 
 /* Maps a BUSY block's pages anew; false where that can't be done: it is for arena_retire. */

@@ -65,7 +65,7 @@ static void fill_chosen(struct patalloc_heap *heap, void *pointer, size_t size, 
     low = start, end = start + size;
     if (!hunt_is_stale(&chosen, i) || !hunt_part(&chosen, i, start, &low, &end)) continue;
     if (at < low) fill_pattern(heap->options.pattern, (void *)at, low - at);
-    at = end;
+    if (at < end) at = end;
   }
   if (at < start + room) fill_pattern(heap->options.pattern, (void *)at, start + room - at);
   for (size_t i = 0; i < chosen.choice.count; i++) {

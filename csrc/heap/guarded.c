@@ -17,6 +17,7 @@
 #include "watch/program.h"
 #include "watch/recover.h"
 #include "watch/report.h"
+#include "watch/resume.h"
 #include "watch/selection.h"
 
 #include <errno.h>
@@ -221,6 +222,7 @@ __attribute__((noinline)) static void free_chosen(struct patalloc_heap *heap, vo
   struct event event;
   if (find_overwritten("free", slot, &event)) report_error(&heap->watch, &event);
   if (heap->watch.reports) slot_table[slot].freed = history_now(options);
+  resume_shut(chunk_slot_address(slot), slot_end(slot));
   struct slot_written written;
   bool found = slot_give(feed_of_thread(), slot, options, &written);
   for (; found; found = slot_go_on(feed_of_thread(), options, &written))

@@ -12,6 +12,7 @@
 #include "watch/history.h"
 #include "watch/origin.h"
 #include "watch/report.h"
+#include "watch/resume.h"
 #include "watch/slack.h"
 
 #include <errno.h>
@@ -180,6 +181,7 @@ static void count_dirty(struct patalloc_heap *heap, uint32_t granule) {
 void large_give_up(struct patalloc_heap *heap, uint32_t granule) {
   size_t size = region.table[granule].size;
   bool sound = !altered_is(granule) || altered_restore(granule);
+  resume_shut(block_pages(granule), block_end(granule));
   fork_expect();
   history_freed(&heap->watch, granule);
   count_dirty(heap, granule);

@@ -10,6 +10,7 @@
 #include "pages/fill.h"
 #include "watch/history.h"
 #include "watch/origin.h"
+#include "watch/resume.h"
 #include "watch/slack.h"
 
 #include <errno.h>
@@ -114,6 +115,7 @@ static void *move(struct patalloc_heap *heap, uint32_t granule, size_t size, str
   retain_count_all(target);
   history_allocated(&heap->watch, target);
   history_freed(&heap->watch, granule);
+  resume_shut(start, end);
   bool altered = altered_is(granule), sound = !altered || altered_restore(granule);
   if (altered && moved) region.table[target].kept = GRANULE_ALTERED;
   void *pointer = block_hand_out(target);

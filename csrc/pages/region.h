@@ -33,7 +33,7 @@ enum granule_state {
 /* `state` is what threads race for: a block changes hands by LIVE -> BUSY, and the winner alone
  * touches the rest. In the state FREE the rest belongs to the arena's lock, in QUARANTINED to the
  * quarantine's, in RANGE to the region's. */
-enum { GRANULE_OPENED = UINT16_MAX - 1, GRANULE_ALTERED };
+enum { GRANULE_ALTERED = UINT16_MAX };
 struct granule {
   _Atomic uint32_t state;
   uint32_t run;    /* the run that the block lies in */
@@ -42,8 +42,7 @@ struct granule {
   uint8_t fill;    /* enum block_fill */
   uint8_t tag;     /* of the last pointer to it that was handed out; 0 without tags */
   uint16_t kept;   /* of a free block with pages kept: its place in arena->kept, from 1; of a live
-                      one GRANULE_ALTERED, if its mappings are not as they were made,
-                      and GRANULE_OPENED, if its guards are not there any more */
+                      one GRANULE_ALTERED, if its mappings are not as they were made */
   uint32_t next;   /* in a list of free blocks or ranges; 0 ends it */
   union {
     uint32_t prev;

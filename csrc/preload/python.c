@@ -10,15 +10,14 @@
 #include "watch/note.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 /* Of Python's stable interface, from 3.11 on, as far as it is wanted. */
 static struct {
-  int (*may)(void); /* PyGILState_Check */
+  int (*has_lock)(void); /* PyGILState_Check, which holds of all once there are subinterpreters */
+  void *(*thread)(void); /* PyThreadState_GetUnchecked */
   void *(*frame)(void);
   void *(*back)(void *);
   void *(*code)(void *);
@@ -27,10 +26,11 @@ static struct {
   void *(*attribute)(void *, const char *);
   const char *(*utf8)(void *);
   void (*release)(void *);
-  void (*forget_error)(void);
+  void (*take_error)(void **, void **, void **); /* PyErr_Fetch; the program may have one */
+  void (*give_error)(void *, void *, void *);
 } python;
 
-enum { MOST = 8, CACHE = 1 << 12, TEXT_MOST = 1 << 11, NUMPY_PAGE = 4096 };
+enum { MOST = 8, CACHE = 1 << 12, TEXT_MOST = 1 << 11 };
 static unsigned wanted; /* lines; 0: none are taken */
 
 /* The numbers of the notes that chains of calls have, by a hash of codes and places in them. The
@@ -61,7 +61,6 @@ static unsigned find_calls(struct call calls[MOST]) {
 static void put_attribute(struct text *text, void *code, const char *name) {
   void *value = python.attribute(code, name);
   const char *string = value ? python.utf8(value) : NULL;
-  if (!string) python.forget_error();
   text_string(text, string ? string : "?");
   if (value) python.release(value);
 }
@@ -69,14 +68,20 @@ static void put_attribute(struct text *text, void *code, const char *name) {
 static uint32_t keep_lines(const struct call *calls, unsigned count) {
   char lines[TEXT_MOST];
   struct text text = TEXT(lines);
+  void *type, *value, *trace;
   *lines = 0;
+  python.take_error(&type, &value, &trace);
   for (unsigned i = 0; i < count; i++) {
+    size_t before = text.length;
     text_string(&text, "  File \"");
     put_attribute(&text, calls[i].code, "co_filename");
     text_around(&text, "\", line ", (uint64_t)calls[i].line, " in ");
     put_attribute(&text, calls[i].code, "co_qualname");
     text_string(&text, "\n");
+    if (text.length >= sizeof lines) lines[before] = 0; /* whole lines only */
+    if (text.length >= sizeof lines) break;
   }
+  python.give_error(type, value, trace);
   return note_with_lines(lines);
 }
 
@@ -89,7 +94,7 @@ static uint64_t hash_of(const struct call *calls, unsigned count, uint32_t said)
 
 static uint32_t take_note(void) {
   struct call calls[MOST];
-  if (!wanted || !python.may()) return 0;
+  if (!wanted || !python.has_lock() || !python.thread()) return 0;
   unsigned count = find_calls(calls);
   uint32_t said = note_now(), note = 0;
   uint64_t hash = hash_of(calls, count, said), place = hash >> 52, none = 0;
@@ -114,29 +119,18 @@ static uint32_t take_note(void) {
 
 /* As the allocator of a PyDataMem_Handler (NumPy's C API, NEP 49) has them. */
 
-/* NumPy's own functions do so, too (indicate_hugepages). */
-static void *advised(void *made, size_t size) {
-  enum { LEAST = 1 << 22 };
-  if (!made || size < LEAST) return made;
-  int error = errno;
-  uintptr_t from = ((uintptr_t)made | (NUMPY_PAGE - 1)) + 1;
-  madvise((void *)from, (uintptr_t)made + size - from, MADV_HUGEPAGE);
-  errno = error;
-  return made;
-}
-
 PATALLOC_API RARE void *patalloc_numpy_malloc(void *context, size_t size) {
   (void)context;
   void *made;
   WITH_LINES(made = malloc(size));
-  return advised(made, size);
+  return made;
 }
 
 PATALLOC_API RARE void *patalloc_numpy_calloc(void *context, size_t count, size_t size) {
   (void)context;
   void *made;
   WITH_LINES(made = calloc(count, size));
-  return advised(made, count * size);
+  return made;
 }
 
 PATALLOC_API RARE void *patalloc_numpy_realloc(void *context, void *pointer, size_t size) {
@@ -158,12 +152,21 @@ static bool find(void *function, const char *name) {
 }
 
 static bool find_all(void) {
-  return find(&python.may, "PyGILState_Check") && find(&python.frame, "PyEval_GetFrame") &&
-         find(&python.back, "PyFrame_GetBack") && find(&python.code, "PyFrame_GetCode") &&
-         find(&python.place, "PyFrame_GetLasti") && find(&python.line, "PyFrame_GetLineNumber") &&
+  bool thread = find(&python.thread, "PyThreadState_GetUnchecked") || /* from 3.13 on */
+                find(&python.thread, "_PyThreadState_UncheckedGet");
+  return thread && find(&python.has_lock, "PyGILState_Check") &&
+         find(&python.frame, "PyEval_GetFrame") && find(&python.back, "PyFrame_GetBack") &&
+         find(&python.code, "PyFrame_GetCode") && find(&python.place, "PyFrame_GetLasti") &&
+         find(&python.line, "PyFrame_GetLineNumber") &&
          find(&python.attribute, "PyObject_GetAttrString") &&
          find(&python.utf8, "PyUnicode_AsUTF8") && find(&python.release, "Py_DecRef") &&
-         find(&python.forget_error, "PyErr_Clear");
+         find(&python.take_error, "PyErr_Fetch") && find(&python.give_error, "PyErr_Restore");
+}
+
+/* Whether this is the first interpreter of the process that asks: what follows is for one. */
+PATALLOC_API RARE int patalloc_python_claim(void) {
+  static _Atomic bool claimed;
+  return !atomic_exchange(&claimed, true);
 }
 
 /* Has them tell the innermost lines of Python, and reports too, by what `function` writes to the

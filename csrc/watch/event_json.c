@@ -18,8 +18,8 @@ static void put_stack(struct json *json, const struct stack *stack) {
 
 static void put_moment(struct json *json, const char *key, const struct moment *moment,
                        const struct stack *stack, const uint32_t *since) {
-  if (!moment->thread && !stack->count && !moment->note) return;
   struct note note = note_find(moment->note);
+  if (!moment->thread && !stack->count && !*note.said && !*note.lines) return;
   json_key(json, key);
   json_open(json);
   if (*note.said) json_string(json, "note", note.said);

@@ -215,7 +215,8 @@ static bool comes_after(const struct fault *fault) {
 
 /* The program goes on behind it. */
 static bool can_resume(const siginfo_t *info) {
-  return resume_is_due() && is_fault(info) && is_of_a_heap(info) && !is_of_tags(info);
+  bool ours = is_fault(info) && is_of_a_heap(info) && !is_of_tags(info);
+  return ours && resume_is_due((uintptr_t)info->si_addr);
 }
 
 static void report_it(void *faulted) {
@@ -295,6 +296,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     errno = error;
     return;
   }
+  if (resumes && !disposition_is_handler(&program)) dying = this_thread();
   if (of_a_heap) told = true;
   errno = error;
   const struct fault *outer = handled.fault;

@@ -2,6 +2,7 @@
 #include "watch/note.h"
 
 #include "base/text.h"
+#include "os/files.h"
 #include "os/memory.h"
 #include "os/process.h"
 #include "watch/recover.h"
@@ -117,12 +118,14 @@ struct note note_find(uint32_t number) {
 static struct {
   void (*function)(int);
   int argument, descriptor;
+  struct os_identity identity; /* of the descriptor, so that no other one is read */
 } asked;
 
 void note_lines_from(void (*function)(int), int argument, int descriptor) {
+  asked.function = NULL;
   asked.argument = argument;
   asked.descriptor = descriptor;
-  asked.function = function;
+  if (function && os_identify(descriptor, &asked.identity, NULL)) asked.function = function;
 }
 
 static void ask(void *unused) {
@@ -130,9 +133,45 @@ static void ask(void *unused) {
   asked.function(asked.argument);
 }
 
+/* As much as there is, and no more is left. */
+static size_t empty_pipe(char *text, size_t capacity) {
+  char rest[512];
+  size_t length = 0;
+  for (;;) {
+    bool fits = length < capacity;
+    long got = syscall(SYS_read, asked.descriptor, fits ? text + length : rest,
+                       fits ? capacity - length : sizeof rest);
+    if (got <= 0) return length;
+    if (fits) length += (size_t)got;
+  }
+}
+
+/* The whole lines that name a place, up to so many; in place. */
+static void keep_places(char *text, size_t length) {
+  enum { LINES = 8 };
+  static const char begin[] = "  File ";
+  size_t kept = 0;
+  for (size_t at = 0, lines = 0; lines < LINES;) {
+    size_t end = at;
+    while (end < length && text[end] != '\n') end++;
+    if (end == length) break;
+    end++;
+    bool is_place = end - at >= sizeof begin && !memcmp(text + at, begin, sizeof begin - 1);
+    if (is_place) {
+      memmove(text + kept, text + at, end - at);
+      kept += end - at;
+      lines++;
+    }
+    at = end;
+  }
+  text[kept] = 0;
+}
+
 void note_read_lines(char *lines, size_t capacity) {
   *lines = 0;
-  if (!asked.function || !recover_try_all(ask, NULL)) return;
-  long got = syscall(SYS_read, asked.descriptor, lines, capacity - 1);
-  lines[got < 0 ? 0 : got] = 0;
+  if (!asked.function || !os_is(asked.descriptor, &asked.identity)) return;
+  empty_pipe(lines, 0); /* of a report that ended early */
+  bool said = recover_try_all(ask, NULL);
+  size_t length = empty_pipe(lines, capacity);
+  keep_places(lines, said ? length : 0);
 }

@@ -34,7 +34,8 @@ struct note note_find(uint32_t number);
  * a signal handler is. NULL: there is none. */
 void note_lines_from(void (*function)(int), int argument, int descriptor);
 
-/* Those, NUL-ended; empty for none. Async-signal-safe. */
+/* Those of them that name a place (as faulthandler's "  File ..."), the first eight, NUL-ended;
+ * empty for none. Async-signal-safe. */
 void note_read_lines(char *lines, size_t capacity);
 
 #endif

@@ -139,8 +139,8 @@ static void say_note(struct text *text, const char *said) {
 
 static void say_moment(struct text *text, const char *what, const struct moment *moment,
                        const struct stack *stack) {
-  if (!moment->thread && !stack->count && !moment->note) return;
   struct note note = note_find(moment->note);
+  if (!moment->thread && !stack->count && !*note.said && !*note.lines) return;
   text_string(text, what);
   if (moment->thread) {
     text_around(text, " by thread ", moment->thread, ", ");

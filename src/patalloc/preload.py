@@ -123,7 +123,9 @@ def _is_in_foreground() -> bool:
 
 
 @contextmanager
-def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+def signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Passes those on that ask this process to end, and SIGUSR1 and SIGUSR2."""
+
     def forward(number: int, frame: FrameType | None) -> None:
         if number in _FROM_TERMINAL and _is_in_foreground():
             return
@@ -141,7 +143,7 @@ def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 def _run(command: Sequence[str], config: Config) -> tuple[int, int]:
     """Its exit status, as Popen has it, and its number."""
     process = subprocess.Popen(command, env=environment(config))
-    with _signals_for(process):
+    with signals_for(process):
         return process.wait(), process.pid
 
 

@@ -24,7 +24,7 @@ from patalloc.hunt import Behaviour, Hunt, Part, Program, Runner, Verdict
 from patalloc.hunt.hunt import PATTERNS
 from patalloc.hunt.runs import can_fix_addresses
 from patalloc.hunt.selection import END, STALE, Fill, pack
-from patalloc.preload import environment
+from patalloc.preload import environment, signals_for
 
 _SAME, _DIFFERENT, _REFUSED, _CUT_SHORT = 0, 1, 2, 3
 _EVERY = 10  # seconds, after which a line tells how far it is, where there is no terminal
@@ -114,20 +114,13 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
             click.echo(f"export {name}={shlex.quote(env[name])}")
         return
     fixed = ["setarch", "-R"] if can_fix_addresses() else []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program has it from the terminal, too
     try:
-        process = subprocess.Popen([*fixed, *runner.program.command], env=env, preexec_fn=_hear)
-        try:
+        process = subprocess.Popen([*fixed, *runner.program.command], env=env)
+        with signals_for(process):
             status = process.wait()
-        finally:
-            process.terminate()
     finally:
         shutil.rmtree(directory)
     end_as(status)
-
-
-def _hear() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _leave(number: int, frame: object) -> NoReturn:

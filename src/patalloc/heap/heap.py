@@ -473,7 +473,9 @@ def note(text: str | None) -> None:
         raise TypeError(f"a note is a string, or None; this is {type(text).__name__}")
     say = lib.dlsym(ffi.NULL, b"patalloc_process_note")
     if say:
-        said = ffi.NULL if text is None else text.replace("\0", "").encode(errors="surrogateescape")
+        said = (
+            ffi.NULL if text is None else text.replace("\0", "").encode(errors="backslashreplace")
+        )
         ffi.cast("void (*)(const char *)", say)(said)
 
 

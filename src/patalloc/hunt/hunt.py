@@ -62,6 +62,7 @@ class Hunt:
     budget: int = 0
     executor: Executor | None = None
     _started: float = attrs.field(factory=time.monotonic, init=False)
+    _width: int = attrs.field(default=0, init=False)  # of runs side by side; 0: as many as can be
     _trials: Trials = attrs.field(init=False)
     _verdict: Verdict = attrs.field(init=False)
 
@@ -77,25 +78,41 @@ class Hunt:
             OSError: the program can't be run.
             KeyboardInterrupt: before a baseline was known.
         """
-        verdict = self._hunt_once(len(self.runners))
-        if self.falls_back and self._trials.width > 1 and (verdict.chances or verdict.unstable):
-            verdict = self._again(verdict, 1)  # it may be that they are in each other's way
+        verdict = self._hunt()
         python = any(map(_is_python, verdict.baseline.traces))
         if verdict.is_clean and python and "PYTHONMALLOC" not in os.environ:
             for runner in self.runners:
                 runner.pymalloc = False  # what its pool has had hidden costs four times as much
-            verdict = self._again(verdict, self._trials.width)
+            try:
+                verdict = self._hunt()
+            except KeyboardInterrupt:
+                verdict.interrupted = True
         verdict.runs, verdict.seconds = self.runs, time.monotonic() - self._started
         return verdict
 
-    def _again(self, verdict: Verdict, width: int) -> Verdict:
+    def _hunt(self) -> Verdict:
+        """With runs side by side; with one at a time where they may be in each other's way."""
+        verdict = self._hunt_once()
+        if not (verdict.chances and self._is_side_by_side) or verdict.interrupted:
+            return verdict
+        self._width = 1
         try:
-            return self._hunt_once(width)
+            alone = self._hunt_once()
         except KeyboardInterrupt:
             verdict.interrupted = True
             return verdict
+        if alone.interrupted and len(alone.findings) < len(verdict.findings):
+            verdict.interrupted = True
+            return verdict
+        return alone
 
-    def _hunt_once(self, width: int) -> Verdict:
+    @property
+    def _is_side_by_side(self) -> bool:
+        """By our own choice."""
+        return self.falls_back and self._trials.width > 1
+
+    def _hunt_once(self) -> Verdict:
+        width = self._width or len(self.runners)
         comparison = Comparison(durations=self.durations)
         fills = tuple(map(Fill.parse, self.patterns))
         deadline = self._started + self.time_limit
@@ -115,6 +132,8 @@ class Hunt:
                     self._take_for_chance(name, verdict.unstable, Shares(0, 0, 0))
                 if len(verdict.findings) >= self.most:
                     break
+                if verdict.chances and self._is_side_by_side:
+                    break  # what it has to do with is known only when runs are made alone
         except KeyboardInterrupt:
             verdict.interrupted = True
         return verdict
@@ -246,10 +265,11 @@ class Hunt:
         """
         left = len(self.patterns) - self.patterns.index(name)
         pairs = (self.budget - self.runs) // (2 * left)
-        if pairs > 0:
+        if pairs > 0 and not self._is_side_by_side:
             self.progress("counting shares", 0)
             shares = self._shares(Fill.parse(name), pairs)
-        self._verdict.chances.append(Chance(name, behaviour, shares))
+        if shares.runs:
+            self._verdict.chances.append(Chance(name, behaviour, shares))
 
     # Confirming
 

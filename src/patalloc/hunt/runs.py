@@ -203,7 +203,7 @@ def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:
     Raises:
         subprocess.TimeoutExpired: it goes on.
     """
-    with suppress(OSError):  # before Linux 5.3
+    with suppress(OSError, AttributeError):  # before Linux 5.3, or built with older headers
         descriptor = os.pidfd_open(process.pid)
         try:
             ended = select.poll()

@@ -2,8 +2,10 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from queue import Queue
 
@@ -11,7 +13,7 @@ import attrs
 
 from patalloc.hunt.comparison import Comparison, Point
 from patalloc.hunt.residue import Block, Residue, Unwritten
-from patalloc.hunt.runs import Behaviour, Runner
+from patalloc.hunt.runs import Behaviour, Runner, TimeIsUp
 from patalloc.hunt.selection import CODES, END, ZEROS, Fill, Part
 from patalloc.hunt.trace import Site, Trace
 
@@ -51,11 +53,20 @@ class Trial:
 QUIET = Trial()
 
 
-def _made_anywhere(runner: Runner, trial: Trial, seconds: float) -> Behaviour:
-    """In another process, or on another machine: in a directory of its own."""
-    with tempfile.TemporaryDirectory(prefix="patalloc-hunt-") as directory:
-        deadline = time.monotonic() + seconds
+def _made_anywhere(runner: Runner, trial: Trial, ends: float) -> Behaviour | None:
+    """In another process, or on another machine, in a directory of its own.
+
+    None if it went on when it was to end (time.time).
+    """
+    deadline = time.monotonic() + ends - time.time()
+    with tempfile.TemporaryDirectory(prefix="patalloc-hunt-") as directory, suppress(TimeIsUp):
         return trial.made_by(attrs.evolve(runner, directory=Path(directory), deadline=deadline))
+    return None
+
+
+def _batches(trials: Sequence[Trial], size: int) -> Iterator[Sequence[Trial]]:
+    for start in range(0, len(trials), size):
+        yield trials[start : start + size]
 
 
 def died(behaviour: Behaviour) -> bool:
@@ -97,11 +108,9 @@ class Trials:
     def run(self, trials: Sequence[Trial]) -> list[Behaviour]:
         """What the program does in each."""
         if self.executor:
-            left = self.deadline - time.monotonic()
-            self.runners[0].runs += len(trials)
-            runner, count = self.runners[0], len(trials)
-            done = self.executor.map(_made_anywhere, [runner] * count, trials, [left] * count)
-            return list(done)
+            batches = _batches(trials, self.width)
+            done = (self._run_anywhere(self.executor, batch) for batch in batches)
+            return [*chain.from_iterable(done)]
         idle: Queue[Runner] = Queue()
         for runner in self.runners[: self.width]:
             runner.deadline = self.deadline
@@ -124,6 +133,17 @@ class Trials:
                 for runner in self.runners:
                     runner.stop()
                 raise
+
+    def _run_anywhere(self, executor: Executor, trials: Sequence[Trial]) -> list[Behaviour]:
+        """As many as may be made at a time."""
+        self.runners[0].runs += len(trials)
+        ends = time.time() + self.deadline - time.monotonic()
+        runners, ending = [self.runners[0]] * len(trials), [ends] * len(trials)
+        done = [*executor.map(_made_anywhere, runners, trials, ending)]
+        found = [each for each in done if each is not None]
+        if len(found) < len(done):
+            raise TimeIsUp
+        return found
 
     def alone(self, parts: Iterable[Part]) -> Behaviour:
         """What it does with these, and zeros in all other memory."""

@@ -6,8 +6,6 @@ from typing import Any, Self
 
 import attrs
 
-_PYTHON_LINES = 8
-
 
 def _address(text: str) -> int:
     return int(text, 16)
@@ -39,12 +37,6 @@ class Module:
     build_id: str
 
 
-def _python_lines(said: str) -> str:
-    """Of what faulthandler says, those of calls, the innermost eight."""
-    lines = [line for line in said.splitlines(keepends=True) if line.startswith("  File ")]
-    return "".join(lines[:_PYTHON_LINES])
-
-
 @attrs.frozen(kw_only=True)
 class Moment:
     """An allocation or a free.
@@ -64,7 +56,7 @@ class Moment:
     age_ms: int | None = None
     after_ms: int | None = None
     note: str = ""
-    python: str = attrs.field(converter=_python_lines, default="")
+    python: str = ""
 
 
 def _moment(data: dict[str, Any] | None) -> Moment | None:
@@ -191,7 +183,7 @@ class Event:
     block: HeapBlock | None = attrs.field(converter=_block, default=None)
     registers: tuple[Register, ...] = attrs.field(converter=_registers, default=())
     note: str = ""
-    python: str = attrs.field(converter=_python_lines, default="")
+    python: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> Self:

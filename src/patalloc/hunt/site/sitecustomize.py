@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -102,7 +103,8 @@ class _Lines:
         high = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536) * 15 // 16
         for each in (cls.reader, cls.writer):
             if each >= 0:  # the parent's
-                os.close(each)
+                with suppress(OSError):
+                    os.close(each)
         ends = os.pipe()
         cls.reader, cls.writer = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, high) for end in ends)
         for each in ends:
@@ -128,6 +130,14 @@ class _Lines:
         ctypes.CDLL(None).patalloc_python_lines(0, None, 0, -1)
 
 
+def _restart_lines() -> None:
+    """In a forked child."""
+    try:
+        _Lines.start()
+    except OSError:
+        _Lines.end()
+
+
 def _prepare_reports() -> None:
     """Where they are asked for, and runs need not be alike as in a hunt."""
     options = os.environ.get("PATALLOC_OPTIONS", "")
@@ -138,16 +148,14 @@ def _prepare_reports() -> None:
     import ctypes
 
     library = ctypes.CDLL(None)
-    if not hasattr(library, "patalloc_python_lines"):
-        return  # not in this process
-    if "PYTHONMALLOC" not in os.environ:
+    claim = getattr(library, "patalloc_python_claim", None)
+    if claim is None or not claim():
+        return  # the library is not in this process, or another interpreter has done so
+    free_threaded = "t" in getattr(sys, "abiflags", "")  # where what was freed may still be read
+    if "PYTHONMALLOC" not in os.environ and not free_threaded:
         library.patalloc_python_fill()
-    try:
-        _Lines.start()
-    except (AttributeError, ImportError, OSError, ValueError) as error:
-        sys.stderr.write(f"patalloc: reports are without Python's lines: {error}\n")
-        return
-    os.register_at_fork(after_in_child=_Lines.start)
+    _Lines.start()
+    os.register_at_fork(after_in_child=_restart_lines)
     atexit.register(_Lines.end)
 
 
@@ -164,5 +172,10 @@ def _go_on() -> None:
 
 
 sys.meta_path.insert(0, _Finder)
-_prepare_reports()
-_go_on()
+try:
+    _prepare_reports()
+except Exception as error:
+    if sys.stderr:
+        sys.stderr.write(f"patalloc: reports are without Python's lines: {error}\n")
+finally:
+    _go_on()
