@@ -12,11 +12,11 @@ PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
 HUNT_PACKAGES = file gawk ghostscript git graphviz imagemagick jq libxml2-utils poppler-utils valgrind
 
 .DEFAULT_GOAL = help
-.PHONY: help run test limits check bench bench-short peers hunt-peers programs qemu qemu-full clean
+.PHONY: help run test limits check bench bench-short peers hunt-peers hunt-reports hunt-reports-short programs qemu qemu-full clean
 .DELETE_ON_ERROR:
 
 help: ## show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
 
 run: $(VENV)/run ## set up, and run a real program under the pattern heap, with a summary
 	$(BIN)/patalloc run --summary -- $(BIN)/python -c 'import lzma; print(len(lzma.compress(open("/bin/sh", "rb").read(), preset=9)), "bytes compressed")'
@@ -53,6 +53,12 @@ peers: $(VENV)/test ## the errors of tests/watch under other tools, side by side
 hunt-peers: $(VENV)/test ## patalloc hunt beside memcheck, on tests/hunt and real programs: 3 minutes
 	tools/debian-packages $(HUNT_PACKAGES)
 	$(BIN)/python tests/hunt/peers
+
+hunt-reports: $(VENV)/test ## patalloc hunt on public reports of uninitialised memory: some 40 minutes
+	$(BIN)/python tests/hunt/reports --memcheck
+
+hunt-reports-short: $(VENV)/test ## the same with two of them
+	$(BIN)/python tests/hunt/reports --quick
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
 	$(BIN)/pytest -n auto -m full tests/programs tests/hunt

@@ -11,8 +11,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from threading import Event, Thread
 from typing import NoReturn
 
 import attrs
@@ -85,19 +85,25 @@ def _hunt(chase: Hunt, *, quiet: bool) -> Verdict:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("", total=None)
-        said = time.monotonic()
+        doing, ended = "", Event()
 
         def tell(what: str, left: int) -> None:
-            nonlocal said
+            nonlocal doing
             among = f", {left:,} candidates" if left else ""
-            text = f"{what}: {chase.runs} runs{among}"
-            progress.update(task, description=text)
-            if quiet and time.monotonic() - said >= _EVERY:
-                said = time.monotonic()
-                click.echo(f"patalloc: {text}", err=True)
+            doing = f"{what}: {chase.runs} runs{among}"
+            progress.update(task, description=doing)
+
+        def tell_again() -> None:
+            while not ended.wait(_EVERY):
+                click.echo(f"patalloc: {doing}", err=True)
 
         chase.progress = tell
-        return chase.run()
+        if quiet:
+            Thread(target=tell_again, daemon=True).start()
+        try:
+            return chase.run()
+        finally:
+            ended.set()
 
 
 def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> None:
