@@ -20,6 +20,15 @@ bool altered_restore(uint32_t granule) {
   return run_map_again(block_run(granule), block_pages(granule), block_end(granule));
 }
 
+bool altered_ignores_huge_pages(uintptr_t address) {
+  uint32_t granule = live_block_at(address);
+  if (!granule) return false;
+  size_t least = block_arena(granule)->huge_page;
+  bool advised = least && region.table[granule].size >= least;
+  enum refpage_kind kind = block_run(granule)->refpage->kind;
+  return advised || kind == REFPAGE_MEMFD || kind == REFPAGE_DESCRIPTOR;
+}
+
 bool altered_to_anonymous(uintptr_t from, uintptr_t to, bool zero) {
   uint32_t granule = live_block_at(from);
   if (!granule || from < block_pages(granule) || to > block_end(granule)) return false;

@@ -17,6 +17,10 @@ static inline bool altered_is(uint32_t granule) {
 /* Maps a BUSY block's pages anew; false where that can't be done: it is for arena_retire. */
 RARE bool altered_restore(uint32_t granule);
 
+/* Whether advice to use huge pages (NumPy's, from 4 MiB on) changes nothing for the block there: a
+ * file's private pages are never huge, or the heap has advised so itself. */
+RARE bool altered_ignores_huge_pages(uintptr_t address);
+
 /* Has whole pages of a block be anonymous memory, with their content or of zeros. False where they
  * are none of a block's that comes from a refpage. */
 RARE bool altered_to_anonymous(uintptr_t from, uintptr_t to, bool zero);

@@ -52,6 +52,7 @@ RARE static int advise_block(void *address, size_t size, int advice) {
   uintptr_t from = (uintptr_t)address, to = page_up(from + size);
   bool whole = page_down(from) == from && to > from;
   if (advice == MADV_DONTNEED && whole && altered_to_anonymous(from, to, true)) return 0;
+  if (advice == MADV_HUGEPAGE && altered_ignores_huge_pages(from)) return 0;
   if (advice == MADV_WIPEONFORK && whole) altered_to_anonymous(from, to, false);
   long result = syscall(SYS_madvise, address, size, advice);
   if (result && advice == MADV_FREE && errno == EINVAL) return 0; /* no file's: may stay as it is */

@@ -81,7 +81,8 @@ def test_descriptors_are_the_programs(build: Build, options: str) -> None:
     ],
 )
 def test_what_is_done_to_a_block_ends_with_it(build: Build, options: str) -> None:
-    assert_passes(preloaded([build("altered")], options))
+    keeps = {"KEEPS": "yes"} if not options else {}
+    assert_passes(preloaded([build("altered")], options, **keeps))
 
 
 @pytest.mark.parametrize(
