@@ -21,8 +21,8 @@ static struct {
   void *(*frame)(void);
   void *(*back)(void *);
   void *(*code)(void *);
-  int (*place)(void *); /* PyFrame_GetLasti */
-  int (*line)(void *);
+  int (*place)(void *);     /* PyFrame_GetLasti */
+  int (*line)(void *, int); /* PyCode_Addr2Line */
   void *(*attribute)(void *, const char *);
   const char *(*utf8)(void *);
   void (*release)(void *);
@@ -30,27 +30,39 @@ static struct {
   void (*give_error)(void *, void *, void *);
 } python;
 
-enum { MOST = 8, CACHE = 1 << 12, TEXT_MOST = 1 << 11 };
+enum {
+  MOST = 8,
+  CACHE = 1 << 13,
+  CACHE_SHIFT = 64 - 13,
+  CODES_MOST = 1 << 20,
+  TEXT_MOST = 1 << 11
+};
 static unsigned wanted; /* lines; 0: none are taken */
 
-/* The numbers of the notes that chains of calls have, by a hash of codes and places in them. The
- * codes of what is cached are kept, so that no other one comes to have their addresses. */
+/* The lines that chains of calls have, by a hash of codes and places in them; and the notes of
+ * these together with what is said. The codes of chains are kept, so that no other one comes to
+ * have their addresses; as many as that may be. */
 static struct {
   _Atomic uint64_t hash;
-  _Atomic uint32_t note, of; /* with what was said then */
-} cache[CACHE];
+  _Atomic uint32_t lines;
+} chains[CACHE];
+static struct {
+  _Atomic uint64_t both;
+  _Atomic uint32_t note;
+} pairs[CACHE];
+static _Atomic int codes_kept;
 
 struct call {
   void *code;
-  int place, line;
+  int place;
 };
 
 static unsigned find_calls(struct call calls[MOST]) {
   void *frame = python.frame(), *held = NULL;
   unsigned count = 0;
   while (frame && count < wanted) {
-    calls[count++] = (struct call){python.code(frame), python.place(frame), python.line(frame)};
-    void *back = python.back(frame);
+    calls[count++] = (struct call){python.code(frame), python.place(frame)};
+    void *back = count < wanted ? python.back(frame) : NULL;
     if (held) python.release(held);
     frame = held = back;
   }
@@ -65,7 +77,7 @@ static void put_attribute(struct text *text, void *code, const char *name) {
   if (value) python.release(value);
 }
 
-static uint32_t keep_lines(const struct call *calls, unsigned count) {
+static uint32_t name_calls(const struct call *calls, unsigned count) {
   char lines[TEXT_MOST];
   struct text text = TEXT(lines);
   void *type, *value, *trace;
@@ -73,40 +85,61 @@ static uint32_t keep_lines(const struct call *calls, unsigned count) {
   python.take_error(&type, &value, &trace);
   for (unsigned i = 0; i < count; i++) {
     size_t before = text.length;
+    int line = python.line(calls[i].code, calls[i].place);
     text_string(&text, "  File \"");
     put_attribute(&text, calls[i].code, "co_filename");
-    text_around(&text, "\", line ", (uint64_t)calls[i].line, " in ");
+    text_around(&text, "\", line ", (uint64_t)(line < 0 ? 0 : line), " in ");
     put_attribute(&text, calls[i].code, "co_qualname");
     text_string(&text, "\n");
-    if (text.length >= sizeof lines) lines[before] = 0; /* whole lines only */
-    if (text.length >= sizeof lines) break;
+    if (text.length < sizeof lines) continue;
+    lines[before] = 0; /* whole lines only */
+    break;
   }
   python.give_error(type, value, trace);
-  return note_with_lines(lines);
+  return note_lines(lines);
 }
 
-static uint64_t hash_of(const struct call *calls, unsigned count, uint32_t said) {
-  uint64_t hash = said + 1;
+static uint64_t hash_of(const struct call *calls, unsigned count) {
+  uint64_t hash = count;
   for (unsigned i = 0; i < count; i++)
     hash = (hash ^ (uintptr_t)calls[i].code ^ (uint64_t)calls[i].place << 48) * 0x9e3779b97f4a7c15;
   return hash ? hash : 1;
 }
 
-static uint32_t take_note(void) {
+/* Whether the codes are kept. */
+static bool remember(uint64_t hash, uint32_t lines, unsigned count) {
+  if (codes_kept > CODES_MOST) return false;
+  codes_kept += (int)count;
+  chains[hash >> CACHE_SHIFT].hash = 0;
+  chains[hash >> CACHE_SHIFT].lines = lines;
+  chains[hash >> CACHE_SHIFT].hash = hash;
+  return true;
+}
+
+static uint32_t find_lines(void) {
   struct call calls[MOST];
-  if (!wanted || !python.has_lock() || !python.thread()) return 0;
   unsigned count = find_calls(calls);
-  uint32_t said = note_now(), note = 0;
-  uint64_t hash = hash_of(calls, count, said), place = hash >> 52, none = 0;
-  bool cached = cache[place].hash == hash && cache[place].of == said;
-  if (cached) note = cache[place].note;
-  if (!note) note = keep_lines(calls, count);
-  bool kept = !cached && note && atomic_compare_exchange_strong(&cache[place].hash, &none, hash);
-  if (kept) {
-    cache[place].of = said;
-    cache[place].note = note;
+  uint64_t hash = hash_of(calls, count);
+  uint32_t lines = chains[hash >> CACHE_SHIFT].lines;
+  bool known = chains[hash >> CACHE_SHIFT].hash == hash, kept = false;
+  if (!known) {
+    lines = name_calls(calls, count);
+    kept = remember(hash, lines, count);
   }
   for (unsigned i = 0; i < count && !kept; i++) python.release(calls[i].code);
+  return lines;
+}
+
+/* With the interpreter's lock, if any. */
+static uint32_t take_note(void) {
+  if (!wanted || !python.has_lock() || !python.thread()) return 0;
+  uint32_t lines = find_lines(), note;
+  uint64_t both = (uint64_t)note_now() << 32 | lines, place = (both ^ both >> 29) % CACHE;
+  if (pairs[place].both == both) return pairs[place].note;
+  note = note_with_lines(lines);
+  pairs[place].both = 0;
+  pairs[place].note = note;
+  pairs[place].both = both;
   return note;
 }
 
@@ -157,7 +190,7 @@ static bool find_all(void) {
   return thread && find(&python.has_lock, "PyGILState_Check") &&
          find(&python.frame, "PyEval_GetFrame") && find(&python.back, "PyFrame_GetBack") &&
          find(&python.code, "PyFrame_GetCode") && find(&python.place, "PyFrame_GetLasti") &&
-         find(&python.line, "PyFrame_GetLineNumber") &&
+         find(&python.line, "PyCode_Addr2Line") &&
          find(&python.attribute, "PyObject_GetAttrString") &&
          find(&python.utf8, "PyUnicode_AsUTF8") && find(&python.release, "Py_DecRef") &&
          find(&python.take_error, "PyErr_Fetch") && find(&python.give_error, "PyErr_Restore");

@@ -100,8 +100,12 @@ uint32_t note_now(void) {
   return overriding ? overriding : mine ? mine : shared;
 }
 
-uint32_t note_with_lines(const char *lines) {
-  return keep(note_find(mine ? mine : shared).said, lines);
+uint32_t note_lines(const char *lines) {
+  return keep("", lines);
+}
+
+uint32_t note_with_lines(uint32_t lines) {
+  return keep(note_find(note_now()).said, note_find(lines).lines);
 }
 
 void note_override(uint32_t number) {

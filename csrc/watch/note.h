@@ -20,8 +20,10 @@ void note_say(const char *said);
 /* The number of what the calling thread is at; 0 for nothing. */
 uint32_t note_now(void);
 
-/* The same, with these lines; 0 where there is no more room. */
-uint32_t note_with_lines(const char *lines);
+/* The number of such lines alone; and that of what the thread is at with those. 0 where there is no
+ * more room. */
+uint32_t note_lines(const char *lines);
+uint32_t note_with_lines(uint32_t lines);
 
 /* Has note_now be this for the calling thread, until it is 0 again. */
 void note_override(uint32_t number);

@@ -66,6 +66,16 @@ bool program_owns(const void *address, bool walks) {
 /* Objects are found as debuggers find them (link.h), without the loader's lock: while another
  * thread has one loaded or unloaded that may fault. */
 
+/* Relocations of variables, as opposed to those of the table through which calls go: one that was
+ * free's address at first may be another function's by now. */
+#ifdef __x86_64__
+#define VARIABLE R_X86_64_64
+#elif defined __aarch64__
+#define VARIABLE R_AARCH64_ABS64
+#else
+#define VARIABLE 0
+#endif
+
 struct object {
   const struct link_map *map;
   const Elf64_Sym *symbols;
@@ -97,6 +107,7 @@ static struct object object_of(const struct link_map *map) {
 
 /* A call that was not made yet leads back into the object, to be looked up. */
 static bool leads_elsewhere(const struct object *object, const Elf64_Rela *relocation) {
+  if (VARIABLE && ELF64_R_TYPE(relocation->r_info) == VARIABLE) return false;
   const char *name = object->names + object->symbols[ELF64_R_SYM(relocation->r_info)].st_name;
   if (!text_is(name, "free", 4)) return false;
   uintptr_t target = *(const uintptr_t *)(object->map->l_addr + relocation->r_offset);

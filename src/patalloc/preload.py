@@ -59,6 +59,13 @@ WITHOUT_POOLS = {
 }
 
 
+def with_site(environ: Mapping[str, str]) -> dict[str, str]:
+    """With what Python programs import first: NumPy has no pool there, and reports have lines."""
+    with as_file(files("patalloc") / "site") as site:
+        paths = [str(site), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def _libraries(config: Config) -> list[str]:
     """Those to preload: that of C++'s operators where blocks are looked at for whose they are."""
     found = [library()]
@@ -124,7 +131,7 @@ def _is_in_foreground() -> bool:
 
 @contextmanager
 def signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Passes those on that ask this process to end, and SIGUSR1 and SIGUSR2."""
+    """Meanwhile signals to this process go to that one, unless a terminal sends them both."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         if number in _FROM_TERMINAL and _is_in_foreground():

@@ -14,7 +14,7 @@ from patalloc.watch import Event, read
 from patalloc.watch.formats import github, told_of
 from patalloc.watch.rendering import render
 
-SITE = Path(patalloc.__file__).parent / "hunt" / "site"
+SITE = Path(patalloc.__file__).parent / "site"
 OPTIONS = "headlines=no:on_fault=continue:on_error=continue:slack_check=all:stacks=4"
 
 

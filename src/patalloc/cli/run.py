@@ -20,7 +20,7 @@ from patalloc.cli.outcome import (
 from patalloc.cli.symbolize import show as show_events
 from patalloc.heap import PRESETS, Config
 from patalloc.machine import options as all_options
-from patalloc.preload import WITHOUT_POOLS, Outcome, environment
+from patalloc.preload import WITHOUT_POOLS, Outcome, environment, with_site
 from patalloc.preload import run as run_and_wait
 from patalloc.reach import obstacle
 
@@ -121,6 +121,7 @@ def run(
     if without_pools:
         for name, value in WITHOUT_POOLS.items():
             os.environ.setdefault(name, value)
+        os.environ.update(with_site(os.environ))
     known = suppressions.readlines() if suppressions else []
     counting = bool(summary or as_json or output)
     outcome = _started(command, config, counting=counting)

@@ -25,7 +25,7 @@ from patalloc.hunt.residue import read as read_residue
 from patalloc.hunt.selection import Part, pack
 from patalloc.hunt.trace import Trace
 from patalloc.hunt.trace import read as read_trace
-from patalloc.preload import WITHOUT_POOLS, environment
+from patalloc.preload import WITHOUT_POOLS, environment, with_site
 from patalloc.watch import Event
 from patalloc.watch import read as read_events
 
@@ -37,7 +37,6 @@ _LONGEST = (1 << 31) - 1  # milliseconds, that poll(2) takes
 _COARSE = 0.02  # seconds: the times of files are those of the kernel's ticks
 # What else than memory makes runs differ: locale, time zone, hashing, arenas chosen by processor.
 _FIXED = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
-_SITE = Path(__file__).parent / "site"  # has Python programs do without NumPy's pool
 # Without core dumps; with a selection for this process alone, if there is to be one.
 _WRAPPER = 'ulimit -c 0; [ -z "$1" ] || ln "$1" "$1.$$"; shift; exec "$@"'
 
@@ -51,8 +50,7 @@ def _surroundings(*, pymalloc: bool) -> dict[str, str]:
     found = WITHOUT_POOLS | dict(os.environ) | _FIXED
     if pymalloc and "PYTHONMALLOC" not in os.environ:
         del found["PYTHONMALLOC"]
-    paths = [str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return found | {"PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    return with_site(found | {"PYTHONFAULTHANDLER": "1"})
 
 
 @cache
