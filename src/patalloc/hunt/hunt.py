@@ -136,6 +136,9 @@ class Hunt:
                     break  # what it has to do with is known only when runs are made alone
         except KeyboardInterrupt:
             verdict.interrupted = True
+        # By now more may be known of what varies by itself.
+        known = [each for each in verdict.chances if self._trials.differs(each.behaviour, None)]
+        verdict.chances = known
         return verdict
 
     def _baseline(self, trials: Trials) -> Verdict:
