@@ -62,6 +62,7 @@ class Hunt:
     budget: int = 0
     executor: Executor | None = None
     _started: float = attrs.field(factory=time.monotonic, init=False)
+    _gave_up: bool = attrs.field(default=False, init=False)  # as they may be in each other's way
     _width: int = attrs.field(default=0, init=False)  # of runs side by side; 0: as many as can be
     _trials: Trials = attrs.field(init=False)
     _verdict: Verdict = attrs.field(init=False)
@@ -93,9 +94,9 @@ class Hunt:
     def _hunt(self) -> Verdict:
         """With runs side by side; with one at a time where they may be in each other's way."""
         verdict = self._hunt_once()
-        if not (verdict.chances and self._is_side_by_side) or verdict.interrupted:
+        if not self._gave_up or verdict.interrupted:
             return verdict
-        self._width = 1
+        self._width, self._gave_up = 1, False
         try:
             alone = self._hunt_once()
         except KeyboardInterrupt:
@@ -133,7 +134,8 @@ class Hunt:
                 if len(verdict.findings) >= self.most:
                     break
                 if verdict.chances and self._is_side_by_side:
-                    break  # what it has to do with is known only when runs are made alone
+                    self._gave_up = True  # what it has to do with is known by runs made alone
+                    break
         except KeyboardInterrupt:
             verdict.interrupted = True
         # By now more may be known of what varies by itself.
