@@ -188,3 +188,31 @@ def test_what_cpythons_pool_hands_out_holds_the_pattern(pool: str) -> None:
     options = "report=yes:pattern=0x5a"  # Z
     done = preloaded([sys.executable, "-c", POOLED], options, **variables)
     assert done.stdout == "b'' b'' b'' b''\n" * 2, done.stderr
+    left = preloaded([sys.executable, "-c", POOLED], f"{options}:small_fill=no", **variables)
+    assert "b'' b'' b'' b''" not in left.stdout
+
+
+SMALL = """
+import ctypes
+import numpy as np
+
+array = np.zeros(24, dtype=np.uint8)
+ctypes.memset(array.ctypes.data + 24, 7, 1)
+del array
+"""
+
+
+def test_numpys_small_data_is_seen_without_pools(tmp_path: Path) -> None:
+    """NumPy keeps such data at hand itself: writes past it show at the end of the process only."""
+    script = tmp_path / "script.py"
+    script.write_text(SMALL)
+    command = [sys.executable, "-m", "patalloc", "run", "--slack-check", "all"]
+    kept = subprocess.run([*command, "--", sys.executable, script], capture_output=True, text=True)
+    assert "found by free" not in kept.stderr
+    command += ["--without-pools", "--", sys.executable]
+    seen = subprocess.run([*command, script], capture_output=True, text=True)
+    assert "heap-buffer-overflow: found by free: write 1 byte past the end of a 24-byte" in (
+        seen.stderr
+    )
+    assert f'  File "{script}", line 5 in <module>' in seen.stderr
+    assert f'  File "{script}", line 7 in <module>' in seen.stderr

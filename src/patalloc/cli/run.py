@@ -76,7 +76,7 @@ def _with_heap_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--without-pools",
     is_flag=True,
-    help="Tell CPython, PHP, GLib, Arrow and C++ to keep no pools in front of malloc.",
+    help="Tell CPython, NumPy, PHP, GLib, Arrow and C++ to keep no pools in front of malloc.",
 )
 @click.option("--gen-suppressions", is_flag=True, help="Print such lines for what was found.")
 @click.argument("command", nargs=-1, required=True)
