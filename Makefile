@@ -61,6 +61,7 @@ hunt-reports-short: $(VENV)/test ## the same with two of them
 	$(BIN)/python tests/hunt/reports --quick
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
+	tools/debian-packages golang-go rustc
 	$(BIN)/pytest -n auto -m full tests/programs tests/hunt tests/plugin
 
 qemu: ## memory tags on arm64 and the kernel module on x86-64, emulated: one pass

@@ -14,6 +14,7 @@
  *   process.h   this process and its threads
  *   destination.h  where an option says that data goes
  *   apart.h     files, out of the program's sight
+ *   standing.h  what a fork shares with its parent
  *   sandbox.h   whether the program may be ended for a system call
  *   init.h      what is to be called before all others
  *

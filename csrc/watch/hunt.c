@@ -9,6 +9,7 @@
 #include "watch/mappings.h"
 #include "watch/report.h"
 #include "watch/residue.h"
+#include "watch/serve.h"
 #include "watch/stack.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct selection *selection; /* set once, before there are threads */
 
@@ -58,6 +60,7 @@ void hunt_start(const struct options *options) {
         "select: the file can't be read, or is none that patalloc hunt has made; nothing is "
         "selected");
   if (!*options->trace || !*options->select) return;
+  if (selection && selection->flags & SELECTION_SERVES) serve_prepare();
   char name[BESIDE_MOST];
   if (!residue_start(beside_trace(name, ".residue")))
     report_line("trace: the file beside it can't be made; what is never written is not recorded");
@@ -68,14 +71,35 @@ static uint32_t take_stack(const struct options *options) {
   return stack_frames(options) ? stack_record(options) : stack_take(HUNT_FRAMES);
 }
 
+/* In each process that goes on from here, with the selection that is there for it. */
+RARE static const struct selection *serve_others(void) {
+  int error = errno;
+  char own[DESTINATION_MOST];
+  struct text text = TEXT(own);
+  text_span(&text, trace_name, text_until(trace_name, text_length(trace_name), '%'));
+  bool serves = serve_begin(select_name, own);
+  while (serves && serve_wait()) {
+    const struct selection *next = selection_read(select_name);
+    enum served served = next ? serve_fork() : SERVE_FAILED;
+    if (served == SERVE_IN_CHILD) return errno = error, next;
+    selection_drop(next);
+    serves = served == SERVE_DONE;
+  }
+  _exit(1);
+}
+
 struct chosen hunt_count(const struct options *options, size_t size) {
   struct chosen chosen = {0};
   chosen.number = stack_count(take_stack(options), size, &chosen.stack);
   if (!selection) return chosen;
+  chosen.choice = selection_find(selection, chosen.stack, chosen.number);
+  if (selection->flags & SELECTION_SERVES && chosen.choice.count) {
+    selection = serve_others();
+    chosen.choice = selection_find(selection, chosen.stack, chosen.number);
+  }
   if (chosen.stack && chosen.stack == selection->stop_stack &&
       chosen.number == selection->stop_number)
     abort();
-  chosen.choice = selection_find(selection, chosen.stack, chosen.number);
   return chosen;
 }
 

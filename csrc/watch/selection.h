@@ -20,6 +20,7 @@ struct part {
 enum {
   SELECTION_MAPPINGS = 1,     /* they are written at the end (mappings.h) */
   SELECTION_LEAVES_FREED = 2, /* freed blocks are left as they are, and handed out again */
+  SELECTION_SERVES = 4,       /* the first allocation that it is for is where others go on */
 };
 
 struct selection {

@@ -16,7 +16,7 @@ from patalloc.hunt.comparison import Point
 from patalloc.hunt.residue import Block, Range
 from patalloc.hunt.results import Culprit
 from patalloc.hunt.runs import Behaviour
-from patalloc.hunt.selection import CODES, Fill, Part
+from patalloc.hunt.selection import CODES, ZEROS, Fill, Part
 from patalloc.hunt.trials import PAIR, Trial, Trials
 
 _THIRD_CODE = Fill(max(CODES.values()) + 1, 0)
@@ -63,8 +63,11 @@ class Isolation:
             return None
         parts, alone = found
         if self.exact:
-            for index in range(len(parts)):
-                parts[index] = self._narrow(parts, index)
+            lengths = [end - start for start, end in map(self._stretch, parts)]
+            halvings = sum(2 * length.bit_length() for length in lengths)
+            with self.trials.served(parts, halvings // self.trials.width):
+                for index in range(len(parts)):
+                    parts[index] = self._narrow(parts, index)
             alone = self.trials.alone(parts)
         return [self._culprit(part) for part in parts], alone
 
@@ -175,16 +178,27 @@ class Isolation:
         return found
 
     def _told_apart(self, left: Candidates) -> Candidates:
-        """The one whose code leads to what the program does; more where that is not told.
+        """The one whose code leads to what the program does; more where that is not told."""
+        fills = self._references(len(left))
+        base, among = len(fills) + 1, self._among(left, fills, 1)
+        if len(among) in (1, len(left)):
+            return among
+        rounds = math.ceil(math.log(len(among), base) / self.trials.width)
+        with self.trials.served(among.parts(ZEROS), rounds):
+            return self._among(among, fills, len(among))
+
+    def _among(self, left: Candidates, fills: Mapping[object, Fill], rounds: int) -> Candidates:
+        """Those that are left after so many rounds at most.
 
         Each group but the last one gets a code of its own. Side by side go runs for further digits
         of a candidate's place.
         """
         comparison, point = self.trials.comparison, self.case.point
-        fills = self._references(len(left))
         told = [*fills]
         base = len(fills) + 1
-        while len(left) > 1 and point is not None:
+        for _ in range(rounds):
+            if len(left) == 1 or point is None:
+                break
             self.trials.progress("telling allocations apart", len(left))
             digits = min(self.trials.width, math.ceil(math.log(len(left), base)))
             cells = left.groups(base**digits)
@@ -243,6 +257,9 @@ class Isolation:
 
     # Bytes
 
+    def _stretch(self, part: Part) -> Range:
+        return part.start, min(part.end, self.trials.site(part.site)[1].largest)
+
     def _narrow(self, parts: list[Part], index: int) -> Part:
         """A part cut down to the bytes that matter, the others as they are.
 
@@ -251,7 +268,7 @@ class Isolation:
         They are mostly near each other.
         """
         part = parts[index]
-        first, most = part.start, min(part.end, self.trials.site(part.site)[1].largest)
+        first, most = self._stretch(part)
 
         def differ(ranges: Iterable[Range]) -> list[bool]:
             trials = []

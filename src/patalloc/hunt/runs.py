@@ -23,6 +23,7 @@ from patalloc.hunt.coverage import Coverage
 from patalloc.hunt.residue import Residue, merged
 from patalloc.hunt.residue import read as read_residue
 from patalloc.hunt.selection import Part, pack
+from patalloc.hunt.server import Fifos, Server
 from patalloc.hunt.trace import Trace
 from patalloc.hunt.trace import read as read_trace
 from patalloc.preload import WITHOUT_POOLS, environment, with_site
@@ -227,6 +228,7 @@ class Runner:
         pymalloc: whether CPython is left the pool that it has in front of malloc.
         deadline: when a run is to be ended, by time.monotonic, with TimeIsUp.
         leaves_freed: whether freed blocks keep what they hold.
+        seconds: how long the last run took.
     """
 
     program: Program
@@ -237,7 +239,9 @@ class Runner:
     pymalloc: bool = True
     deadline: float = math.inf
     leaves_freed: bool = False
+    seconds: float = 0
     _process: "subprocess.Popen[bytes] | None" = None
+    _server: Server | None = None
 
     def options(self, selection: Path, *, report: bool = False) -> Config:
         """The heap's options for a run."""
@@ -286,15 +290,18 @@ class Runner:
         Raises:
             OSError: the program or a file can't be opened.
         """
-        for left in self.directory.iterdir():
-            left.unlink()
-        selection = self.directory / "select"
         packed = pack(
             parts, stop=stop, salt=salt, mappings=mappings, leaves_freed=self.leaves_freed
         )
-        selection.write_bytes(packed)
+        begun = time.monotonic()
+        if self._server and not (report or salt or mappings):
+            with suppress(EOFError):
+                return self._run_served(self._server, packed)
+        self.end_server()
+        selection = self._clear(packed)
         before = {str(path): _stamp(path) for path in self.program.outputs}
         status, pid = self._wait_for(self._command(selection, report=report))
+        self.seconds = time.monotonic() - begun
         self.runs += 1
         behaviour = self._behaviour(status, pid, before)
         if salt:
@@ -304,6 +311,54 @@ class Runner:
             behaviour = attrs.evolve(behaviour, coverage=coverage.read(found))
         return behaviour
 
+    def _clear(self, packed: bytes) -> Path:
+        """The selection's file in a directory that has nothing else."""
+        for left in self.directory.iterdir():
+            left.unlink()
+        selection = self.directory / "select"
+        selection.write_bytes(packed)
+        return selection
+
+    # From where they begin to differ
+
+    def serve(self, parts: Iterable[Part]) -> Behaviour | None:
+        """Have the runs from here on begin where the first of these parts would matter.
+
+        For runs with no others; those of which more is wanted than what the program does are whole,
+        and end it. None where the program can't be forked there, else what it does without them.
+        """
+        self.end_server()
+        one = self.program.follow == "parent"
+        if one or self.program.outputs:
+            return None
+        packed = pack(parts, serves=True, leaves_freed=self.leaves_freed)
+        selection = self._clear(packed)
+        fifos = Fifos.beside(selection)
+        self._server = server = Server(self._start(self._command(selection, report=False)), fifos)
+        if server.is_ready(self._time_left()):
+            with suppress(EOFError):
+                return self._run_served(server, pack((), leaves_freed=self.leaves_freed))
+        self.end_server()
+        return None
+
+    def end_server(self) -> None:
+        """Have runs begin with the program's start again."""
+        if self._server:
+            self._server.close()
+            self._server = None
+
+    def _run_served(self, server: Server, packed: bytes) -> Behaviour:
+        """The server has emptied what it writes to."""
+        for left in self.directory.glob("trace.*"):
+            left.unlink()
+        (self.directory / "select").write_bytes(packed)
+        limit = self._time_left()
+        status, pid = server.fork(limit)
+        if status is None and limit < self.program.timeout:
+            raise TimeIsUp
+        self.runs += 1
+        return self._behaviour(status, pid, {})
+
     def _residue(self, pid: int) -> Residue:
         one = self.program.follow == "parent"
         files = self.directory.glob(f"trace.{pid}.residue" if one else "trace.*.residue")
@@ -311,18 +366,24 @@ class Runner:
 
     def stop(self) -> None:
         """End the run that another thread is waiting for, if there is one, and its children."""
-        process = self._process
-        if process is not None:
+        server, process = self._server, self._process
+        if server:
+            server.stop()
+        if process:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def _wait_for(self, command: list[str]) -> tuple[int | None, int]:
+    def _time_left(self) -> float:
+        """Seconds, for a run."""
+        return max(min(self.program.timeout, self.deadline - time.monotonic()), 0)
+
+    def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
         with (
             open(self.program.stdin or os.devnull, "rb") as stdin,
             open(self.directory / "stdout", "wb") as out,
             open(self.directory / "stderr", "wb") as error,
         ):
-            self._process = process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=stdin,
                 stdout=out,
@@ -330,17 +391,20 @@ class Runner:
                 env=_surroundings(pymalloc=self.pymalloc),
                 start_new_session=True,
             )
-            left = self.deadline - time.monotonic()
-            try:
-                return _wait(process, max(min(self.program.timeout, left), 0)), process.pid
-            except subprocess.TimeoutExpired:
-                if left < self.program.timeout:
-                    raise TimeIsUp from None
-                return None, process.pid
-            finally:
-                self.stop()
-                process.wait()
-                self._process = None
+
+    def _wait_for(self, command: list[str]) -> tuple[int | None, int]:
+        self._process = process = self._start(command)
+        limit = self._time_left()
+        try:
+            return _wait(process, limit), process.pid
+        except subprocess.TimeoutExpired:
+            if limit < self.program.timeout:
+                raise TimeIsUp from None
+            return None, process.pid
+        finally:
+            self.stop()
+            process.wait()
+            self._process = None
 
     def _behaviour(
         self, status: int | None, pid: int, before: Mapping[str, tuple[int, ...] | None]

@@ -10,7 +10,7 @@ from patalloc.heap import Config
 _HEADER = struct.Struct("8sQIIQQQ")
 _PART = struct.Struct("QQQQQQQ")
 _MAGIC = b"patsel2\n"
-_MAPPINGS, _LEAVES_FREED = 1, 2
+_MAPPINGS, _LEAVES_FREED, _SERVES = 1, 2, 4
 END = (1 << 64) - 1  # of numbers and offsets: whatever there is
 
 # Values that programs treat otherwise, by what they are as numbers of any size.
@@ -98,6 +98,7 @@ def pack(
     salt: int = 0,
     mappings: bool = False,
     leaves_freed: bool = False,
+    serves: bool = False,
 ) -> bytes:
     """The file that the core reads.
 
@@ -108,6 +109,7 @@ def pack(
         salt: of the code of which the residue is recorded; 0 for none.
         mappings: whether processes are to tell of theirs as they end.
         leaves_freed: whether freed blocks keep what they hold, and are handed out again.
+        serves: whether the process stands where the first of these would be made, to be forked.
     """
     chosen = sorted(parts, key=lambda part: (part.site, part.last, part.first, part.start))
     packed = [
@@ -116,5 +118,5 @@ def pack(
         )
         for part in chosen
     ]
-    flags = _MAPPINGS * mappings | _LEAVES_FREED * leaves_freed
+    flags = _MAPPINGS * mappings | _LEAVES_FREED * leaves_freed | _SERVES * serves
     return _HEADER.pack(_MAGIC, salt, frames, flags, *stop, len(packed)) + b"".join(packed)

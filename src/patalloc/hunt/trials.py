@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from queue import Queue
@@ -18,6 +18,8 @@ from patalloc.hunt.selection import CODES, END, ZEROS, Fill, Part
 from patalloc.hunt.trace import Site, Trace
 
 Progress = Callable[[str, int], None]  # what is being done, and how many candidates are left
+_WORTH = 8  # runs one after the other, for which a server is started
+_SLOW = 0.1  # seconds of a run, below which none is
 PAIR = tuple(Fill(salt, 0) for salt in CODES.values())  # codes that are told apart
 
 
@@ -133,6 +135,28 @@ class Trials:
                 for runner in self.runners:
                     runner.stop()
                 raise
+
+    @contextmanager
+    def served(self, parts: Sequence[Part], runs: int) -> Iterator[None]:
+        """Meanwhile runs begin where the first of these parts would matter, if that is worth it.
+
+        Args:
+            parts: the only ones that they have.
+            runs: how many will be made one after the other.
+        """
+        slow = self.runners[0].seconds > _SLOW and not self.executor
+        runners = self.runners[: self.width] if slow and runs >= _WORTH else []
+        try:
+            with ThreadPoolExecutor(self.width) as pool:
+                for runner, served in zip(
+                    runners, pool.map(lambda runner: runner.serve(parts), runners), strict=True
+                ):
+                    if served is None or self.differs(served, None):
+                        runner.end_server()
+            yield
+        finally:
+            for runner in runners:
+                runner.end_server()
 
     def _run_anywhere(self, executor: Executor, trials: Sequence[Trial]) -> list[Behaviour]:
         """As many as may be made at a time."""

@@ -1,0 +1,121 @@
+"""A fork server: a run that stands where something is selected first, and is forked for others.
+
+What they do until there is done once (csrc/watch/serve.h; the idea is that of American Fuzzy Lop:
+https://lcamtuf.blogspot.com/2014/10/fuzzing-binaries-without-execve.html).
+"""
+
+import os
+import select
+import signal
+import struct
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+_ANSWER = struct.Struct("i")
+_READY = 1
+_LONGEST = (1 << 31) - 1  # milliseconds, that poll(2) takes
+
+
+@attrs.define
+class Fifos:
+    """Those of a server that is to be started, both ends of which are there."""
+
+    orders: int
+    answers: int
+
+    @classmethod
+    def beside(cls, selection: Path) -> "Fifos":
+        """Of the process with that selection."""
+        names = [f"{selection}.orders", f"{selection}.answers"]
+        for name in names:
+            os.mkfifo(name, 0o600)
+        return cls(*(os.open(name, os.O_RDWR | os.O_CLOEXEC) for name in names))
+
+    def close(self) -> None:
+        """The server ends by that."""
+        os.close(self.orders)
+        os.close(self.answers)
+
+
+@attrs.define
+class Server:
+    """A process that is to be forked.
+
+    Attributes:
+        process: the process. fifos: its own.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    fifos: Fifos
+    _child: int = 0
+
+    def _answer(self, until: float) -> int:
+        """The next one.
+
+        Raises:
+            TimeoutError: it takes longer.
+            EOFError: the process has ended.
+        """
+        ended = os.pidfd_open(self.process.pid)
+        try:
+            awaited = select.poll()
+            awaited.register(self.fifos.answers, select.POLLIN)
+            awaited.register(ended, select.POLLIN)
+            left = max(until - time.monotonic(), 0) * 1000
+            ready = [descriptor for descriptor, _ in awaited.poll(min(left, _LONGEST))]
+        finally:
+            os.close(ended)
+        if self.fifos.answers in ready:
+            (answer,) = _ANSWER.unpack(os.read(self.fifos.answers, _ANSWER.size))
+            return int(answer)
+        raise EOFError if ready else TimeoutError
+
+    def is_ready(self, timeout: float) -> bool:
+        """Whether it has come to where it stands, and can be forked there."""
+        with suppress(TimeoutError, EOFError, OSError):  # before Linux 5.3 there is no pidfd_open
+            return self._answer(time.monotonic() + timeout) == _READY
+        return False
+
+    def fork(self, timeout: float) -> tuple[int | None, int]:
+        """A process that goes on from there: what came of it, and its number.
+
+        None if it took longer than so many seconds.
+
+        Raises:
+            EOFError: there is no server any more.
+        """
+        until = time.monotonic() + timeout
+        os.write(self.fifos.orders, b"1")
+        self._child = 0
+        try:
+            self._child = self._answer(until)
+            return os.waitstatus_to_exitcode(self._answer(until)), self._child
+        except TimeoutError:
+            if not self._child:
+                raise EOFError from None
+            self._end_child()
+            self._answer(time.monotonic() + timeout)
+            return None, self._child
+        finally:
+            self._child = 0
+
+    def _end_child(self) -> None:
+        if self._child:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End all of it, as another thread may."""
+        self._end_child()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it."""
+        self.stop()
+        self.process.wait()
+        self.fifos.close()
