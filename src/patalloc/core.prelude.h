@@ -2,5 +2,6 @@
 #include "patalloc.h"
 #include "watch/adopted.h"
 #include "watch/code.h"
+#include "raw.h"
 #include <dlfcn.h>
 #include <errno.h>

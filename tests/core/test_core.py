@@ -200,7 +200,7 @@ def test_figures_in_the_kernels_texts(build: Build) -> None:
 
 def test_names_of_any_bytes_are_json(build: Build) -> None:
     """What is no UTF-8 comes back as os.fsdecode has it."""
-    chance = random.Random(1)  # noqa: S311 (no cryptography)
+    chance = random.Random(1)
     some = "é€😀\ud800".encode("utf-8", "surrogatepass") + b'\xc0\x80\xf4\x90\x80\x80\xff"\\\n\x7fa'
     names = [
         bytes(chance.choice(some) for _ in range(chance.randrange(20))) for _ in range(2000)

@@ -62,7 +62,7 @@ class HeapMachine(RuleBasedStateMachine):
 
     @rule(block=blocks, seed=st.integers(0, 2**32))
     def write(self, block: Block, seed: int) -> None:
-        content, chance = self.live[block], random.Random(seed)  # noqa: S311 (no cryptography)
+        content, chance = self.live[block], random.Random(seed)
         if not content:
             return
         start = chance.randrange(len(content))

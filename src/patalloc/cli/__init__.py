@@ -8,7 +8,10 @@ import click
 
 from patalloc.errors import OptionError, PreloadError
 
-_COMMANDS = ("describe", "doctor", "hunt", "lib", "options", "run", "sites", "symbolize")
+_COMMANDS = (
+    *("compare", "describe", "doctor", "hunt", "lib", "machine", "options", "run", "sites"),
+    *("sweep", "symbolize"),
+)
 
 
 class _Group(click.Group):
