@@ -1,6 +1,8 @@
 """What the core says of itself and of this machine: options, kernel features, limits."""
 
+import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -114,3 +116,12 @@ def machine() -> Machine:
         available_memory=limits.available_memory,
         huge_pages=_huge_pages(),
     )
+
+
+def describe() -> str:
+    """The processor, the kernel and the C library, in a line, for what was measured here."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(": ")[2].strip() for line in lines if "model name" in line]
+    model = models[0] if models else platform.machine()
+    library = " ".join(platform.libc_ver())
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {library}"

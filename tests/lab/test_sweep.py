@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 
 from patalloc.lab import (
     Entry,
@@ -258,6 +259,17 @@ def test_an_executor_makes_runs_of_which_no_times_are_taken() -> None:
     assert not {"wall", "cpu"} & {*results.metrics}
 
 
+def test_an_executor_on_other_machines() -> None:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+        client.get_executor() as executor,
+    ):
+        sweep = Sweep(Program(COUNT), [GLIBC, PATALLOC], rounds=2, executor=executor)
+        results = sweep.run()
+    assert len(results.ratios("peak_rss")["patalloc"]) == 2
+
+
 # The journal
 
 
@@ -268,7 +280,9 @@ def test_a_journal_comes_back(tmp_path: Path) -> None:
     with Journal(path, plan) as journal:
         for entry in entries:
             journal.add(entry)
-    assert read(path)[:2] == (plan, entries)
+    found = read(path)
+    assert (found.plan, found.entries) == (plan, entries)
+    assert found.machine
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])  # killed as it wrote
     with Journal(path, plan) as journal:
@@ -318,7 +332,7 @@ def test_a_sweep_of_200_points_goes_on_after_a_kill(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     after = path.read_bytes()
     assert after.startswith(before[: before.rindex(b"\n") + 1])
-    entries = read(path)[1]
+    entries = read(path).entries
     made = [(each.round, each.point) for each in entries]
     assert len(made) == len(set(made)) == 402
 
@@ -340,7 +354,7 @@ def test_an_interrupt_keeps_what_ran(tmp_path: Path) -> None:
     out, error = process.communicate(timeout=60)
     assert "cut short: this is what ran" in error
     assert "patalloc" in out
-    assert len(read(path)[1]) >= 7
+    assert len(read(path).entries) >= 7
 
 
 def test_a_full_disk_is_told_and_what_was_measured_is_kept() -> None:

@@ -9,8 +9,8 @@ import click
 from patalloc.errors import OptionError, PreloadError
 
 _COMMANDS = (
-    *("compare", "describe", "doctor", "hunt", "lib", "machine", "options", "run", "sites"),
-    *("sweep", "symbolize"),
+    *("compare", "describe", "doctor", "hunt", "lib", "machine", "options", "plot", "report"),
+    *("run", "sites", "sweep", "symbolize", "tune"),
 )
 
 

@@ -1,15 +1,12 @@
 """What the commands share that measure programs: their options, progress, and tables."""
 
-import csv
 import json
-import math
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +21,6 @@ from patalloc.lab import (
     METRICS,
     Comparison,
     ExperimentError,
-    Interval,
     JournalError,
     Point,
     PointError,
@@ -32,13 +28,15 @@ from patalloc.lab import (
     Progress,
     Results,
     Sweep,
+    Tuning,
     Verdict,
 )
+from patalloc.lab.journal import Found, read
+from patalloc.lab.texts import TITLES, as_csv, data, number, percent
 from patalloc.lab.workloads import command as workload
 
 _EVERY = 10  # seconds, after which a line tells how far it is, where there is no terminal
 _SHOWN = ("wall", "cpu", "peak_rss", "instructions")
-_HEADS = {"wall": "wall time", "cpu": "CPU time", "peak_rss": "peak RSS"}
 
 
 @attrs.frozen(kw_only=True)
@@ -138,37 +136,23 @@ def refusals() -> Iterator[None]:
     """What can't be measured ends with one line."""
     try:
         yield
-    except (PointError, ExperimentError, JournalError, OSError) as error:
+    except (PointError, ExperimentError, JournalError, ImportError, OSError) as error:
         refuse(str(error))
 
 
-def _program(command: Sequence[str], asked: Asked) -> Program:
+def program(command: Sequence[str], check: str | None, timeout: float) -> Program:
     """It must be there."""
     command = workload(tuple(command))
     path = shutil.which(command[0])
     if path is None:
         what = "not executable" if Path(command[0]).is_file() else "not found"
         refuse(f"{command[0]}: {what}")
-    return Program((str(path), *command[1:]), asked.check, asked.timeout)
+    return Program((str(path), *command[1:]), check, timeout)
 
 
-def measure(command: Sequence[str], points: Sequence[Point], asked: Asked) -> Results:
-    """Make the experiment, tell how far it is, and print what came of it."""
-    path = asked.journal
-    if path and not asked.resume and path.exists() and path.stat().st_size:
-        refuse(f"{path}: is there already: --resume goes on with it")
-    sweep = Sweep(
-        _program(command, asked),
-        points,
-        metric=asked.metric,
-        width=asked.width / 100,
-        budget=asked.budget,
-        rounds=asked.rounds,
-        seed=asked.seed,
-        margin=asked.margin / 100,
-        journal=path,
-        same_output=not (asked.any_output or asked.check),
-    )
+@contextmanager
+def showing(measured: Sweep | Tuning) -> Iterator[None]:
+    """Meanwhile it is told how far it is."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
     console = Console(stderr=True)
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -184,81 +168,44 @@ def measure(command: Sequence[str], points: Sequence[Point], asked: Asked) -> Re
                 told = time.monotonic()
                 click.echo(f"patalloc: {doing}", err=True)
 
-        sweep.progress = tell
+        measured.progress = tell
+        yield
+
+
+def measure(command: Sequence[str], points: Sequence[Point], asked: Asked) -> Results:
+    """Make the experiment, tell how far it is, and print what came of it."""
+    path = asked.journal
+    if path and not asked.resume and path.exists() and path.stat().st_size:
+        refuse(f"{path}: is there already: --resume goes on with it")
+    sweep = Sweep(
+        program(command, asked.check, asked.timeout),
+        points,
+        metric=asked.metric,
+        width=asked.width / 100,
+        budget=asked.budget,
+        rounds=asked.rounds,
+        seed=asked.seed,
+        margin=asked.margin / 100,
+        journal=path,
+        same_output=not (asked.any_output or asked.check),
+    )
+    with showing(sweep):
         results = sweep.run()
     print_results(results, json_=asked.as_json, csv_=asked.as_csv)
     return results
 
 
-def number(value: float, metric: str) -> str:
-    """With its unit."""
-    unit = METRICS[metric]
-    if unit == "s":
-        return f"{value:.3f} s" if value >= 1 else f"{value * 1000:.2f} ms"
-    if unit == "B":
-        return f"{value / (1 << 20):,.1f} MiB"
-    return f"{value:,.0f}"
+def read_results(path: Path) -> tuple[Results, Found]:
+    """Of a journal.
 
-
-def percent(interval: Interval) -> str:
-    """How much more or less than the baseline it is."""
-    high = "?" if math.isinf(interval.high) else f"{100 * (interval.high - 1):+.1f}"
-    low = "?" if math.isinf(interval.high) else f"{100 * (interval.low - 1):+.1f}"
-    return f"{100 * (interval.median - 1):+.1f} % ({low} to {high})"
-
-
-def data(results: Results) -> dict[str, Any]:
-    """All of it."""
-    found: dict[str, Any] = {
-        "version": 1,
-        "baseline": results.baseline,
-        "interrupted": results.interrupted,
-        "left_out": dict(results.left_out),
-        "points": {},
-    }
-    for point in results.points:
-        if point in results.left_out:
-            continue
-        found["points"][point] = {
-            metric: _metric(results, point, metric) for metric in results.metrics
-        }
-    return found
-
-
-def _metric(results: Results, point: str, metric: str) -> dict[str, Any]:
-    typical = results.typical(point, metric)
-    made: dict[str, Any] = {
-        "median": typical.median,
-        "interval": _finite(typical),
-        "runs": len(results.values(point, metric)),
-    }
-    comparison = results.comparisons(metric).get(point)
-    if comparison:
-        made["ratio"] = {
-            "median": comparison.interval.median,
-            "interval": _finite(comparison.interval),
-            "rounds": len(comparison.ratios),
-            "chance": comparison.chance,
-            "verdict": comparison.verdict.value,
-            "rounds_needed": comparison.rounds_needed,
-        }
-    return made
-
-
-def _finite(interval: Interval) -> list[float] | None:
-    return None if math.isinf(interval.high) else [interval.low, interval.high]
-
-
-def as_csv(results: Results) -> str:
-    """A line a run, also of those that do not count."""
-    text = StringIO()
-    names = [*METRICS]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["round", "point", *names, "failure"])
-    for entry in results.entries:
-        values = [entry.metrics.get(name, "") for name in names]
-        writer.writerow([entry.round, entry.point, *values, entry.failure])
-    return text.getvalue()
+    Raises:
+        JournalError: it is none, or has no runs.
+    """
+    found = read(path)
+    try:
+        return Results.of(found), found
+    except (KeyError, TypeError):
+        raise JournalError(f"{path}: of no experiment that is known") from None
 
 
 def print_results(results: Results, *, json_: bool = False, csv_: bool = False) -> None:
@@ -277,7 +224,7 @@ def print_results(results: Results, *, json_: bool = False, csv_: bool = False) 
     if not shown:
         click.echo("patalloc: no run counts yet", err=True)
         return
-    heads = [_HEADS.get(name, name) for name in shown]
+    heads = [TITLES.get(name, name) for name in shown]
     view = table(
         "point", "rounds", *(part for head in heads for part in (head, "beside the baseline"))
     )

@@ -5,6 +5,7 @@ from patalloc.lab.launcher import METRICS, Program, Run
 from patalloc.lab.points import ALLOCATORS, Point, PointError, grid, points
 from patalloc.lab.statistics import Comparison, Interval, Verdict
 from patalloc.lab.sweep import ExperimentError, Progress, Results, Sweep
+from patalloc.lab.tuning import Tuned, Tuning
 
 __all__ = [
     "ALLOCATORS",
@@ -21,6 +22,8 @@ __all__ = [
     "Results",
     "Run",
     "Sweep",
+    "Tuned",
+    "Tuning",
     "Verdict",
     "grid",
     "points",

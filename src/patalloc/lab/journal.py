@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import attrs
 
+from patalloc.machine import describe
+
 VERSION = 1
 
 
@@ -56,7 +58,8 @@ class Journal:
             return self
         whole = 0
         if self.path.exists() and self.path.stat().st_size:
-            plan, self.entries, whole = read(self.path)
+            found = read(self.path)
+            plan, self.entries, whole = found.plan, found.entries, found.whole
             if plan != self.plan:
                 what = next(
                     key for key in {*plan, *self.plan} if plan.get(key) != self.plan.get(key)
@@ -67,7 +70,7 @@ class Journal:
             os.truncate(self._descriptor, whole)  # a line that was cut short
         os.lseek(self._descriptor, 0, os.SEEK_END)
         if not whole:
-            self._write({"patalloc": VERSION, "plan": dict(self.plan)})
+            self._write({"patalloc": VERSION, "machine": describe(), "plan": dict(self.plan)})
         return self
 
     def __exit__(
@@ -115,29 +118,45 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
             yield found, end
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[Entry], int]:
-    """The plan, the runs, and how many bytes of it are whole.
+@attrs.frozen
+class Found:
+    """What a file has.
+
+    Attributes:
+        plan: of the experiment. machine: where it was. entries: the runs.
+        whole: bytes up to the end of the last whole line.
+    """
+
+    plan: dict[str, Any]
+    machine: str
+    entries: list[Entry]
+    whole: int
+
+
+def _entry(path: Path, number: int, line: dict[str, Any]) -> Entry:
+    try:
+        entry = Entry(**line)
+        sound = isinstance(entry.round, int) and isinstance(entry.point, str)
+        sound = sound and isinstance(entry.metrics, dict) and isinstance(entry.failure, str)
+    except TypeError:
+        sound = False
+    if not sound:
+        raise JournalError(f"{path}: line {number} is no run")
+    return entry
+
+
+def read(path: Path) -> Found:
+    """What there is.
 
     Raises:
         OSError: the file can't be read.
         JournalError: it is no journal, or of a later version.
     """
-    plan: dict[str, Any] | None = None
-    entries: list[Entry] = []
-    whole = 0
-    for line, end in _lines(path):
-        whole = end
-        if plan is None:
-            if "patalloc" not in line or "plan" not in line:
-                raise JournalError(f"{path}: no journal of patalloc's")
-            if line["patalloc"] != VERSION:
-                raise JournalError(f"{path}: of version {line['patalloc']}; {VERSION} is known")
-            plan = line["plan"]
-            continue
-        try:
-            entries.append(Entry(**line))
-        except TypeError:
-            raise JournalError(f"{path}: line {len(entries) + 2} is no run") from None
-    if plan is None:
+    lines = [*_lines(path)]
+    first = lines[0][0] if lines else {}
+    if "patalloc" not in first or not isinstance(first.get("plan"), dict):
         raise JournalError(f"{path}: no journal of patalloc's")
-    return plan, entries, whole
+    if first["patalloc"] != VERSION:
+        raise JournalError(f"{path}: of version {first['patalloc']}; {VERSION} is known")
+    entries = [_entry(path, number, line) for number, (line, _) in enumerate(lines[1:], 2)]
+    return Found(first["plan"], str(first.get("machine", "")), entries, lines[-1][1])

@@ -18,7 +18,7 @@ from statistics import median
 import attrs
 
 from patalloc.lab import seen
-from patalloc.lab.journal import Entry, Journal
+from patalloc.lab.journal import Entry, Found, Journal
 from patalloc.lab.launcher import TIMES, Program, Run, launch
 from patalloc.lab.points import Point
 from patalloc.lab.statistics import Comparison, Interval, compared
@@ -75,6 +75,17 @@ class Results:
         return (
             tuple(name for name in found[0] if all(name in each for each in found)) if found else ()
         )
+
+    @classmethod
+    def of(cls, found: Found, margin: float = 0.01) -> "Results":
+        """What a journal has.
+
+        Raises:
+            KeyError: its plan is another kind of experiment's.
+        """
+        entries = tuple(found.entries)
+        left_out = {each.point: each.failure for each in entries if each.failure and not each.round}
+        return cls(tuple(found.plan["points"]), entries, left_out, margin=margin)
 
     def counted(self) -> Iterator[Entry]:
         """The runs that count."""
@@ -139,6 +150,7 @@ class Sweep:
         margin: what difference does not matter, as a share.
         journal: the file that keeps all runs, and from which it goes on; None for none.
         same_output: whether a run must print what the first one has.
+        drops: asked after each round which points are to have no more runs, and why.
         executor: any of concurrent.futures' interface, which makes the runs of a round, maybe side
             by side: of these no times are taken.
         progress: told how far it is.
@@ -154,6 +166,7 @@ class Sweep:
     margin: float = 0.01
     journal: Path | None = None
     same_output: bool = True
+    drops: Callable[[Results], Mapping[str, str]] = lambda results: {}
     executor: Executor | None = None
     progress: Callable[[Progress], None] = lambda progress: None
     _left_out: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -164,7 +177,7 @@ class Sweep:
         return {
             "command": [*self.program.command],
             "check": self.program.check,
-            "points": [point.name for point in self.points],
+            "points": _names(self.points),
             "seed": self.seed,
             "times": self.executor is None,
         }
@@ -201,10 +214,13 @@ class Sweep:
         """That all points work, once, which warms up: in round 0."""
         known = {each.point: each for each in journal.entries if not each.round}
         names = _names(self.points)
+        used: dict[str, str] = {}  # by library, why it is not
         for number, (name, point) in enumerate(zip(names, self.points, strict=True)):
             self.progress(Progress(0, number, len(names), self.budget))
             if name not in known:
-                why = seen.why_not_in_use(self.program, point, directory)
+                if point.library not in used:
+                    used[point.library] = seen.why_not_in_use(self.program, point, directory)
+                why = used[point.library]
                 run = Run(None, "", {}) if why else self._run(point, directory)
                 why = why or _why_not(run, point, self._reference)
                 if not number and not why and self.same_output:
@@ -235,11 +251,12 @@ class Sweep:
             left = self.budget - (time.monotonic() - begun)
             done = {each.point for each in journal.entries if each.round == number}
             if len(done) < len(self._in_use()):
-                if took and left < median(took):
+                if number > 1 and left < (median(took) if took else 0):
                     break
                 start = time.monotonic()
                 self._make_round(journal, directory, number, done, left)
                 took.append(time.monotonic() - start)
+            self._left_out |= self.drops(self._results(journal))
             if self._is_enough(journal):
                 break
 
@@ -255,6 +272,7 @@ class Sweep:
         random.Random(f"{self.seed}:{number}").shuffle(order)  # noqa: S311
         order = [name for name in order if name not in done]
         runs = self._runs([points[name] for name in order], directory)
+        until = time.monotonic() + left
         for place, (name, run) in enumerate(zip(order, runs, strict=True)):
             why = _why_not(run, points[name], self._reference)
             metrics = run.metrics
@@ -265,6 +283,8 @@ class Sweep:
             last = [each.failure for each in journal.entries if each.point == name][-_TRIES:]
             if len(last) == _TRIES and all(last):
                 self._left_out[name] = why
+            if time.monotonic() > until:
+                break
 
     def _runs(self, points: Sequence[Point], directory: Path) -> Iterator[Run]:
         if self.executor:

@@ -1,0 +1,117 @@
+"""`patalloc tune`."""
+
+import json
+import sys
+
+import click
+
+from patalloc.cli.experiment import print_results, program, refusals, showing
+from patalloc.cli.tables import show, table
+from patalloc.lab import Interval, Tuned, Tuning, Verdict
+from patalloc.lab.texts import data, percent
+from patalloc.lab.tuning import blocks
+
+_METRICS = {"time": "cpu", "rss": "peak_rss"}
+
+
+def _times(text: str | None) -> float | None:
+    """1.05 or 1.05x."""
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("x"))
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise click.BadParameter(f"--rss-at-most {text}: must be a number of times, as 1.05x")
+    return value
+
+
+def _print_front(tuned: Tuned) -> None:
+    """A table, and a picture of what lies where."""
+    times, memory = tuned.searched.ratios("cpu"), tuned.searched.ratios("peak_rss")
+    view = table("point", "CPU time beside the default's", "peak RSS beside the default's")
+    for name in tuned.front:
+        if name == tuned.searched.baseline:
+            view.add_row(name, "", "")
+        else:
+            row = (percent(Interval.of(each[name])) for each in (times, memory))
+            view.add_row(name, *row)
+    show(view, sys.stdout)
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option(
+    "--minimise",
+    type=click.Choice([*_METRICS]),
+    help="What is to be small: CPU time, or peak RSS. Else those are shown beside which no other "
+    "is better in both.",
+)
+@click.option("--rss-at-most", metavar="TIMES", help="Of the peak RSS with the defaults, as 1.05x.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(1),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="A fifth of it measures what was found anew.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the orders.")
+@click.option("--check", help="A shell command that must succeed after each run.")
+@click.option("--any-output", is_flag=True, help="Runs may print what they like.")
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds a run.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("command", nargs=-1, required=True)
+def tune(
+    minimise: str | None,
+    rss_at_most: str | None,
+    budget: float,
+    seed: int,
+    check: str | None,
+    any_output: bool,
+    timeout: float,
+    as_json: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Find options of the heap's that suit a program.
+
+    Thresholds, fills, and how much is kept are tried in rounds; what is worse than the best one is
+    dropped. What is told of the winner is from runs made when it was chosen.
+    """
+    most_rss = _times(rss_at_most)
+    with refusals():
+        measured = program(command, check, timeout)
+        count, seconds = blocks(measured)
+        if not count:
+            click.echo("patalloc: 0 blocks of 64 KiB or more: nothing to tune")
+            return
+        tuning = Tuning(
+            measured,
+            seconds,
+            metric=_METRICS[minimise] if minimise else None,
+            most_rss=most_rss,
+            budget=budget,
+            seed=seed,
+            same_output=not (any_output or check),
+        )
+        with showing(tuning):
+            tuned = tuning.run()
+    if as_json:
+        told = {"winner": tuned.winner, "front": [*tuned.front], "searched": data(tuned.searched)}
+        confirmed = data(tuned.confirmed) if tuned.confirmed else None
+        click.echo(json.dumps(told | {"confirmed": confirmed}, indent=2))
+        return
+    if tuned.searched.interrupted:
+        click.echo("patalloc: cut short: nothing was measured anew", err=True)
+    if minimise is None:
+        _print_front(tuned)
+    elif tuned.confirmed is None:
+        click.echo("patalloc: none was better than the defaults")
+    else:
+        print_results(tuned.confirmed)
+        found = tuned.confirmed.comparisons(_METRICS[minimise]).get(tuned.winner)
+        options = tuned.winner.removeprefix("patalloc:")
+        if found and found.verdict == Verdict.BETTER:
+            click.echo(f"patalloc: measured anew; to have it: PATALLOC_OPTIONS={options}")
+        else:
+            click.echo("patalloc: measured anew, the best one is not surely better")
