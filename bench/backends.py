@@ -18,8 +18,8 @@ from measure import (
     arguments,
     build,
     console,
+    describe,
     finish,
-    machine,
     measure,
     patterned,
     table,
@@ -100,7 +100,7 @@ def main() -> None:
     """Measure, and print a table for each machine."""
     options = arguments(__doc__)
     rounds, cycles = (1, 10) if options.short else (options.rounds, 200)
-    measured = {machine(): measure_here(rounds, cycles)}
+    measured = {describe(): measure_here(rounds, cycles)}
     for script in () if options.short else GUESTS:
         found = measure_in_guest(script, min(rounds, 3))
         if found:  # else the script has said why not

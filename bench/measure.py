@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from patalloc.lab import Interval
+from patalloc.machine import describe
 from patalloc.preload import library
 
 HERE = Path(__file__).parent
@@ -126,28 +128,11 @@ def measure(variants: Sequence[Variant], rounds: int) -> list[Result]:
 def improvement(result: Result, reference: Result) -> tuple[float, float, float]:
     """By how much less time than the reference, in percent, with the 95 % confidence interval.
 
-    The interval is a bootstrap's over both sets of processes (Efron and Tibshirani, 1993).
+    Of ratios within a round, as those of `patalloc sweep`.
     """
-
-    def less(ours: Sequence[float], theirs: Sequence[float]) -> float:
-        return 100 * (1 - median(ours) / median(theirs))
-
-    ours = [sample.us for sample in result.samples]
-    theirs = [sample.us for sample in reference.samples]
-    chance = random.Random(1)
-    tries = sorted(
-        less(chance.choices(ours, k=len(ours)), chance.choices(theirs, k=len(theirs)))
-        for _ in range(2000)
-    )
-    return less(ours, theirs), tries[50], tries[-50]
-
-
-def machine() -> str:
-    """The machine and kernel, for the foot of a table."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(": ")[2].strip() for line in lines if "model name" in line]
-    model = models[0] if models else platform.machine()
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {platform.libc_ver()[1]}"
+    pairs = zip(result.samples, reference.samples, strict=True)
+    found = Interval.of([ours.us / theirs.us for ours, theirs in pairs])
+    return 100 * (1 - found.median), 100 * (1 - found.high), 100 * (1 - found.low)
 
 
 def save(path: Path | None, groups: dict[str, list[Result]]) -> None:
@@ -166,7 +151,7 @@ def save(path: Path | None, groups: dict[str, list[Result]]) -> None:
                         "mem_max_rss": sample.rss_kib * 1024,
                         "python_version": platform.python_version(),
                         "platform": platform.platform(),
-                        "cpu_model_name": machine(),
+                        "cpu_model_name": describe(),
                     },
                     collect_metadata=False,
                 )
@@ -194,5 +179,5 @@ def with_spread(result: Result) -> str:
 def finish(path: Path | None, groups: dict[str, list[Result]]) -> None:
     """Save, and say where this was."""
     save(path, groups)
-    console.print(machine())
+    console.print(describe())
     sys.stdout.flush()

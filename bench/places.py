@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import reduce
 
-from measure import arguments, machine, patterned, table
+from measure import arguments, describe, patterned, table
 
 PROGRAM = """
 block = bytearray(1 << 20)
@@ -51,7 +51,7 @@ def main() -> None:
         ("distance of block and program", bits([block - program for block, program in beside])),
     ]
     table(f"bits of places, {len(found)} processes", ("", "bits"), rows)
-    print(machine())
+    print(describe())
 
 
 main()

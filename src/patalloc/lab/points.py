@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from glob import glob
@@ -19,7 +20,7 @@ _LIBRARIES = {
     "jemalloc": "libjemalloc.so.2",
     "mimalloc": "libmimalloc.so.2*",
     "tcmalloc": "libtcmalloc_minimal.so.4",
-    "scudo": "libclang_rt.scudo_standalone-*.so",
+    "scudo": f"libclang_rt.scudo_standalone-{platform.machine()}.so",
     "hardened": "libhardened_malloc.so",
 }
 _FOLDERS = (
