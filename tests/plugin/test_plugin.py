@@ -202,6 +202,29 @@ def test_a_death_names_its_test_and_the_session_goes_on(session: Session, tmp_pa
     assert done.stderr.count(": another one goes on behind it") == 3
 
 
+def test_a_process_is_replaced_before_it_makes_no_more_reports(
+    session: Session, tmp_path: Path
+) -> None:
+    tests = f"""
+import pytest
+@pytest.fixture(scope="module", autouse=True)
+def kept():
+    yield
+    print("torn down", file=open("kept", "a"))
+@pytest.mark.parametrize("number", range(120))
+def test_it(number): careless.use_after_free({LARGE})
+def test_behind(): pass
+"""
+    done = session(tests, "--patalloc", "--junit-xml=junit.xml")
+    assert (done.returncode, totals(done)) == (1, "120 failed, 1 passed")
+    found = outcomes(tmp_path / "junit.xml")
+    assert found.pop("test_behind") == "passed"
+    assert all(each.startswith("use-after-free: write") for each in found.values())
+    assert done.stderr.count(": another one goes on behind it") == 2
+    assert (tmp_path / "kept").read_text() == "torn down\n" * 3
+    assert "120 errors in the heap, in 120 tests\nmalloc's" in done.stdout
+
+
 def test_a_death_outside_of_tests_is_told(session: Session) -> None:
     done = session("careless.die()\n", "--patalloc", "-p", "no:faulthandler")
     assert done.returncode == 1

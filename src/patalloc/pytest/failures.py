@@ -7,9 +7,9 @@ import select
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, groupby
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import pytest
-from _pytest._code.code import ExceptionRepr
 
 from patalloc.pytest.files import ANSWER, ASKED, plural
 
@@ -59,16 +59,25 @@ def rendered(lines: Sequence[str], directory: Path) -> str:
     return "\n".join(map(headline, lines))
 
 
+@runtime_checkable
+class _Shown(Protocol):
+    """What pytest shows of an exception: its own class for that has no public name."""
+
+    reprcrash: Any  # where it was, and its message, if that is known: path, lineno, message
+
+    def addsection(self, name: str, content: str) -> None: ...
+
+
 class HeapError(Exception):
     """Stands for errors in the heap where pytest shows an exception."""
 
 
-def _failure(text: str, message: str, path: str, line: int) -> ExceptionRepr:
+def _failure(text: str, message: str, path: str, line: int) -> _Shown:
     """A failure of which this text is shown, and the message where there is room for one line."""
     try:
         raise HeapError(text)
     except HeapError as error:
-        shown = pytest.ExceptionInfo.from_exception(error).getrepr(style="value")
+        shown: _Shown = pytest.ExceptionInfo.from_exception(error).getrepr(style="value")
     if shown.reprcrash:
         shown.reprcrash.path, shown.reprcrash.lineno = path, line
         shown.reprcrash.message = message
@@ -102,7 +111,7 @@ def show_failure(
 ) -> None:
     """The same of what is rendered already."""
     shown = report.longrepr
-    if not (report.failed and isinstance(shown, ExceptionRepr)):
+    if not (report.failed and isinstance(shown, _Shown)):
         path, line, _ = report.location or (report.nodeid, None, "")
         own = f"{shown}\n" if report.failed and shown else ""
         report.longrepr = shown = _failure(own + text, message, path, (line or 0) + 1)

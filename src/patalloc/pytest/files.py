@@ -16,6 +16,8 @@ from typing import Any
 ASKED = "asked"  # the session's pipe for who wants events as text
 ANSWER = ".text"
 _REPORT = "report."
+REPORTS_MOST = 100  # that the library makes in a process
+GOES_ON = 75  # exit status of a process behind which another one is to go on (sysexits.h)
 
 
 def report_option(session: Path) -> str:
@@ -44,11 +46,13 @@ class Reports:
 
     Attributes:
         directory: where they are.
+        own: how many of those that were taken here are this process's own.
     """
 
     def __init__(self, directory: Path) -> None:
         """Those in this directory that nobody has taken."""
         self.directory = directory
+        self.own = 0
         self._taken: dict[str, int] = {}
         with suppress(FileNotFoundError):
             self._taken = json.loads((directory / "taken").read_text())
@@ -73,7 +77,10 @@ class Reports:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self._taken[entry.name] = taken + len(whole)
-        return whole.decode(errors="surrogateescape").splitlines()
+        lines = whole.decode(errors="surrogateescape").splitlines()
+        if entry.name == f"{_REPORT}{os.getpid()}":
+            self.own += len(lines)
+        return lines
 
 
 class Journal:

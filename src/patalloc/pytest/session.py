@@ -16,7 +16,7 @@ import pytest
 from patalloc.heap import Config
 from patalloc.preload import WITHOUT_POOLS, environment, signals_for, with_site
 from patalloc.pytest import failures
-from patalloc.pytest.files import Journal, Reports, left_over, report_option
+from patalloc.pytest.files import GOES_ON, Journal, Reports, left_over, report_option
 from patalloc.pytest.renderer import answering
 
 _DEATHS_MOST = 100
@@ -99,13 +99,18 @@ class Session:
             return self._run()
 
     def _run(self) -> int:
-        for _ in range(_DEATHS_MOST):
+        deaths = 0
+        while deaths < _DEATHS_MOST:
             report = report_option(self._directory)
             status = self._run_process(report)
+            if status == GOES_ON and Journal(self._directory).running is None:
+                say("the process may soon make no more reports: another one goes on behind it")
+                continue
             if -status not in _DEADLY:
                 return self._told_rest(status)
             if not self._note_death(signal.Signals(-status), Reports(Path(report).parent)):
                 break
+            deaths += 1
         else:
             say(f"{_DEATHS_MOST} tests have ended the process: that was the last")
         return self._told_rest(int(pytest.ExitCode.TESTS_FAILED))

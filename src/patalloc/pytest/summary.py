@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from patalloc.pytest.files import counts, plural, remarks
-
-_REPORTS_MOST = 100  # that the library makes in a process
+from patalloc.pytest.files import REPORTS_MOST, counts, plural, remarks
 
 
 class Summary:
@@ -48,9 +46,9 @@ class Summary:
             else "no errors in the heap"
         )
         yield from remarks(self._session)
-        if full := [each for each in counts(self._session) if each >= _REPORTS_MOST]:
+        if full := [each for each in counts(self._session) if each >= REPORTS_MOST]:
             yield (
-                f"{plural(len(full), 'process', 'es')} made {_REPORTS_MOST} reports, and no more: "
+                f"{plural(len(full), 'process', 'es')} made {REPORTS_MOST} reports, and no more: "
                 "errors after that are not told"
             )
         coverage = import_module("patalloc.hunt.coverage")  # takes long

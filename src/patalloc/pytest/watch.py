@@ -11,6 +11,7 @@ import pytest
 from patalloc.pytest import failures
 from patalloc.pytest.files import Journal, Reports, own_directory
 from patalloc.pytest.record import Record
+from patalloc.pytest.succession import Succession
 from patalloc.pytest.summary import Summary
 from patalloc.pytest.workers import Workers
 
@@ -30,10 +31,12 @@ def start(config: pytest.Config, session: str | None) -> None:
     """
     if not hasattr(ctypes.CDLL(None), "patalloc_process_heap"):
         raise pytest.UsageError("patalloc: this Python is not reached by LD_PRELOAD")
-    plugins: list[object] = [Watch(Reports(own_directory()))]
+    reports = Reports(own_directory())
+    plugins: list[object] = [Watch(reports)]
     if session:
         directory = Path(session)
         plugins += [Record(config, Journal(directory)), Summary(directory), Workers(directory)]
+        plugins.append(Succession(reports))
     for plugin in plugins:
         config.pluginmanager.register(plugin, f"patalloc-{type(plugin).__name__.lower()}")
 
