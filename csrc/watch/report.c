@@ -27,6 +27,12 @@ static struct {
   struct os_identity of_kept;
 } sink;
 
+static int standard_error = STDERR_FILENO;
+
+void report_to(int descriptor) {
+  standard_error = descriptor;
+}
+
 void report_start(const struct options *options) {
   if (atomic_exchange(&sink.given, true)) return;
   history_began = os_milliseconds();
@@ -36,7 +42,7 @@ void report_start(const struct options *options) {
   destination_identify(sink.name, &sink.identity);
   sink.kept = -1; /* test runners have another file in its place, which is lost if all ends */
   if (text_is("yes", sink.name, text_length(sink.name)))
-    sink.kept = os_duplicate_descriptor(STDERR_FILENO);
+    sink.kept = os_duplicate_descriptor(standard_error);
   if (sink.kept >= 0) os_identify(sink.kept, &sink.of_kept, NULL);
 }
 

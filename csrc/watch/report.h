@@ -9,6 +9,9 @@
 /* Reports in full from here on; where to, the first heap says that asks for it. */
 void report_start(const struct options *options);
 
+/* Before that: which descriptor is standard error, where what has its number is another file. */
+void report_to(int descriptor);
+
 /* In the child of a fork: standard error is what it is there, as a service that leaves its parent
  * must not keep that open. */
 RARE void report_forked(void);

@@ -5,3 +5,6 @@
 #include "watch/code.h"
 #include <dlfcn.h>
 #include <errno.h>
+
+/* watch/report.h can't be included: Python.h has a struct of a name that stats.h has an enum of. */
+void report_to(int descriptor);

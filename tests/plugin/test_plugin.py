@@ -411,11 +411,40 @@ def test_without_the_option_nothing_is_imported(session: Session) -> None:
 import sys
 def test_modules():
     ours = {each for each in sys.modules if each.partition(".")[0] == "patalloc"}
-    assert ours == {"patalloc", "patalloc.pytest"}
+    assert ours == {"patalloc", "patalloc.pytest", "patalloc.standard_error"}
     assert not {"attr", "cffi", "ctypes"} & sys.modules.keys()
 """
     done = session(tests.replace("import sys", "import sys", 1), "-q", "-p", "no:faulthandler")
     assert done.returncode == 0, done.stdout
+
+
+REPORTING = """
+import ctypes
+from patalloc import Heap
+def write_past(distance):
+    with Heap(report="yes", on_error="continue", slack_check="large") as heap:
+        block = heap.malloc(200_003)
+        ctypes.memset(block.address + block.size + distance, 1, 1)
+def test_as_it_is(): write_past(0)
+def test_captured(capfd):
+    write_past(0)
+    assert capfd.readouterr().err == ""
+"""
+
+
+@pytest.mark.parametrize("arguments", [("-q",), ("-s",), ("--patalloc",)])
+def test_reports_of_a_tests_own_heap_are_not_captured(
+    session: Session, arguments: tuple[str, ...]
+) -> None:
+    done = session(REPORTING, *arguments)
+    assert done.returncode == 0, done.stdout
+    assert done.stderr.count("patalloc: heap-buffer-overflow: found by free: write 1 byte") == 2
+
+
+def test_nor_is_what_a_process_dies_of(session: Session) -> None:
+    done = session(f"{REPORTING}def test_dies(): write_past(8192)", "-p", "no:faulthandler")
+    assert done.returncode == -signal.SIGSEGV
+    assert "patalloc: heap-buffer-overflow: write at " in done.stderr
 
 
 def test_what_is_not_watched_is_told(session: Session, extension: Path) -> None:

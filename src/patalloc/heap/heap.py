@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 import attrs
 
+from patalloc import standard_error
 from patalloc._core import ffi, lib
 from patalloc._exporter import Exporter
 from patalloc.errors import OptionError, PreloadError
@@ -222,6 +223,7 @@ class Heap(_Unique):
         if config is not None and options:
             raise OptionError("give a Config or options by keyword, not both")
         self.config = Config(**options) if config is None else config
+        lib.report_to(standard_error.descriptor())
         pointer = lib.patalloc_heap_create(str(self.config).encode(), ffi.NULL, 0)
         if pointer == ffi.NULL:
             raise MemoryError("no memory for a heap")

@@ -9,6 +9,8 @@ from importlib import import_module
 
 import pytest
 
+from patalloc import standard_error
+
 _FLAG = "--patalloc"
 
 
@@ -40,7 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> object:
-    """Leave what is behind the bare option where it was: it is no value, but a file of tests."""
+    """Before pytest captures output, keep standard error for reports of a test's own heaps.
+
+    And leave what is behind the bare option where it was: it is no value, but a file of tests.
+    """
+    standard_error.keep()
     if _FLAG in args:
         args[:] = [f"{_FLAG}=" if each == _FLAG else each for each in args]
         again = parser.parse_known_args(args)
