@@ -69,7 +69,7 @@ def test_every_key_of_an_event_is_documented() -> None:
 
 def test_the_options_that_change_are_documented() -> None:
     with Heap() as heap, pytest.raises(OptionError) as refused:
-        heap.configure(pattern=1)
+        heap.configure(guard_pages=2)
     changing = str(refused.value).partition("can be: ")[2].split(", ")
     listed = ", ".join(f"`{name}`" for name in changing[:-1]) + f" and `{changing[-1]}`"
     reports = " ".join((ROOT / "docs" / "reports.md").read_text().split())

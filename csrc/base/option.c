@@ -22,7 +22,7 @@ static const char *const flags[] = {"no", "yes", NULL};
 #define TERA      ((uint64_t)1 << 40)
 
 static const struct rule rules[] = {
-    {AT(pattern), .name = "pattern", .preset = "0xab", .type = &value_pattern},
+    {AT(pattern), .name = "pattern", .preset = "0xab", .type = &value_pattern, .changes = true},
     {AT(threshold), .name = "threshold", .preset = "128K", .type = &value_size, .least = 4096,
      .most = TERA, .changes = true},
     {AT(guard_pages), .name = "guard_pages", .preset = "1", .type = &value_count, .most = 64},
@@ -192,6 +192,11 @@ bool options_change(struct options *options, const char *string, struct text *co
     complain(complaint, rule->name, text_length(rule->name),
              "can't be changed once the heap is made, or the program started; can be: ");
     list_names(complaint, true);
+    good = false;
+  }
+  if (!options->pattern.size != !changed.pattern.size) {
+    complain(complaint, "pattern=none", text_length("pattern=none"),
+             "can't be changed to, or from, once the heap is made, or the program started");
     good = false;
   }
   for (const struct rule *rule = rules; good && rule < rules + OPTIONS; rule++)

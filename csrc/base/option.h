@@ -52,6 +52,13 @@ struct options {
   char guard_sites[DESTINATION_MOST]; /* where it stands which small ones are guarded; likewise */
 };
 
+/* The pattern now. Its word and size are read by themselves: while it changes they may be of two
+ * patterns, of which neither is none. */
+static inline struct pattern options_pattern(const struct options *options) {
+  return (struct pattern){__atomic_load_n(&options->pattern.word, __ATOMIC_RELAXED),
+                          __atomic_load_n(&options->pattern.size, __ATOMIC_RELAXED)};
+}
+
 struct option_text {
   const char *name, *preset, *meaning;
 };

@@ -195,7 +195,9 @@ RARE static void format_pattern(const void *value, const struct rule *rule, stru
 }
 
 static void copy_pattern(void *value, const void *from) {
-  *(struct pattern *)value = *(const struct pattern *)from;
+  struct pattern *pattern = value;
+  __atomic_store_n(&pattern->word, ((const struct pattern *)from)->word, __ATOMIC_RELAXED);
+  __atomic_store_n(&pattern->size, ((const struct pattern *)from)->size, __ATOMIC_RELAXED);
 }
 
 RARE static void describe_pattern(const struct rule *rule, struct text *text) {

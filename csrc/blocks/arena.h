@@ -30,7 +30,8 @@ struct kept {
 struct arena {
   struct lock lock; /* guards the lists and tables below, and blocks in the state FREE */
   struct refpage *refpage;
-  struct pattern content; /* of kept pages */
+  struct pattern pattern; /* that its heap had when it was made */
+  struct pattern content; /* of kept pages: the same, or zeros */
   size_t huge_page;       /* bytes; 0: large runs are not laid out for huge pages */
   const struct options *options;
   struct stats *stats;

@@ -209,7 +209,7 @@ static bool tidy(struct feed *feed, uint32_t number, const struct options *optio
 bool slot_give(unsigned number, uint32_t slot, const struct options *options,
                struct slot_written *written) {
   struct feed *feed = &feeds[number % FEEDS];
-  struct pattern complement = {~options->pattern.word, options->pattern.size};
+  struct pattern pattern = options_pattern(options), complement = {~pattern.word, pattern.size};
   fill_pattern(complement, (void *)slot_block(slot), slot_table[slot].size);
   slot_table[slot].fill = options->slack_check ? pattern_number(complement) : 0;
   lock_take_shared(&feed->lock);

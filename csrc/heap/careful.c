@@ -60,14 +60,15 @@ static bool find(const void *pointer, struct small_block *block) {
 static void fill_chosen(struct patalloc_heap *heap, void *pointer, size_t size, size_t from,
                         size_t room) {
   struct chosen chosen = hunt_count(&heap->options, size);
+  struct pattern pattern = options_pattern(&heap->options);
   uintptr_t start = (uintptr_t)pointer, at = start + from, low, end;
   for (size_t i = 0; i < chosen.choice.count; i++) {
     low = start, end = start + size;
     if (!hunt_is_stale(&chosen, i) || !hunt_part(&chosen, i, start, &low, &end)) continue;
-    if (at < low) fill_pattern(heap->options.pattern, (void *)at, low - at);
+    if (at < low) fill_pattern(pattern, (void *)at, low - at);
     if (at < end) at = end;
   }
-  if (at < start + room) fill_pattern(heap->options.pattern, (void *)at, start + room - at);
+  if (at < start + room) fill_pattern(pattern, (void *)at, start + room - at);
   for (size_t i = 0; i < chosen.choice.count; i++) {
     low = start, end = start + size;
     if (hunt_part(&chosen, i, start, &low, &end)) hunt_fill(&chosen, i, start, low, end);
@@ -76,32 +77,33 @@ static void fill_chosen(struct patalloc_heap *heap, void *pointer, size_t size, 
 }
 
 void careful_renew(struct patalloc_heap *heap, void *memory, size_t size) {
-  struct pattern pattern = heap->options.pattern;
+  struct pattern pattern = options_pattern(&heap->options);
   if (heap->watch.hunts)
     fill_chosen(heap, memory, size, pattern.size ? 0 : size, size);
   else if (pattern.size)
     fill_pattern(pattern, memory, size);
 }
 
-static void enter(const struct watch *watch, void *pointer, size_t size, size_t room) {
+static void enter(const struct watch *watch, struct pattern pattern, void *pointer, size_t size,
+                  size_t room) {
   bool checked = checks(watch->options), kept = checked || finds_leaks(watch->options);
   bool told = kept && watch->reports;
   if (room > UINT32_MAX || (!kept && !fills_freed(watch->options))) return;
   int error = errno;
   if (told) fault_watch(false);
-  ledger_enter(
-      &(struct small_block){.address = (uintptr_t)pointer,
-                            .size = (uint32_t)size,
-                            .room = (uint32_t)room,
-                            .around = checked ? pattern_number(watch->options->pattern) : 0,
-                            .stack = told ? stack_record(watch->options) : 0,
-                            .note = told ? note_now() : 0});
+  ledger_enter(&(struct small_block){.address = (uintptr_t)pointer,
+                                     .size = (uint32_t)size,
+                                     .room = (uint32_t)room,
+                                     .around = checked ? pattern_number(pattern) : 0,
+                                     .stack = told ? stack_record(watch->options) : 0,
+                                     .note = told ? note_now() : 0});
   errno = error;
 }
 
 /* With the pattern in all of it, or behind zeros. */
 static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool zero) {
   const struct options *options = &heap->options;
+  struct pattern pattern = options_pattern(options);
   if (!pointer) return NULL;
   fork_expect();
   size_t room = primary.usable_size(pointer);
@@ -111,8 +113,8 @@ static void *finish(struct patalloc_heap *heap, void *pointer, size_t size, bool
   if (heap->watch.hunts && !zero)
     fill_chosen(heap, pointer, size, from, room);
   else if (from < room)
-    fill_pattern(options->pattern, (char *)pointer + from, room - from);
-  enter(&heap->watch, pointer, size, room);
+    fill_pattern(pattern, (char *)pointer + from, room - from);
+  enter(&heap->watch, pattern, pointer, size, room);
   return pointer;
 }
 
@@ -160,7 +162,7 @@ static void give_up(struct patalloc_heap *heap, void *pointer) {
   if (heap->watch.hunts) hunt_freed(pointer);
   bool checked = checks(options);
   bool holds = checked && !(heap->watch.hunts && hunt_leaves_freed());
-  struct pattern complement = {~options->pattern.word, options->pattern.size};
+  struct pattern pattern = options_pattern(options), complement = {~pattern.word, pattern.size};
   struct small_block block;
   bool known = holds ? ledger_hold(pointer, pattern_number(complement), &block)
                      : ledger_strike(pointer, &block);

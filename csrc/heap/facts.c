@@ -32,9 +32,9 @@ int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_b
       .guard_before = guard,
       .guard_after = guard,
       .pages = (int64_t)(bytes >> os_page_shift),
-      .dirty_pages = heap_dirty_pages(heap, start, bytes),
+      .dirty_pages = heap_dirty_pages(heap, granule),
       .fill = (enum patalloc_fill)record->fill,
-      .tag = heap->tagged ? record->tag : -1,
+      .tag = heap->contents.tagged ? record->tag : -1,
   };
   return 0;
 }
@@ -43,15 +43,24 @@ int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_b
 
 static const char *backend_name(const struct patalloc_heap *heap) {
   static const char *const names[] = {"zero", "memfd", "descriptor", "uffd"};
-  const struct refpage *refpage = heap->refpage;
   if (!heap->ready) return "none yet";
+  const struct refpage *refpage = heap->contents.now->refpage;
   return refpage ? names[refpage->kind] : "none";
 }
 
 static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
-  uint64_t total = stats_get(&heap->stats, stat);
-  for (int i = 0; heap->shards && i < SHARDS; i++) total += stats_get(&heap->shards[i].stats, stat);
-  return total;
+  return stats_get(&heap->stats, stat) + content_stats_sum(&heap->contents, stat);
+}
+
+int64_t patalloc_written(patalloc_heap *heap) {
+  int64_t pages = (int64_t)sum(heap, STAT_PAGES_DIRTIED);
+  for (uint32_t granule = 1; heap->ready && region_known(granule); granule++) {
+    if (block_state(granule) != GRANULE_LIVE || !heap_owns(heap, granule)) continue;
+    long dirty = heap_dirty_pages(heap, granule);
+    if (dirty < 0) return -1;
+    pages += dirty;
+  }
+  return pages << os_page_shift;
 }
 
 size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {

@@ -82,14 +82,9 @@ RARE static void after_fork(void) {
 }
 
 RARE static void restart(struct patalloc_heap *heap) {
-  if (heap->refpage && !refpage_outlives_fork(heap->refpage)) {
-    heap->refpage = NULL;
-    heap->orphaned = true;
-    heap->learns = false;
-  }
+  content_restart(&heap->contents);
   usage_restart(&heap->usage);
   stats_restart(&heap->stats);
-  for (int i = 0; heap->shards && i < SHARDS; i++) stats_restart(&heap->shards[i].stats);
 }
 
 RARE static void after_fork_in_child(void) {

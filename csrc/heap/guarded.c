@@ -126,10 +126,11 @@ static void *take_slot(struct patalloc_heap *heap, size_t alignment, size_t size
   }
   stats_add(heap_stats(heap), STAT_SMALL_GUARDED, 1); /* here, as it waits for what was stored */
   uintptr_t rest = zero ? start + size : start;
-  fill_pattern(options->pattern, (void *)front, start - front);
+  struct pattern pattern = options_pattern(options);
+  fill_pattern(pattern, (void *)front, start - front);
   if (zero) memset((void *)start, 0, size);
-  fill_pattern(options->pattern, (void *)rest, end - rest);
-  slot_table[slot].around = options->slack_check ? pattern_number(options->pattern) : 0;
+  fill_pattern(pattern, (void *)rest, end - rest);
+  slot_table[slot].around = options->slack_check ? pattern_number(pattern) : 0;
   slot_publish(slot);
   return (void *)start;
 }

@@ -10,7 +10,8 @@
 static void fill_from_refpage(struct patalloc_heap *heap, uint32_t granule, struct pattern pattern,
                               uintptr_t from, uintptr_t end) {
   uintptr_t first = page_up(from), last = page_down(end);
-  struct refpage *refpage = heap->refpage ? refpage_get(&heap->options, pattern) : NULL;
+  struct refpage *refpage =
+      heap->contents.now->refpage ? refpage_get(&heap->options, pattern) : NULL;
   bool mapped = refpage && first < last && run_overlay(block_run(granule), first, last, refpage);
   if (mapped) {
     fill_pattern(pattern, (void *)from, first - from);
@@ -44,12 +45,14 @@ static void choose_parts(struct patalloc_heap *heap, uint32_t granule, size_t si
 uint32_t hunted_take(struct patalloc_heap *heap, const struct request *request,
                      enum block_fill *fill) {
   bool zero = request->content == HOLDS_ZEROS;
-  struct arena *arena = heap_arena(heap, zero ? ZEROED : heap->refpage ? PATTERNED : STORED);
+  struct arena *patterned = zero ? NULL : content_patterned(&heap->contents);
+  struct arena *arena =
+      patterned ? patterned : content_arena(&heap->contents, zero ? ZEROED : STORED);
   uint32_t granule = place_alone(arena, request->size, request->alignment);
   *fill = BLOCK_ZERO;
   if (granule && zero) hunt_count_zeros(&heap->options, request->size);
   if (!granule || zero) return granule;
-  *fill = heap->refpage ? BLOCK_REFPAGE : large_fill(heap, granule, 0);
+  *fill = patterned ? BLOCK_REFPAGE : large_fill(heap, granule, 0);
   choose_parts(heap, granule, request->size);
   return granule;
 }

@@ -34,17 +34,19 @@ void large_warn_unpatterned(struct patalloc_heap *heap) {
 }
 
 /* Page faults are taken all at once where there are many. */
-bool large_store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end) {
+bool large_store(struct patalloc_heap *heap, struct pattern pattern, uintptr_t from,
+                 uintptr_t end) {
   uintptr_t first = page_up(from), last = page_down(end);
   if (!fill_fits(end - from)) return large_warn_unpatterned(heap), false;
   if (last > first && populates(heap, last - first)) os_populate(first, last - first);
-  fill_pattern(heap->options.pattern, (void *)from, end - from);
+  fill_pattern(pattern, (void *)from, end - from);
   return true;
 }
 
 enum block_fill large_fill(struct patalloc_heap *heap, uint32_t granule, uint32_t kept) {
   uintptr_t from = block_pages(granule) + ((uintptr_t)kept << os_page_shift);
-  return large_store(heap, from, block_end(granule)) ? BLOCK_MEMSET : BLOCK_UNPATTERNED;
+  bool stored = large_store(heap, block_arena(granule)->pattern, from, block_end(granule));
+  return stored ? BLOCK_MEMSET : BLOCK_UNPATTERNED;
 }
 
 /* Taking */
@@ -78,7 +80,8 @@ static uint32_t take_ready(struct patalloc_heap *heap, struct arena *arena, size
 
 static uint32_t take_stored(struct patalloc_heap *heap, size_t size, size_t alignment,
                             enum block_fill *fill) {
-  uint32_t kept, granule = take(heap, heap_arena(heap, STORED), size, alignment, &kept);
+  uint32_t kept,
+      granule = take(heap, content_arena(&heap->contents, STORED), size, alignment, &kept);
   if (granule) *fill = large_fill(heap, granule, kept);
   return granule;
 }
@@ -106,17 +109,17 @@ static uint32_t take_patterned(struct patalloc_heap *heap, const struct request 
   bool growing = request->content == HOLDS_GROWTH;
   uint32_t granule = 0;
   *fill = options->pattern.size ? BLOCK_REFPAGE : BLOCK_NONE;
-  struct refpage *refpage = heap_refpage(heap);
-  if (refpage) {
-    struct arena *patterned = heap_arena(heap, PATTERNED);
-    if (heap->learns && !growing && retain_is_dense(retain_class(patterned, size), size))
+  struct arena *patterned = content_patterned(&heap->contents);
+  if (patterned) {
+    if (heap->contents.now->learns && !growing &&
+        retain_is_dense(retain_class(patterned, size), size))
       granule = take_dense(heap, patterned, size, alignment, fill);
     if (!granule) granule = take_ready(heap, patterned, size, alignment);
     if (granule) return granule;
   }
   granule = take_stored(heap, size, alignment, fill);
   if (!granule) return 0;
-  if (refpage)
+  if (patterned)
     stats_add(heap_stats(heap), STAT_FALLBACK_NO_SPAN, 1);
   else if (options->fill != FILL_MEMSET && options->backend.kind != BACKEND_NONE)
     stats_add(heap_stats(heap), STAT_FALLBACK_NO_REFPAGE, 1);
@@ -127,7 +130,8 @@ uint32_t large_take(struct patalloc_heap *heap, const struct request *request,
                     enum block_fill *fill) {
   if (request->content != HOLDS_ZEROS) return take_patterned(heap, request, fill);
   *fill = BLOCK_ZERO;
-  return take_ready(heap, heap_arena(heap, ZEROED), request->size, request->alignment);
+  return take_ready(heap, content_arena(&heap->contents, ZEROED), request->size,
+                    request->alignment);
 }
 
 /* Giving back */
@@ -172,7 +176,7 @@ bool large_quarantine(struct patalloc_heap *heap, uint32_t granule) {
 
 static void count_dirty(struct patalloc_heap *heap, uint32_t granule) {
   size_t bytes = block_end(granule) - block_pages(granule);
-  long dirty = heap->options.count ? heap_dirty_pages(heap, block_pages(granule), bytes) : -1;
+  long dirty = heap->options.count ? heap_dirty_pages(heap, granule) : -1;
   if (dirty < 0) return;
   stats_add(heap_stats(heap), STAT_PAGES_COUNTED, bytes >> os_page_shift);
   stats_add(heap_stats(heap), STAT_PAGES_DIRTIED, (uint64_t)dirty);
@@ -287,6 +291,6 @@ void *large_from_primary(struct patalloc_heap *heap, const struct request *reque
   if (!pointer || heap->options.small_fill || heap->watch.hunts) return pointer;
   size_t from = zero ? size : 0, usable = small->usable_size(heap, "malloc", pointer);
   size_t end = usable > size ? usable : size; /* or none is told (primary.h) */
-  fill_pattern(heap->options.pattern, (char *)pointer + from, end - from);
+  fill_pattern(options_pattern(&heap->options), (char *)pointer + from, end - from);
   return pointer;
 }

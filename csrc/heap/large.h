@@ -27,9 +27,9 @@ RARE size_t large_usable_size(struct patalloc_heap *heap, const void *pointer);
 /* Fills a block of the stored arena, of which the first `kept` pages hold the pattern already. */
 enum block_fill large_fill(struct patalloc_heap *heap, uint32_t granule, uint32_t kept);
 
-/* Fills [from, end) of pages that hold zeros; false, with a warning, where that would not fit in
- * memory. */
-bool large_store(struct patalloc_heap *heap, uintptr_t from, uintptr_t end);
+/* Fills [from, end) of pages that hold zeros with this pattern; false, with a warning, where that
+ * would not fit in memory. */
+bool large_store(struct patalloc_heap *heap, struct pattern pattern, uintptr_t from, uintptr_t end);
 
 /* Says once that a block stays without its pattern. */
 RARE void large_warn_unpatterned(struct patalloc_heap *heap);

@@ -33,19 +33,20 @@ static const struct large_path large_hopeless = {large_from_primary, large_free,
 
 static void prepare(struct patalloc_heap *heap) {
   const struct options *options = &heap->options;
-  bool huge = options->fill == FILL_AUTO && os_uses(options, OS_HUGE_PAGES);
-  if (huge) heap->huge_page = os_huge_page();
+  bool huge = options->fill == FILL_AUTO && os_uses(options, OS_HUGE_PAGES), tagged;
   bool able = region_init(options->reserve) && run_init();
-  heap->tagged = options->tag != TAG_OFF && os_uses(options, OS_MTE);
-  heap->zeros = heap->tagged ? refpage_get_tagged(options, refpage_zero.pattern) : &refpage_zero;
-  if (!heap->zeros) heap->zeros = &refpage_zero_tagged;
-  if (able && heap_wants_refpage(heap) && !heap_choose_refpage(heap) &&
-      options->backend.kind == BACKEND_UFFD)
+  tagged = options->tag != TAG_OFF && os_uses(options, OS_MTE);
+  heap->contents = (struct contents){.options = options,
+                                     .lock = &heap->lock,
+                                     .usage = &heap->usage,
+                                     .tagged = tagged,
+                                     .huge_page = huge ? os_huge_page() : 0};
+  able = able && content_choose(&heap->contents, options->pattern);
+  if (able && !heap->contents.now->refpage && options->backend.kind == BACKEND_UFFD)
     report_line("backend=uffd: this process may not use userfaultfd(2); blocks are memset");
-  if (heap->tagged || heap->watch.reports) fault_watch(heap->tagged);
-  if (able) heap->shards = os_map(shards_size());
-  heap->ready = heap->shards;
-  heap->large = !heap->ready ? &large_hopeless : heap->tagged ? &large_tagged : &large_plain;
+  if (tagged || heap->watch.reports) fault_watch(tagged);
+  heap->ready = able;
+  heap->large = !able ? &large_hopeless : tagged ? &large_tagged : &large_plain;
 }
 
 static void *allocate_first(struct patalloc_heap *heap, const struct request *request);
@@ -82,18 +83,21 @@ void paths_start(struct patalloc_heap *heap) {
   destination_identify(options->stats, &heap->stats_file);
   if (hunts) hunt_start(options);
   if (*options->guard_sites && !hunts) guarded_start(heap);
-  if (options->slack_check ||
-      reports) { /* before there is a fork that could leave a child without the lock */
-    pattern_number(options->pattern);
-    pattern_number((struct pattern){~options->pattern.word, options->pattern.size});
-  }
   heap->blocks = hunts ? &blocks_hunted : &blocks_plain;
   heap->large = &large_unready;
   paths_choose_small(heap);
 }
 
+/* Before there is a fork that could leave a child without the lock. */
+static void number_patterns(const struct options *options) {
+  struct pattern pattern = options_pattern(options);
+  pattern_number(pattern);
+  pattern_number((struct pattern){~pattern.word, pattern.size});
+}
+
 void paths_choose_small(struct patalloc_heap *heap) {
   const struct options *options = &heap->options;
+  if (options->slack_check || heap->watch.reports) number_patterns(options);
   heap->unguarded = careful_is_due(options) ? &small_careful : &small_plain;
   heap->uncounted = guarded_is_due(options) ? &small_guarded : heap->unguarded;
   heap->small = options->count ? &small_counted : heap->uncounted;

@@ -34,18 +34,14 @@ static void *resized_in_place(struct patalloc_heap *heap, uint32_t granule, size
   return block_hand_out(granule);
 }
 
-static bool holds_pattern(const struct patalloc_heap *heap, const struct refpage *refpage) {
-  return refpage == heap->refpage || (refpage_comes_tagged(refpage) && heap->refpage &&
-                                      refpage->pattern.word == heap->refpage->pattern.word);
-}
-
 /* Zero pages that a block has grown by get the pattern by stores; refpages hold it already. From
  * then on its last page holds the pattern to its end, as a block's does that was filled. */
 static void fill_growth(struct patalloc_heap *heap, uint32_t granule, uintptr_t from) {
   uintptr_t end = block_end(granule);
   uint8_t *fill = &region.table[granule].fill;
-  bool needs_stores = from < end && !holds_pattern(heap, block_run(granule)->refpage);
-  if (needs_stores && !large_store(heap, from, end))
+  const struct arena *arena = block_arena(granule);
+  bool holds = content_comes_patterned(&heap->contents, arena, block_run(granule)->refpage);
+  if (!holds && from < end && !large_store(heap, arena->pattern, from, end))
     *fill = BLOCK_UNPATTERNED;
   else if (*fill == BLOCK_ZERO)
     *fill = BLOCK_MEMSET;
@@ -58,7 +54,7 @@ static void *resize_within(struct patalloc_heap *heap, uint32_t granule, size_t 
   uintptr_t address = block_address(granule);
   if (size < before) {
     resize_shrink(block_arena(granule), granule, size);
-    fill_pattern(heap->options.pattern, (void *)(address + size),
+    fill_pattern(block_arena(granule)->pattern, (void *)(address + size),
                  block_end(granule) - address - size);
     if (record->fill == BLOCK_ZERO) record->fill = BLOCK_MEMSET;
   } else {
@@ -83,15 +79,16 @@ static void *grow_in_place(struct patalloc_heap *heap, uint32_t granule, size_t 
  * from that of calloc, before whose blocks there are zeros.) */
 static struct arena *arena_for_growth(struct patalloc_heap *heap, uint32_t granule) {
   enum { COPY_MOST = 8 << 20 };
-  struct arena *arena = block_arena(granule);
-  bool stored = heap->learns && arena->refpage == &refpage_zero &&
-                arena->content.word == heap->options.pattern.word;
+  struct arena *arena = block_arena(granule), *patterned;
+  bool stored = heap->contents.now->learns && arena->refpage == &refpage_zero;
   bool moves = stored && region.table[granule].size <= COPY_MOST;
-  return moves ? heap_arena(heap, PATTERNED) : arena;
+  patterned = moves ? content_patterned(&heap->contents) : NULL;
+  return patterned && arena->content.word == patterned->content.word ? patterned : arena;
 }
 
 static enum block_fill fill_of(const struct patalloc_heap *heap, const struct arena *arena) {
-  return arena->refpage == heap->refpage ? BLOCK_REFPAGE : BLOCK_MEMSET;
+  return content_comes_patterned(&heap->contents, arena, arena->refpage) ? BLOCK_REFPAGE
+                                                                         : BLOCK_MEMSET;
 }
 
 /* To a run with room to grow further, by moving pages where that is possible. */

@@ -13,7 +13,7 @@ void heap_enter_sandbox(struct patalloc_heap *heap) {
   size_t large = heap->options.threshold;
   patalloc_free(heap, patalloc_malloc(heap, large));
   patalloc_free(heap, patalloc_calloc(heap, 1, large));
-  if (heap->refpage) refpage_prepare(heap->refpage);
+  if (heap->ready && heap->contents.now->refpage) refpage_prepare(heap->contents.now->refpage);
   os_file_size_limit(); /* and remember it */
   os_enter_sandbox();
   errno = error;

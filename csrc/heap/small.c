@@ -11,10 +11,11 @@
 __attribute__((always_inline)) static inline void *fill_small(const struct patalloc_heap *heap,
                                                               void *pointer, size_t from) {
   const struct options *options = &heap->options;
-  if (__builtin_expect(pointer && options->small_fill && options->pattern.size, true)) {
+  struct pattern pattern = options_pattern(options);
+  if (__builtin_expect(pointer && options->small_fill && pattern.size, true)) {
     size_t usable = primary.usable_size(pointer);
     if (__builtin_expect(from < usable, true))
-      fill_pattern(options->pattern, (char *)pointer + from, usable - from);
+      fill_pattern(pattern, (char *)pointer + from, usable - from);
   }
   return pointer;
 }

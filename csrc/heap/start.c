@@ -28,16 +28,24 @@ RARE patalloc_heap *patalloc_heap_create(const char *options, char *complaint, s
   return heap;
 }
 
+static int change(struct patalloc_heap *heap, const char *options, struct text *complaint) {
+  struct options wanted = heap->options;
+  if (!options_change(&wanted, options, complaint)) return EINVAL;
+  if (heap->ready && !content_choose(&heap->contents, wanted.pattern)) return ENOMEM;
+  options_change(&heap->options, options, complaint);
+  paths_choose_small(heap);
+  return 0;
+}
+
 RARE int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint,
                             size_t capacity) {
   char scrap[1];
   struct text text = {complaint ? complaint : scrap, complaint ? capacity : 1, 0};
   lock_take(&heap->lock);
-  bool good = options_change(&heap->options, options, &text);
-  if (good) paths_choose_small(heap);
+  int error = change(heap, options, &text);
   lock_drop(&heap->lock);
-  if (good) large_drain(heap);
-  return good ? 0 : (errno = EINVAL, -1);
+  if (!error) large_drain(heap);
+  return error ? errno = error, -1 : 0;
 }
 
 size_t patalloc_release(patalloc_heap *heap) {
@@ -49,6 +57,6 @@ RARE void patalloc_heap_destroy(patalloc_heap *heap) {
   heap_write_stats(heap);
   fork_delist(heap);
   EACH_ARENA(heap, arena) run_release_all(arena);
-  if (heap->shards) os_unmap(heap->shards, shards_size());
+  content_drop_all(&heap->contents);
   os_unmap(heap, page_up(sizeof *heap));
 }

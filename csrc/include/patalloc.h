@@ -59,13 +59,14 @@ PATALLOC_API patalloc_heap *patalloc_heap_create(const char *options, char *comp
 
 /* Changes options of a heap that is in use.
  *
- *   options    as patalloc_heap_create takes them: threshold, delay, small_fill, cache_size,
- * retain_size, on_free, quarantine_size, quarantine_blocks, release_interval, stacks, on_error and
- *              count can be changed; others may be given as they are
+ *   options    as patalloc_heap_create takes them: pattern (not to or from none), threshold, delay,
+ *              small_fill, cache_size, retain_size, on_free, quarantine_size, quarantine_blocks,
+ *              release_interval, stacks, on_error and count can be changed; others may be given as
+ *              they are
  *   complaint  as there
  *
  * Returns 0. On failure -1 with errno EINVAL (an option is bad, or can't be changed any more: see
- * the complaint), and no option has changed. What was allocated before stays as it is. */
+ * the complaint) or ENOMEM, and no option has changed. What was allocated before stays as it is. */
 PATALLOC_API int patalloc_configure(patalloc_heap *heap, const char *options, char *complaint,
                                     size_t capacity);
 
@@ -134,6 +135,15 @@ struct patalloc_block {
  * there is none in this heap. The block must not be freed or resized meanwhile. */
 PATALLOC_API int patalloc_inspect(patalloc_heap *heap, const void *pointer,
                                   struct patalloc_block *block);
+
+/* The bytes of large blocks' pages that the program has written: of the blocks that live, as it is
+ * now, and of those that were freed while the option count was yes. So the difference of two calls,
+ * with count=yes in between, is what was written meanwhile, wherever that was freed. Whole pages
+ * count, each once a block; also those that the heap has written itself, to fill a block by stores,
+ * to make pages that are usually written, or to keep them (on_free=retain). Not what realloc gives
+ * up. Returns -1 where it can't be told. Blocks that other threads free or resize may be left out.
+ */
+PATALLOC_API int64_t patalloc_written(patalloc_heap *heap);
 
 /* Writes the heap's stats to `json`, NUL-terminated and cut to `capacity` bytes. Returns the length
  * that the whole has, as snprintf(3) does. Async-signal-safe. */

@@ -42,6 +42,10 @@ static void fill_many(uint64_t word, unsigned char *at, unsigned char *end) {
 }
 #endif
 
+static bool is_of_one_byte(uint64_t word) {
+  return word == (word & 0xff) * (UINT64_MAX / 0xff);
+}
+
 void fill_pattern(struct pattern pattern, void *start, size_t size) {
   enum { FEW = 16, SOME = 128, MANY = 4096 };
   unsigned char *at = start, *end = at + size;
@@ -50,7 +54,7 @@ void fill_pattern(struct pattern pattern, void *start, size_t size) {
 #ifdef __x86_64__
   if (size >= MANY) return fill_many(pattern.word, at, end);
 #endif
-  if (size <= SOME || pattern.size > 1) return fill_words(pattern.word, at, end);
+  if (size <= SOME || !is_of_one_byte(pattern.word)) return fill_words(pattern.word, at, end);
   memset(start, (int)(pattern.word & 0xff), size);
 }
 

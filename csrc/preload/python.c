@@ -229,8 +229,8 @@ static void *malloc_filled(void *allocator, size_t size) {
   const struct allocator *own = allocator;
   void *made = own->malloc(own->context, size);
   struct patalloc_heap *heap = patalloc_process_heap();
-  bool fills = heap && heap->options.small_fill && heap->options.pattern.size;
-  if (made && size <= POOLED_MOST && fills) fill_pattern(heap->options.pattern, made, size);
+  if (made && size <= POOLED_MOST && heap && heap->options.small_fill)
+    fill_pattern(options_pattern(&heap->options), made, size);
   return made;
 }
 

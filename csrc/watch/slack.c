@@ -18,7 +18,7 @@ bool slack_find(const char *call, uint32_t granule, enum slack_side side, struct
   if (side == SLACK_AFTER) {
     from = end + region.table[granule].size;
     end = block_end(granule);
-    pattern = fill == BLOCK_ZERO ? zero : arena->options->pattern;
+    pattern = fill == BLOCK_ZERO ? zero : arena->pattern;
   }
   struct difference part;
   bool found = compare_pattern(pattern, from, end, &part);

@@ -5,10 +5,13 @@ import doctest
 import gc
 import pickle
 import re
+import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from patalloc._core import ffi, lib
 from patalloc.watch import events
 
 LARGE = 1_000_000
+PAGE = resource.getpagesize()
 
 
 @pytest.fixture
@@ -409,16 +413,105 @@ def test_options_that_can_be_changed() -> None:
         assert heap.malloc(70_000).info is None
 
 
+CHECKED = "slack_check=all:small_fill=both:on_error=continue"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *("", "fill=refpage", "fill=memset", "backend=none", "on_free=reset", "on_free=quarantine"),
+        *(
+            "guard_small=all",
+            "guard_small=all:delay=0",
+            "without=mremap_dontunmap",
+            "retain_size=0",
+        ),
+    ],
+)
+def test_a_pattern_that_changes(options: str) -> None:
+    with Heap(Config.parse(f"{CHECKED}:{options}")) as heap:
+        blocks = {size: heap.malloc(size) for size in (100, LARGE, 3 * LARGE)}
+        zeros = heap.calloc(1, LARGE)
+        for number, pattern in enumerate((0x11, 0x7FFF, 0x11, 0xAB)):
+            heap.configure(pattern=pattern)
+            fresh = pattern.to_bytes(2 if pattern > 0xFF else 1, sys.byteorder)
+            for size in (100, LARGE, 3 * LARGE):
+                for block in [heap.malloc(size) for _ in range(5)]:
+                    with memoryview(block) as view:
+                        assert bytes(view) == (fresh * size)[:size]
+                        view[:] = bytes(size)
+                    block.free()
+            for size, block in blocks.items():
+                assert bytes(memoryview(block)) == b"\xab" * size
+                with heap.malloc(size) as live:
+                    assert bytes(memoryview(live)[:100]) == (fresh * 100)[:100]
+            zeros = heap.realloc(zeros, (number + 2) * LARGE)
+            assert not any(memoryview(zeros)[:LARGE])
+        grown = heap.realloc(blocks.pop(LARGE), 3 * LARGE)
+        assert bytes(memoryview(grown)) == b"\xab" * 3 * LARGE
+        assert heap.check() == 0
+        grown.free()
+        zeros.free()
+        assert heap.stats().errors == 0
+        assert heap.config.pattern == "0xab"
+
+
+def test_a_pattern_that_changes_in_use() -> None:
+    """What other threads allocate meanwhile holds the one or the other, and no error is seen."""
+    patterns = (0xABCD, 0x11)
+    allowed = [
+        each.to_bytes(2, sys.byteorder) if each > 0xFF else bytes([each] * 2) for each in patterns
+    ]
+    stop = threading.Event()
+
+    def allocate(heap: Heap) -> int:
+        rounds = 0
+        while not stop.is_set():
+            for size in (130, 1000, 200_000):
+                with heap.malloc(size) as block:
+                    content = bytes(memoryview(block))
+                    assert content in [each * (size // 2) for each in allowed]
+                    memoryview(block)[:] = bytes(size)
+            rounds += 1
+        return rounds
+
+    with Heap(Config.parse(f"{CHECKED}:pattern=0xabcd")) as heap, ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(allocate, heap) for _ in range(3)]
+        for _ in range(300):
+            for pattern in patterns[::-1]:
+                heap.configure(pattern=pattern)
+        stop.set()
+        assert all(each.result() for each in running)
+        assert heap.stats().errors == 0
+
+
+@pytest.mark.parametrize("options", ["", "on_free=quarantine", "without=pagemap_scan"])
+def test_what_was_written_in_between(options: str) -> None:
+    with Heap(Config.parse(f"count=yes:{options}")) as heap:
+        live = heap.malloc(LARGE)
+        memoryview(live)[:5000] = bytes(5000)
+        before = heap.written()
+        assert before
+        memoryview(live)[0] = memoryview(live)[LARGE - 1] = 1
+        with heap.malloc(LARGE) as freed:
+            memoryview(freed)[100_000] = 1
+        heap.malloc(1000)
+        live.free()
+        assert heap.written() == before + 2 * PAGE
+    with Heap(without="proc") as heap, heap.malloc(LARGE):
+        assert heap.written() is None
+
+
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("pattern", 1, "pattern: can't be changed once the heap is made"),
+        ("pattern", "none", "pattern=none: can't be changed to, or from, once the heap is made"),
         ("slack_check", "all", "slack_check: can't be changed once the heap is made"),
         ("report", "yes", "report: can't be changed once the heap is made"),
         (
             "guard_pages",
             2,
-            "can be: threshold, delay, small_fill, cache_size, retain_size, on_free",
+            "can be: pattern, threshold, delay, small_fill, cache_size, retain_size, on_free",
         ),
         ("threshold", 1, "threshold=1: bad value; allowed: a number of bytes"),
         ("colour", "red", "colour: no such option; allowed: align, backend, "),

@@ -1,5 +1,6 @@
 """Heap and Block: memory that comes filled with a pattern, for Python programs and experiments."""
 
+import errno
 import operator
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -177,6 +178,8 @@ def _configure(
     capacity = 8192
     complaint = ffi.new("char[]", capacity)
     if function(heap, str(changed).encode(), complaint, capacity):
+        if ffi.errno == errno.ENOMEM:
+            raise MemoryError("no memory for blocks with another pattern")
         raise OptionError(ffi.string(complaint).decode())
     return changed
 
@@ -307,8 +310,9 @@ class Heap(_Unique):
     def configure(self, **options: Any) -> None:  # noqa: ANN401
         """Change options from now on; what was allocated before stays as it is.
 
-        Those that can be changed: threshold, delay, small_fill, cache_size, retain_size, on_free,
-        quarantine_size, quarantine_blocks, release_interval, stacks, on_error and count.
+        Those that can be changed: pattern (but not to or from none), threshold, delay, small_fill,
+        cache_size, retain_size, on_free, quarantine_size, quarantine_blocks, release_interval,
+        stacks, on_error and count.
 
         >>> heap = Heap()
         >>> heap.configure(threshold="64K", on_free="quarantine")
@@ -316,7 +320,8 @@ class Heap(_Unique):
         65536
 
         Raises:
-            OptionError: (a ValueError) an option is bad, or can't be changed any more; none is.
+            MemoryError: there is no memory for blocks with another pattern; none is changed.
+            OptionError: (a ValueError) an option is bad, or can't be changed any more; likewise.
             ValueError: the heap is closed.
         """
         function = lib.patalloc_configure
@@ -334,6 +339,23 @@ class Heap(_Unique):
     def release(self) -> int:
         """Unmap what freed blocks have left mapped; returns the bytes of address space."""
         return int(lib.patalloc_release(self._handle()))
+
+    def written(self) -> int | None:
+        """The bytes of large blocks' pages that were written, wherever blocks were freed.
+
+        Those of live blocks are looked at now, those of freed ones count with count=yes: so the
+        difference of two calls is what was written in between. Whole pages count, each once a
+        block; also those that the heap itself has filled, made or kept for its next blocks. None
+        where it can't be told (see BlockInfo.dirty_pages).
+
+        >>> with Heap(count=True) as heap:
+        ...     before = heap.written()
+        ...     with heap.malloc(1_000_000) as block:
+        ...         memoryview(block)[500_000] = 1
+        ...     heap.written() - before
+        4096
+        """
+        return _written(lib.patalloc_written, self._handle())
 
     def stats(self) -> Stats:
         """The heap's counters now."""
@@ -382,6 +404,11 @@ def _read_stats(function: Any, heap: Any) -> Stats:  # noqa: ANN401 (cffi has no
     return Stats.from_json(ffi.string(buffer))
 
 
+def _written(function: Any, heap: Any) -> int | None:  # noqa: ANN401 (cffi has no types)
+    written = int(function(heap))
+    return None if written < 0 else written
+
+
 class ProcessHeap:
     """The heap behind malloc(3) in a process that runs under libpatalloc.so."""
 
@@ -397,6 +424,9 @@ class ProcessHeap:
         self._check = ffi.cast(
             "size_t (*)(patalloc_heap *)", lib.dlsym(ffi.NULL, b"patalloc_check")
         )
+        self._written = ffi.cast(
+            "int64_t (*)(patalloc_heap *)", lib.dlsym(ffi.NULL, b"patalloc_written")
+        )
         self._change = ffi.cast(
             "int (*)(patalloc_heap *, const char *, char *, size_t)",
             lib.dlsym(ffi.NULL, b"patalloc_configure"),
@@ -406,6 +436,10 @@ class ProcessHeap:
                 "this process does not run under libpatalloc.so; start it with `patalloc run`"
             )
         self._pointer = ffi.cast("patalloc_heap *(*)(void)", find)()
+
+    def written(self) -> int | None:
+        """The bytes of its large blocks' pages that were written; as Heap.written."""
+        return _written(self._written, self._pointer)
 
     def stats(self) -> Stats:
         """Its counters now."""
