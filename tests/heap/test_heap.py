@@ -528,6 +528,16 @@ def test_options_that_cannot_be_changed(name: str, value: object, complaint: str
         heap.configure(threshold=4096)
 
 
+def test_a_heap_that_is_cleared(heap: Heap) -> None:
+    block = heap.malloc(LARGE)
+    with memoryview(block), pytest.raises(BufferError):
+        heap.clear()
+    assert block.size == LARGE
+    heap.clear()
+    assert (heap.stats().blocks_live, repr(block)) == (0, "<Block, freed>")
+    heap.malloc(LARGE)
+
+
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_what_owns_memory_is_not_copied(again: Callable[[object], object]) -> None:
     with Heap() as heap, heap.malloc(LARGE) as block:

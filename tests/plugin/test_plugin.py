@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import ROOT
-from patalloc.pytest.parent import DEFAULTS
+from patalloc.pytest.options import DEFAULTS
 
 PYTEST = [sys.executable, "-m", "pytest"]
 Session = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -447,6 +447,138 @@ def test_nor_is_what_a_process_dies_of(session: Session) -> None:
     assert "patalloc: heap-buffer-overflow: write at " in done.stderr
 
 
+MARKED = """
+import numpy, pytest
+def test_before(): assert careless.unwritten(1000) == b"\\xff\\x7f" * 500
+@pytest.fixture
+def early(): return careless.unwritten(300_000)
+@pytest.mark.patalloc(pattern=0x55)
+def test_pattern(early):
+    for size in (1000, 300_000):
+        assert careless.unwritten(size) == b"\\x55" * size
+    assert early == b"\\x55" * 300_000
+@pytest.mark.patalloc(written="1 MiB")
+class TestWritten:
+    @pytest.mark.patalloc(pattern="0xdeadbeef")
+    def test_both(self):
+        table = numpy.empty(50_000_000, "u1")
+        table[::5_000_000] = 1
+        assert table[:4].tobytes() == b"\\x01\\xbe\\xad\\xde"
+    @pytest.mark.patalloc(written=100)
+    def test_the_closest_counts(self): numpy.empty(1_000_000, "u1")[0] = 1
+    def test_freed(self):
+        for _ in range(10): numpy.empty(1_000_000, "u1").fill(1)
+    def test_kept(self, kept=[]): kept.append(numpy.ones(2_000_000, "u1"))
+    def test_read(self): assert numpy.empty(50_000_000, "u1").max() == 255
+    def test_failed_by_itself(self):
+        numpy.ones(2_000_000, "u1")
+        assert "its own" == ""
+    def test_freed_before(self, kept=[numpy.ones(3_000_000, "u1")]): kept.clear()
+def test_behind(): assert careless.unwritten(1000) == b"\\xff\\x7f" * 500
+@pytest.mark.patalloc(pattern="red")
+def test_bad_pattern(): pass
+@pytest.mark.patalloc(pattern="none")
+def test_no_pattern(): pass
+@pytest.mark.patalloc(written="1 MiB/s")
+def test_bad_unit(): pass
+@pytest.mark.patalloc(written=-1)
+def test_bad_number(): pass
+@pytest.mark.patalloc("1 MiB", color=1)
+def test_bad_arguments(): pass
+def test_last(): assert careless.unwritten(1000) == b"\\xff\\x7f" * 500
+"""
+WRONG = {
+    "test_the_closest_counts": r"0\.0 MiB of blocks were written, and 0\.0 MiB are allowed",
+    "test_freed": r"9\.[56] MiB of blocks were written, and 1\.0 MiB are allowed",
+    "test_kept": r"1\.9 MiB of blocks were written",
+    "test_failed_by_itself": "AssertionError: assert 'its own' == ''",
+    "test_bad_pattern": ".*patalloc: pattern=red: bad value; allowed: a byte .*",
+    "test_no_pattern": ".*patalloc: pattern=none: can't be changed to, or from",
+    "test_bad_unit": ".*patalloc: written='1 MiB/s': bad value; allowed: a number of bytes, or one",
+    "test_bad_number": ".*patalloc: written=-1: bad value",
+    "test_bad_arguments": ".*patalloc: '1 MiB', color: no such argument; allowed: pattern, written",
+}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_markers(session: Session, tmp_path: Path, workers: tuple[str, ...]) -> None:
+    arguments = ("--strict-markers", "-W", "error", "--junit-xml=junit.xml")
+    done = session(MARKED, "--patalloc", *arguments, *workers)
+    found = outcomes(tmp_path / "junit.xml")
+    assert found.keys() > WRONG.keys()
+    for name, text in found.items():
+        assert re.match(WRONG.get(name, "passed"), text), (name, text)
+    assert re.search(
+        r"-+ patalloc -+\nanonymous memory \(RssAnon\): [\d.]+ MiB before, [\d.]+ MiB behind\n"
+        r"resident memory \(VmHWM\): [\d.]+ MiB before, [\d.]+ MiB at its peak\n",
+        done.stdout,
+    )
+    assert "no errors in the heap" in done.stdout
+
+
+def test_markers_do_nothing_without_the_option(session: Session) -> None:
+    tests = """
+import pytest
+@pytest.mark.patalloc(pattern=0x55, written=0)
+def test_it(): assert bytearray(b"1" * 1_000_000)
+@pytest.mark.patalloc(pattern="red")
+def test_bad(): pass
+"""
+    done = session(tests, "-q", "--strict-markers", "-W", "error")
+    assert (done.returncode, done.stdout.splitlines()[-1].partition(" in ")[0]) == (0, "2 passed")
+    assert "@pytest.mark.patalloc(pattern=..., written=...): " in session("", "--markers").stdout
+
+
+OWN_HEAP = """
+import ctypes, pytest
+def put(block, index): ctypes.memset(block.address + index, 1, 1)
+def test_fine(patalloc_heap):
+    with patalloc_heap.malloc(1_000_000) as block:
+        assert memoryview(block)[:2].hex() == "ff7f"
+        put(block, 0)
+def test_fresh(patalloc_heap): assert patalloc_heap.stats().blocks == 0
+@pytest.mark.patalloc(pattern=0x55)
+def test_pattern(patalloc_heap): assert memoryview(patalloc_heap.malloc(1000))[0] == 0x55
+def test_past(patalloc_heap, kept=[]):
+    kept.append(patalloc_heap.malloc(1000))
+    put(kept[0], 1000)
+def test_past_a_large_one(patalloc_heap):
+    with patalloc_heap.malloc(200_003) as block: put(block, 200_003)
+def test_views(patalloc_heap):
+    view = memoryview(patalloc_heap.malloc(1000))
+    assert "its own" == ""
+def test_behind(patalloc_heap): pass
+"""
+
+
+def test_a_heap_of_a_tests_own(session: Session, tmp_path: Path) -> None:
+    done = session(OWN_HEAP, "--junit-xml=junit.xml", "-vv")
+    assert totals(done) == "1 failed, 6 passed, 2 errors"
+    assert done.stderr.count("patalloc: heap-buffer-overflow: found by ") == 2
+    found = re.findall(r"^ERROR \S+::test_(\w+) - Failed: (.*)", done.stdout, re.MULTILINE)
+    told = "1 error in patalloc_heap, told on standard error"
+    assert found == [("past", told), ("past_a_large_one", told)]
+
+    faults = "def test_at_once(patalloc_heap): put(patalloc_heap.malloc(200_000), 202_000)\n"
+    done = session(OWN_HEAP + faults, "--patalloc", "-vv")
+    assert totals(done) == "3 failed, 5 passed, 1 error"
+    failed = failed_ones(done)
+    assert failed.pop("views") == "AssertionError: assert 'its own' == ''"
+    assert failed.keys() == {"past_a_large_one", "at_once"}
+    assert failed["past_a_large_one"].startswith(
+        "heap-buffer-overflow: found by free: write 1 byte"
+    )
+    assert "ERROR test_it.py::test_past - heap-buffer-overflow: found by free: " in done.stdout
+    assert "3 errors in the heap, in 3 tests" in done.stdout
+
+
+def test_a_heap_of_its_own_where_another_one_reports_elsewhere(session: Session) -> None:
+    first = "from patalloc import Heap\nheap = Heap(report='yes')\n"
+    done = session(first + OWN_HEAP, "--patalloc", "-k", "past", "-vv")
+    assert totals(done) == "2 passed, 5 deselected, 2 errors"
+    assert done.stderr.count("patalloc: heap-buffer-overflow: found by ") == 2
+
+
 def test_what_is_not_watched_is_told(session: Session, extension: Path) -> None:
     library = extension / "other_pool.so"
     code = 'const char *name = "mimalloc: "; int PyInit_other_pool;'
@@ -520,6 +652,20 @@ def test_the_documentations_example(tmp_path: Path) -> None:
         r'  File ".*/test_rows.py", line 5 in clear\n',
         done.stdout,
     )
+
+
+def test_the_documentations_other_examples(session: Session, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "python.md").read_text()
+    marked, own_heap = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[1:]
+    done = session(marked)
+    assert (done.returncode, totals(done)) == (1, "1 failed, 1 passed")
+    documented = re.search(r"[\d.]+ (MiB of blocks were written, and .*)", text)
+    assert documented
+    assert documented[1] in done.stdout
+    for arguments in (("--patalloc",), ("-q",)):
+        done = session(own_heap, *arguments)
+        assert done.returncode == 1
+        assert re.search(r"1 byte past the end of a 1000-byte block", done.stdout + done.stderr)
 
 
 def test_the_defaults_are_documented() -> None:

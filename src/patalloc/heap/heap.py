@@ -361,20 +361,28 @@ class Heap(_Unique):
         """The heap's counters now."""
         return _read_stats(lib.patalloc_stats, self._handle())
 
-    def close(self) -> None:
-        """Free all blocks and end the heap; a second time does nothing.
+    def clear(self) -> None:
+        """Free all blocks.
 
         Raises:
             BufferError: views of a block exist; no block is freed then.
         """
-        if self._pointer is None:
-            return
         blocks = [block for block in self._blocks if not block._freed]
         viewed = [block for block in blocks if block.exports]
         if viewed:
             raise BufferError(f"{viewed[0]!r} has exported views; release them first")
         for block in blocks:
             block.free()
+
+    def close(self) -> None:
+        """Free all blocks and end the heap; a second time does nothing.
+
+        Raises:
+            BufferError: as clear.
+        """
+        if self._pointer is None:
+            return
+        self.clear()
         pointer, self._pointer = self._pointer, None
         lib.patalloc_heap_destroy(pointer)
 

@@ -6,10 +6,16 @@ runs, so that those without the option import nothing more.
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
 
 from patalloc import standard_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from patalloc import Heap
 
 _FLAG = "--patalloc"
 
@@ -36,6 +42,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="The same, and have patalloc hunt find the allocation, for a few of these tests.",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        "patalloc(pattern=..., written=...): what fresh memory holds in this test, and how many "
+        "bytes of blocks it may write, under pytest --patalloc.",
+    )
+
+
+@pytest.fixture
+def patalloc_heap(request: pytest.FixtureRequest) -> "Iterator[Heap]":
+    """A fresh patalloc.Heap, closed behind the test: errors in it fail the test."""
+    yield from import_module("patalloc.pytest.fixture").heap_of(request)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -110,11 +110,12 @@ def show_failure(
     report: pytest.TestReport | pytest.CollectReport, text: str, message: str, section: str
 ) -> None:
     """The same of what is rendered already."""
-    shown = report.longrepr
+    shown: Any = report.longrepr
     if not (report.failed and isinstance(shown, _Shown)):
         path, line, _ = report.location or (report.nodeid, None, "")
         own = f"{shown}\n" if report.failed and shown else ""
-        report.longrepr = shown = _failure(own + text, message, path, (line or 0) + 1)
+        shown = _failure(own + text, message, path, (line or 0) + 1)
+        report.longrepr = shown
     report.outcome = "failed"
     report.__dict__.pop("wasxfail", None)
     if section:

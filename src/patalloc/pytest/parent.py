@@ -9,12 +9,8 @@ import pytest
 from patalloc.errors import OptionError
 from patalloc.heap import Config
 from patalloc.pytest import diff
+from patalloc.pytest.options import DEFAULTS
 from patalloc.pytest.session import Session, say
-
-DEFAULTS = (
-    "pattern=0x7fff:report=yes:stacks=16:slack_check=all:guard_small=1000:on_free=quarantine:"
-    "on_error=continue:on_fault=continue"
-)
 
 
 def run(config: pytest.Config, options: str, *, is_diff: bool) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from patalloc.pytest import failures
 from patalloc.pytest.files import Journal, Reports, own_directory
+from patalloc.pytest.marked import Marked
 from patalloc.pytest.record import Record
 from patalloc.pytest.succession import Succession
 from patalloc.pytest.summary import Summary
@@ -32,7 +33,7 @@ def start(config: pytest.Config, session: str | None) -> None:
     if not hasattr(ctypes.CDLL(None), "patalloc_process_heap"):
         raise pytest.UsageError("patalloc: this Python is not reached by LD_PRELOAD")
     reports = Reports(own_directory())
-    plugins: list[object] = [Watch(reports)]
+    plugins: list[object] = [Watch(reports), Marked()]
     if session:
         directory = Path(session)
         plugins += [Record(config, Journal(directory)), Summary(directory), Workers(directory)]
