@@ -23,7 +23,7 @@ struct search {
   report_tell *tell;
   struct event event;              /* without its stack: nobody's call has led here */
   const struct small_block *block; /* that is looked at */
-  bool found;
+  bool found, past;                /* past: the program frees blocks past the heap */
 };
 
 /* Large blocks: their records are read without locks, and once more if something is found, as the
@@ -68,7 +68,9 @@ static bool is_wrong(void *context, struct small_block *block) {
   search->block = block;
   search->found = false;
   recover_try(look_at_one, search);
-  if (search->found) block->around = 0; /* told once */
+  if (search->found && !search->past) search->past = program_frees_past();
+  search->found = search->found && !search->past; /* else it may be nobody's by now */
+  if (search->found) block->around = 0;           /* told once */
   return search->found;
 }
 
@@ -85,7 +87,7 @@ void check_all(const char *call, report_tell *tell) {
   hunt_end();
   if (report_is_wanted()) {
     recover_try(look_at_large, &search);
-    if (!program_frees_past()) look_at_small(&search);
+    look_at_small(&search);
     held_look(call, tell);
   }
   guarded_look(call, tell, report_is_wanted());

@@ -133,9 +133,17 @@ bool ledger_strike(const void *pointer, struct small_block *before) {
   return true;
 }
 
+/* Blocks lie all over memory in this order: who waits for one at a time waits most of the time. */
+static void expect(const struct small_block *block) {
+  __builtin_prefetch((const char *)block->address - 1);
+  __builtin_prefetch((const char *)block->address + block->size);
+}
+
 static bool search_part(const struct ledger_part *part, size_t *at, ledger_wanted *wanted,
                         void *context) {
+  enum { AHEAD = 16 };
   for (size_t end = part->log ? (size_t)1 << part->log : 0; *at < end;) {
+    if (*at + AHEAD < end) expect(&part->blocks[*at + AHEAD]);
     struct small_block *block = &part->blocks[(*at)++];
     if (block->address && wanted(context, block)) return true;
   }
