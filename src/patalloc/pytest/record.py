@@ -33,6 +33,7 @@ class Record:
         self._journal = journal
         self._pid = os.getpid()
         self._running = self._last = ""
+        self._report: dict[str, object] = {}  # the last one, which is noted with what comes next
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -77,7 +78,8 @@ class Record:
 
     def _note(self, **entry: object) -> None:
         if self._running and os.getpid() == self._pid:
-            self._journal.write(self._running, **entry)
+            self._journal.write(self._running, **self._report, **entry)
+            self._report = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -95,12 +97,14 @@ class Record:
         self._note(phase="teardown")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what came of a phase."""
+        """Have it noted what came of a phase."""
         if self._running:
-            hook = self._config.hook
-            self._note(
-                report=hook.pytest_report_to_serializable(config=self._config, report=report)
+            if self._report:
+                self._note()
+            data = self._config.hook.pytest_report_to_serializable(
+                config=self._config, report=report
             )
+            self._report = {"report": data}
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self) -> None:

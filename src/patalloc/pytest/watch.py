@@ -16,8 +16,7 @@ from patalloc.pytest.succession import Succession
 from patalloc.pytest.summary import Summary
 from patalloc.pytest.workers import Workers
 
-_LITTLE = 0.004  # seconds of a processor, that looking at all blocks may take after each test
-_SHARE = 0.1  # of the time, that it may take where that is more
+_SHARE = 0.03  # of the time, that looking at all blocks may take
 
 
 def start(config: pytest.Config, session: str | None) -> None:
@@ -51,6 +50,7 @@ class Heap:
         library.patalloc_process_heap.restype = ctypes.c_void_p
         self._heap = ctypes.c_void_p(library.patalloc_process_heap())
         self._check = library.patalloc_check
+        self._check.restype = ctypes.c_size_t
         self._note = library.patalloc_process_note
         self._write_mappings = library.patalloc_process_mappings
         self._next = 0.0
@@ -64,15 +64,15 @@ class Heap:
         self._write_mappings(os.fsencode(path))
 
     def may_check(self) -> bool:
-        """Whether it takes little, or was not done for a while."""
+        """Whether it was not done for so long that it takes little of the time."""
         return time.monotonic() >= self._next
 
-    def check(self) -> None:
-        """Look at all blocks."""
+    def check(self) -> bool:
+        """Look at all blocks; whether there are errors."""
         begun = time.thread_time()
-        self._check(self._heap)
-        taken = time.thread_time() - begun
-        self._next = time.monotonic() + taken / _SHARE if taken > _LITTLE else 0.0
+        found: int = self._check(self._heap)
+        self._next = time.monotonic() + (time.thread_time() - begun) / _SHARE
+        return found > 0
 
 
 class Watch:
@@ -106,9 +106,9 @@ class Watch:
         report = yield
         self._judge(report)
         if call.when == "teardown" and (self._is_last or self._heap.may_check()):
-            self._heap.check()
-            since = self._since if self._since != report.nodeid else ""
-            self._judge(report, since and f"in blocks that were last looked at before {since}:")
+            if self._heap.check():
+                since = self._since if self._since != report.nodeid else ""
+                self._judge(report, since and f"in blocks that were last looked at before {since}:")
             self._since = ""
         return report
 
