@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import ROOT
+from patalloc.pytest.files import Reports
 from patalloc.pytest.options import DEFAULTS
 
 PYTEST = [sys.executable, "-m", "pytest"]
@@ -702,3 +703,18 @@ def test_nothing_is_left_behind(session: Session, tmp_path: Path) -> None:
     files.mkdir()
     session(MANY, "--patalloc", "-k", "fine or twice", "-p", "no:cacheprovider", TMPDIR=str(files))
     assert [each.name for each in files.iterdir()] == []
+
+
+def test_reports_are_taken_once_however_soon_they_come(tmp_path: Path) -> None:
+    reports = Reports(tmp_path)
+    assert reports.take() == []
+    for number in range(100):
+        (tmp_path / f"report.{number}").write_text("first\n")
+        assert (reports.take(), reports.take()) == (["first"], [])
+    os.utime(tmp_path, ns=(1, 1))  # long ago: files in it are known from here on
+    assert reports.take() == []
+    with (tmp_path / "report.0").open("a") as file:
+        file.write("second\nunfinished")
+    assert reports.take() == ["second"]
+    (tmp_path / "report.another").write_text("third\n")
+    assert (reports.take(), Reports(tmp_path).take()) == (["third"], [])

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from time import time_ns
 from typing import Any
 
 ASKED = "asked"  # the session's pipe for who wants events as text
@@ -18,6 +19,7 @@ ANSWER = ".text"
 _REPORT = "report."
 REPORTS_MOST = 100  # that the library makes in a process
 GOES_ON = 75  # exit status of a process behind which another one is to go on (sysexits.h)
+_TICK = 100_000_000  # nanoseconds: files that come so soon one after another may have the same time
 
 
 def report_option(session: Path) -> str:
@@ -53,6 +55,7 @@ class Reports:
         """Those in this directory that nobody has taken."""
         self.directory = directory
         self.own = 0
+        self._listed = 0  # the directory's time when all files in it were known
         self._taken: dict[str, int] = {}
         with suppress(FileNotFoundError):
             self._taken = json.loads((directory / "taken").read_text())
@@ -60,25 +63,35 @@ class Reports:
     def take(self) -> list[str]:
         """The lines of JSON that are new; none while a test has put other files in place of all."""
         found: list[str] = []
-        with suppress(OSError), os.scandir(self.directory) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith(_REPORT):
-                    found += self._new_lines(entry)
+        with suppress(OSError):
+            self._list()
+            for name in sorted(self._taken):
+                found += self._new_lines(name)
             if found:
                 (self.directory / "taken").write_text(json.dumps(self._taken))
         return found
 
-    def _new_lines(self, entry: "os.DirEntry[str]") -> list[str]:
-        taken = self._taken.get(entry.name, 0)
-        if entry.stat().st_size <= taken:
+    def _list(self) -> None:
+        """Find new files, mostly by the directory's time: there are none."""
+        changed = os.stat(self.directory).st_mtime_ns
+        if changed == self._listed:
+            return
+        self._listed = changed if time_ns() - changed > _TICK else 0
+        for name in os.listdir(self.directory):
+            if name.startswith(_REPORT):
+                self._taken.setdefault(name, 0)
+
+    def _new_lines(self, name: str) -> list[str]:
+        path, taken = f"{self.directory}/{name}", self._taken[name]
+        if os.stat(path).st_size <= taken:
             return []
-        with open(entry.path, "rb") as file:
+        with open(path, "rb") as file:
             file.seek(taken)
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
-        self._taken[entry.name] = taken + len(whole)
+        self._taken[name] = taken + len(whole)
         lines = whole.decode(errors="surrogateescape").splitlines()
-        if entry.name == f"{_REPORT}{os.getpid()}":
+        if name == f"{_REPORT}{os.getpid()}":
             self.own += len(lines)
         return lines
 

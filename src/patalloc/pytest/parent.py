@@ -8,7 +8,6 @@ import pytest
 
 from patalloc.errors import OptionError
 from patalloc.heap import Config
-from patalloc.pytest import diff
 from patalloc.pytest.options import DEFAULTS
 from patalloc.pytest.session import Session, say
 
@@ -33,6 +32,8 @@ def run(config: pytest.Config, options: str, *, is_diff: bool) -> int:
     _suspend_capture(config)
     with TemporaryDirectory(prefix="patalloc-") as directory:
         if is_diff:
+            from patalloc.pytest import diff  # the hunt takes long to import
+
             return diff.run(config, heap, Path(directory))
         return Session(config, heap, Path(directory)).run()
 
