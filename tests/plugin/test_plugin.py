@@ -407,6 +407,11 @@ def test_tests_see_little_of_it(session: Session, tmp_path: Path) -> None:
     }
 
 
+def test_numpys_old_names_are_left_alone(session: Session) -> None:
+    old = "import pickle\ndef test_old(): pickle.loads(b'cnumpy.core._multiarray_umath\\nadd\\n.')"
+    assert totals(session(old)) == "1 passed"
+
+
 def test_without_the_option_nothing_is_imported(session: Session) -> None:
     tests = """
 import sys

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.abc import Loader
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -77,7 +77,7 @@ class _Finder:
         if name not in _NAMES:
             return None
         spec = PathFinder.find_spec(name, path, target)
-        if spec and spec.loader:
+        if spec and isinstance(spec.loader, ExtensionFileLoader):  # NumPy 2's old name is none
             spec.loader = _Loader(spec.loader)
         return spec
 
