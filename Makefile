@@ -12,7 +12,7 @@ PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
 HUNT_PACKAGES = file gawk ghostscript git graphviz imagemagick jq libxml2-utils poppler-utils valgrind
 
 .DEFAULT_GOAL = help
-.PHONY: help run test limits check bench bench-short peers hunt-peers hunt-reports hunt-reports-short programs qemu qemu-full clean
+.PHONY: help run test limits check bench bench-short peers hunt-peers hunt-reports hunt-reports-short plugin-suites programs qemu qemu-full clean
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -59,6 +59,9 @@ hunt-reports: $(VENV)/test ## patalloc hunt on public reports of uninitialised m
 
 hunt-reports-short: $(VENV)/test ## the same with two of them
 	$(BIN)/python tests/hunt/reports --quick
+
+plugin-suites: ## the tests of real packages with pytest --patalloc and without
+	tests/plugin/suites
 
 programs: $(VENV)/test ## every real program with every pattern and every fallback: some 7 minutes
 	tools/debian-packages golang-go rustc
