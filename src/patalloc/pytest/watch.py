@@ -16,7 +16,8 @@ from patalloc.pytest.succession import Succession
 from patalloc.pytest.summary import Summary
 from patalloc.pytest.workers import Workers
 
-_SHARE = 0.03  # of the time, that looking at all blocks may take
+_QUICK = 0.001  # seconds, that looking at all blocks may always take
+_SHARE = 0.03  # of the time, that what it takes longer may
 
 
 def start(config: pytest.Config, session: str | None) -> None:
@@ -71,7 +72,8 @@ class Heap:
         """Look at all blocks; whether there are errors."""
         begun = time.thread_time()
         found: int = self._check(self._heap)
-        self._next = time.monotonic() + (time.thread_time() - begun) / _SHARE
+        longer = max(time.thread_time() - begun - _QUICK, 0)
+        self._next = time.monotonic() + longer / _SHARE
         return found > 0
 
 
