@@ -12,11 +12,11 @@ PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
 HUNT_PACKAGES = file gawk ghostscript git graphviz imagemagick jq libxml2-utils poppler-utils valgrind
 
 .DEFAULT_GOAL = help
-.PHONY: help run test limits check bench bench-short peers hunt-peers hunt-reports hunt-reports-short plugin-suites programs qemu qemu-full clean
+.PHONY: help run test limits check bench bench-short peers hunt-peers hunt-reports hunt-reports-short plugin-reports plugin-reports-short plugin-suites programs qemu qemu-full clean
 .DELETE_ON_ERROR:
 
 help: ## show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 26
 
 run: $(VENV)/run ## set up, and run a real program under the pattern heap, with a summary
 	$(BIN)/patalloc run --summary -- $(BIN)/python -c 'import lzma; print(len(lzma.compress(open("/bin/sh", "rb").read(), preset=9)), "bytes compressed")'
@@ -59,6 +59,12 @@ hunt-reports: $(VENV)/test ## patalloc hunt on public reports of uninitialised m
 
 hunt-reports-short: $(VENV)/test ## the same with two of them
 	$(BIN)/python tests/hunt/reports --quick
+
+plugin-reports: $(VENV)/test ## pytest --patalloc on public reports of errors in extensions: some 20 minutes
+	$(BIN)/python tests/plugin/reports --memcheck
+
+plugin-reports-short: $(VENV)/test ## the same with two of them
+	$(BIN)/python tests/plugin/reports --quick
 
 plugin-suites: ## the tests of real packages with pytest --patalloc and without
 	tests/plugin/suites
