@@ -628,6 +628,18 @@ def test_tests_that_differ_with_another_pattern(session: Session, tmp_path: Path
     assert "test_it.py::test_by_itself is not the same twice with the same pattern" in done.stdout
 
 
+def test_numbers_that_neither_pattern_changes_have_another_one(session: Session) -> None:
+    tests = """
+import numpy as np
+def test_largest(): print(np.nanmax([np.empty(100), np.ones(100)], axis=0))
+"""
+    done = session(tests, "--patalloc-diff")
+    assert (done.returncode, totals(done)) == (0, "1 passed")
+    done = session(tests, "--patalloc=pattern=0x5a", "--patalloc-diff")
+    assert (done.returncode, totals(done)) == (1, "1 failed")
+    assert "0x5a and 0x00 there make a difference" in done.stdout
+
+
 @pytest.mark.full
 def test_a_test_that_differs_is_hunted(session: Session) -> None:
     tests = "def test_fine(): pass\ndef test_output(): print(careless.unwritten(1000))"
