@@ -60,7 +60,7 @@ hunt-reports: $(VENV)/test ## patalloc hunt on public reports of uninitialised m
 hunt-reports-short: $(VENV)/test ## the same with two of them
 	$(BIN)/python tests/hunt/reports --quick
 
-plugin-reports: $(VENV)/test ## pytest --patalloc on public reports of errors in extensions: some 20 minutes
+plugin-reports: $(VENV)/test ## pytest --patalloc on public reports of errors in extensions: some 15 minutes
 	$(BIN)/python tests/plugin/reports --memcheck
 
 plugin-reports-short: $(VENV)/test ## the same with two of them
