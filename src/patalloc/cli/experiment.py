@@ -218,6 +218,8 @@ def print_results(results: Results, *, json_: bool = False, csv_: bool = False) 
         return
     for name, why in results.left_out.items():
         click.echo(f"patalloc: {name} is left out: {why}", err=True)
+    if results.is_idle:
+        click.echo("patalloc: the program never calls malloc", err=True)
     if results.interrupted:
         click.echo("patalloc: cut short: this is what ran", err=True)
     shown = [name for name in _SHOWN if name in results.metrics]

@@ -3,13 +3,28 @@
 import os
 from pathlib import Path
 
+import attrs
+
 from patalloc.lab.launcher import Program, launch, tool
 from patalloc.lab.points import Point
 from patalloc.reach import obstacle
 
 
-def why_not_in_use(program: Program, point: Point, directory: Path) -> str:
-    """Why they are not; "" where they are. The program is run once.
+@attrs.frozen
+class Seen:
+    """What a run has shown.
+
+    Attributes:
+        why_not: why its blocks are not the allocator's; "" where they are.
+        is_called: whether it has called malloc at all.
+    """
+
+    why_not: str
+    is_called: bool = True
+
+
+def look(program: Program, point: Point, directory: Path) -> Seen:
+    """Run it once.
 
     Raises:
         OSError: it can't be started.
@@ -22,20 +37,20 @@ def why_not_in_use(program: Program, point: Point, directory: Path) -> str:
     environment |= {"LD_PRELOAD": preloaded.strip(), "PATALLOC_SEEN": str(found)}
     why = obstacle(program.command, environment)
     if why:
-        return why
+        return Seen(why)
     run = launch(program, environment, directory, library=point.library)
     lines = found.read_text().splitlines() if found.exists() else []
     if not lines:
         ended = run.status is not None and run.status >= 0
-        return "no library can be preloaded in it, or it ends by _exit(2)" if ended else ""
-    if point.library and run.is_mapped is False:
-        return f"{point.library} is not mapped in it"
+        return Seen("no library can be preloaded in it" if ended else "")
     if "own" in lines:
-        return "it has a malloc of its own: none of its blocks is the allocator's"
-    told = [(int(count), path) for count, _, path in (line.partition(" ") for line in lines)]
-    if point.library and not any(_is(path, point.library) for _, path in told):
-        return f"its malloc is that of {told[0][1]}, not of {point.library}"
-    return ""
+        return Seen("it has a malloc of its own: none of its blocks is the allocator's")
+    if point.library and run.is_mapped is False:
+        return Seen(f"{point.library} is not mapped in it")
+    used = [line for line in lines if line != "called"]
+    if point.library and not any(_is(path, point.library) for path in used):
+        return Seen(f"its malloc is that of {used[0]}, not of {point.library}")
+    return Seen("", "called" in lines)
 
 
 def _is(one: str, other: str) -> bool:

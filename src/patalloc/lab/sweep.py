@@ -55,6 +55,7 @@ class Results:
         left_out: points that could not be measured, and why.
         interrupted: whether it was ended before it was to.
         margin: what difference does not matter, as a share.
+        is_idle: whether the program was seen to call no malloc: it shows what starting it takes.
     """
 
     points: tuple[str, ...]
@@ -62,6 +63,7 @@ class Results:
     left_out: Mapping[str, str]
     interrupted: bool = False
     margin: float = 0.01
+    is_idle: bool = False
 
     @property
     def baseline(self) -> str:
@@ -170,6 +172,7 @@ class Sweep:
     executor: Executor | None = None
     progress: Callable[[Progress], None] = lambda progress: None
     _left_out: dict[str, str] = attrs.field(factory=dict, init=False)
+    _is_idle: bool = attrs.field(default=False, init=False)
     _reference: str | None = attrs.field(default=None, init=False)
 
     def _plan(self) -> dict[str, object]:
@@ -208,7 +211,14 @@ class Sweep:
 
     def _results(self, journal: Journal, *, interrupted: bool = False) -> Results:
         names = tuple(_names(self.points))
-        return Results(names, (*journal.entries,), dict(self._left_out), interrupted, self.margin)
+        return Results(
+            names,
+            (*journal.entries,),
+            dict(self._left_out),
+            interrupted,
+            self.margin,
+            self._is_idle,
+        )
 
     def _see_to_it(self, journal: Journal, directory: Path) -> None:
         """That all points work, once, which warms up: in round 0."""
@@ -219,7 +229,9 @@ class Sweep:
             self.progress(Progress(0, number, len(names), self.budget))
             if name not in known:
                 if point.library not in used:
-                    used[point.library] = seen.why_not_in_use(self.program, point, directory)
+                    shown = seen.look(self.program, point, directory)
+                    used[point.library] = shown.why_not
+                    self._is_idle |= not shown.is_called
                 why = used[point.library]
                 run = Run(None, "", {}) if why else self._run(point, directory)
                 why = why or _why_not(run, point, self._reference)
