@@ -226,6 +226,12 @@ def test_output_that_varies_is_compared_by_a_check_or_not_at_all() -> None:
     assert patalloc("compare", "glibc", "patalloc", "--check", check, *command).returncode == 0
 
 
+def test_what_the_heap_itself_has_counted_is_kept() -> None:
+    command = (sys.executable, "-c", "print(len(bytes(10_000_000)))")
+    for each in Sweep(Program(command), [GLIBC, PATALLOC], rounds=1).run().entries:
+        assert bool(each.stats.get("blocks")) == (each.round == 0 and each.point == "patalloc")
+
+
 def test_a_program_that_calls_no_malloc_is_told() -> None:
     said = patalloc("compare", "glibc", "patalloc", "--rounds=1", "--", "true").stderr
     assert said == "patalloc: the program never calls malloc\n"

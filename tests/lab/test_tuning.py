@@ -83,10 +83,13 @@ def test_memory_of_a_program_that_keeps_much() -> None:
         assert [*found["confirmed"]["points"]] == ["patalloc", found["winner"]]
 
 
-def test_a_front() -> None:
-    done = tune("--budget=5", "--", "workload:seed-page")
+def test_a_front_and_its_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "front.svg"
+    done = tune("--budget=5", "-o", picture, "--", "workload:seed-page")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("point ")
+    names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
+    assert all(name in picture.read_text() for name in names)
 
 
 def test_wrong_numbers() -> None:

@@ -131,6 +131,14 @@ def refuse(message: str) -> NoReturn:
     sys.exit(2)
 
 
+def picture_form(path: Path) -> str:
+    """Of a file that is to be drawn: svg or png."""
+    form = path.suffix.removeprefix(".")
+    if form not in ("svg", "png"):
+        refuse(f"{path}: must be NAME.svg or NAME.png")
+    return form
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """What can't be measured ends with one line."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from patalloc.cli.experiment import read_results, refusals, refuse
+from patalloc.cli.experiment import picture_form, read_results, refusals, refuse
 from patalloc.lab import METRICS, page
 
 
@@ -27,9 +27,7 @@ from patalloc.lab import METRICS, page
 @click.argument("journal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def plot(metric: str, cost: bool, output: Path, journal: Path) -> None:
     """Draw what a sweep or a comparison has measured, of its journal."""
-    form = output.suffix.removeprefix(".")
-    if form not in ("svg", "png"):
-        refuse(f"{output}: must be NAME.svg or NAME.png")
+    form = picture_form(output)
     with refusals():
         results, _ = read_results(journal)
         if metric not in results.metrics:

@@ -2,12 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
-from patalloc.cli.experiment import print_results, program, refusals, showing
+from patalloc.cli.experiment import picture_form, print_results, program, refusals, showing
 from patalloc.cli.tables import show, table
-from patalloc.lab import Interval, Tuned, Tuning, Verdict
+from patalloc.lab import Interval, Tuned, Tuning, Verdict, page
 from patalloc.lab.texts import data, percent
 from patalloc.lab.tuning import blocks
 
@@ -28,7 +29,6 @@ def _times(text: str | None) -> float | None:
 
 
 def _print_front(tuned: Tuned) -> None:
-    """A table, and a picture of what lies where."""
     times, memory = tuned.searched.ratios("cpu"), tuned.searched.ratios("peak_rss")
     view = table("point", "CPU time beside the default's", "peak RSS beside the default's")
     for name in tuned.front:
@@ -61,6 +61,12 @@ def _print_front(tuned: Tuned) -> None:
 @click.option("--any-output", is_flag=True, help="Runs may print what they like.")
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds a run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A picture of the search: NAME.svg or NAME.png.",
+)
 @click.argument("command", nargs=-1, required=True)
 def tune(
     minimise: str | None,
@@ -71,6 +77,7 @@ def tune(
     any_output: bool,
     timeout: float,
     as_json: bool,
+    output: Path | None,
     command: tuple[str, ...],
 ) -> None:
     """Find options of the heap's that suit a program.
@@ -79,7 +86,10 @@ def tune(
     dropped. What is told of the winner is from runs made when it was chosen.
     """
     most_rss = _times(rss_at_most)
+    form = picture_form(output) if output else ""
     with refusals():
+        if output:
+            page.require_matplotlib()
         measured = program(command, check, timeout)
         count, seconds = blocks(measured)
         if not count:
@@ -96,6 +106,8 @@ def tune(
         )
         with showing(tuning):
             tuned = tuning.run()
+        if output:
+            output.write_bytes(page.picture(page.cost(tuned.searched, tuned.front), form))
     if as_json:
         told = {"winner": tuned.winner, "front": [*tuned.front], "searched": data(tuned.searched)}
         confirmed = data(tuned.confirmed) if tuned.confirmed else None

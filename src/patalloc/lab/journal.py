@@ -28,6 +28,7 @@ class Entry:
         metrics: what was measured, by name.
         output: a digest of what it printed.
         failure: why it does not count; "" where it does.
+        stats: of the heap's own counters those that are not 0, in round 0 of a point of patalloc's.
     """
 
     round: int
@@ -35,6 +36,7 @@ class Entry:
     metrics: Mapping[str, float]
     output: str = ""
     failure: str = ""
+    stats: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.define

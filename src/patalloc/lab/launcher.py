@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import as_file, files
@@ -14,6 +15,7 @@ from typing import Any
 import attrs
 
 from patalloc.errors import PreloadError
+from patalloc.heap import Stats
 
 _BLOCK = 1 << 20
 # What is measured, and the unit; a machine may lack the last ones. Lower is better, of each.
@@ -103,6 +105,17 @@ def _last_line(path: Path) -> str:
 def _metrics(found: dict[str, Any]) -> dict[str, float]:
     cpu = {"cpu": found["user"] + found["system"]} if found else {}
     return {name: float(each) for name, each in (found | cpu).items() if name in METRICS}
+
+
+def heap_stats(directory: Path) -> dict[str, int]:
+    """What the heaps of a run's processes have counted, together; not what is 0."""
+    found: Counter[str] = Counter()
+    for path in directory.glob("stats.*"):
+        with suppress(ValueError):  # of a process that was killed as it wrote
+            counted = attrs.asdict(Stats.from_json(path.read_bytes()))
+            found += Counter({k: v for k, v in counted.items() if type(v) is int and k != "pid"})
+        path.unlink()
+    return dict(found)
 
 
 def launch(

@@ -72,18 +72,23 @@ def ratios(results: Results, metric: str) -> "Figure":
     return figure
 
 
-def cost(results: Results) -> "Figure":
-    """CPU time over peak RSS, of each point's medians."""
+def cost(results: Results, front: Sequence[str] = ()) -> "Figure":
+    """CPU time over peak RSS, of each point's medians; of a front's a line, and the names alone."""
     figure = _figure(8, 5)
     axes = figure.add_subplot()
+    places = {}
     for name in results.points:
-        if name in results.left_out or not results.values(name, "cpu"):
+        if not results.values(name, "cpu"):
             continue
         time, memory = results.typical(name, "cpu"), results.typical(name, "peak_rss")
         place = memory.median / (1 << 20), time.median
         colour = "#000000" if name == results.baseline else "#0072b2"
         axes.plot(*place, "s" if name == results.baseline else "o", color=colour)
-        axes.annotate(name, place, (5, 3), textcoords="offset points", fontsize=8)
+        places[name] = place
+        if not front or name in front:
+            axes.annotate(name, place, (5, 3), textcoords="offset points", fontsize=8)
+    line = sorted(places[name] for name in front if name in places)
+    axes.step([x for x, _ in line], [y for _, y in line], where="post", color="#d55e00")
     axes.set_xlabel("peak RSS, MiB")
     axes.set_ylabel("CPU time, s")
     axes.margins(0.15)

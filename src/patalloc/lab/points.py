@@ -99,10 +99,18 @@ class Point:
         """By which it is known, and parsed again."""
         return f"{self.allocator}:{self.options}" if self.options else self.allocator
 
-    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """What a program is to have in its environment for it."""
+    def environment(self, base: Mapping[str, str], stats: Path | None = None) -> dict[str, str]:
+        """What a program is to have in its environment for it.
+
+        Args:
+            base: the environment to start from.
+            stats: the directory where patalloc's heaps are to leave theirs.
+        """
         if self.allocator == "patalloc":
-            return environment(Config.parse(self.options), base)
+            config = Config.parse(self.options)
+            if stats:
+                config = attrs.evolve(config, stats=f"{stats}/stats.%p")
+            return environment(config, base)
         kept = {name: value for name, value in base.items() if name != "PATALLOC_OPTIONS"}
         preloaded = " ".join(filter(None, [self.library, base.get("LD_PRELOAD")]))
         return kept | ({"LD_PRELOAD": preloaded} if preloaded else {})

@@ -19,7 +19,7 @@ import attrs
 
 from patalloc.lab import seen
 from patalloc.lab.journal import Entry, Found, Journal
-from patalloc.lab.launcher import TIMES, Program, Run, launch
+from patalloc.lab.launcher import TIMES, Program, Run, heap_stats, launch
 from patalloc.lab.points import Point
 from patalloc.lab.statistics import Comparison, Interval, compared
 
@@ -233,7 +233,7 @@ class Sweep:
                     used[point.library] = shown.why_not
                     self._is_idle |= not shown.is_called
                 why = used[point.library]
-                run = Run(None, "", {}) if why else self._run(point, directory)
+                run = Run(None, "", {}) if why else self._run(point, directory, stats=directory)
                 why = why or _why_not(run, point, self._reference)
                 if not number and not why and self.same_output:
                     again = self._run(point, directory)
@@ -242,7 +242,7 @@ class Sweep:
                             f"{self.program.command[0]} prints something else each time: give "
                             "--check COMMAND, or --any-output"
                         )
-                known[name] = Entry(0, name, run.metrics, run.output, why)
+                known[name] = Entry(0, name, run.metrics, run.output, why, heap_stats(directory))
                 journal.add(known[name])
             if known[name].failure:
                 self._left_out[name] = known[name].failure
@@ -251,8 +251,8 @@ class Sweep:
             if not number and self.same_output:
                 self._reference = known[name].output
 
-    def _run(self, point: Point, directory: Path) -> Run:
-        environment = point.environment(os.environ)
+    def _run(self, point: Point, directory: Path, stats: Path | None = None) -> Run:
+        environment = point.environment(os.environ, stats)
         return launch(self.program, environment, directory, library=point.library)
 
     def _measure(self, journal: Journal, directory: Path, begun: float) -> None:

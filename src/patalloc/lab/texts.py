@@ -42,9 +42,9 @@ def data(results: Results) -> dict[str, Any]:
     for point in results.points:
         if point in results.left_out:
             continue
-        found["points"][point] = {
-            metric: _metric(results, point, metric) for metric in results.metrics
-        }
+        told = {metric: _metric(results, point, metric) for metric in results.metrics}
+        stats = next((each.stats for each in results.entries if each.point == point), {})
+        found["points"][point] = told | ({"stats": dict(stats)} if stats else {})
     return found
 
 

@@ -8,13 +8,12 @@ is, so what is told of the winner is from runs that had no part in choosing it.
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from patalloc.heap import Config, Stats
-from patalloc.lab.launcher import Program, launch
+from patalloc.heap import Config
+from patalloc.lab.launcher import Program, heap_stats, launch
 from patalloc.lab.points import Point, grid, points
 from patalloc.lab.statistics import Interval
 from patalloc.lab.sweep import Progress, Results, Sweep
@@ -36,10 +35,7 @@ def blocks(program: Program) -> tuple[int, float]:
     with tempfile.TemporaryDirectory(prefix="patalloc-lab-") as directory:
         config = Config(threshold=_LOWEST, stats=f"{directory}/stats.%p")
         run = launch(program, environment(config, os.environ), Path(directory))
-        found = 0
-        for path in Path(directory).glob("stats.*"):
-            with suppress(ValueError):  # of a process that was killed as it wrote
-                found += Stats.from_json(path.read_bytes()).blocks
+        found = heap_stats(Path(directory)).get("blocks", 0)
         return found, run.metrics.get("wall", program.timeout)
 
 
