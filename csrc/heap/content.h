@@ -47,7 +47,7 @@ struct contents {
 
 /* Has new blocks hold this pattern from here on. With the lock held. False where there is no memory
  * for that: they hold what they held. */
-RARE bool content_choose(struct contents *contents, struct pattern pattern);
+bool content_choose(struct contents *contents, struct pattern pattern);
 
 /* The calling thread's arena for new blocks from the refpage; NULL where there is none. What could
  * not be had is tried for again after a while, as it may have been for want of a descriptor, or of
