@@ -30,7 +30,7 @@ PROGRAMS = {
         "FROM generate_series(1, 100000); "
         "CREATE INDEX x ON t(k); SELECT count(*), max(t.h) FROM t JOIN t AS u ON t.k = u.i;",
     ),
-    "xz": ("xz", "-6", "--stdout", "/usr/bin/perl"),
+    "xz": ("xz", "-3", "--stdout", "/usr/bin/perl"),
     "perl": (
         "perl",
         "-e",
@@ -42,7 +42,7 @@ PROGRAMS = {
 SOURCE = "".join(
     f"int f{each}(int a, int *b) {{ for (int i = 0; i < a; i++) b[i] += b[a - i] * {each}; "
     f"return a > {each} ? f{each}(a - 1, b) : b[{each}]; }}\n"
-    for each in range(600)
+    for each in range(200)
 )
 OWN = ("seed-page", "seed-half", "seed-all", "vectors", "touch", "pdfium")
 

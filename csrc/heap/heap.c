@@ -13,6 +13,7 @@
 /* Letting go */
 
 void heap_make_room(struct patalloc_heap *heap, size_t size) {
+  if (usage_allows(&heap->usage, size, 0)) return;
   EACH_ARENA(heap, arena)
   while (!usage_allows(&heap->usage, size, 0) && arena_drop_oldest(arena)) {
   }

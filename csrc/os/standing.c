@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,12 +71,23 @@ static void read_mapping(void *context, const char *line) {
   if (shared && !text_after(line, search->own)) search->shares = true;
 }
 
+/* fork(2): a child has none. */
+static bool has_timer(void) {
+  static const int timers[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
+  for (int i = 0; i < 3; i++) {
+    struct itimerval timer = {0};
+    if (syscall(SYS_getitimer, timers[i], &timer)) return true;
+    if (timer.it_value.tv_sec || timer.it_value.tv_usec) return true;
+  }
+  return false;
+}
+
 bool os_can_stand(const char *own) {
   char line[512];
   siginfo_t child;
   struct search search = {own, false};
   int all = WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT | __WALL;
-  if (syscall(SYS_getsid, 0) != syscall(SYS_getpid)) return false;
+  if (syscall(SYS_getsid, 0) != syscall(SYS_getpid) || has_timer()) return false;
   if (!syscall(SYS_waitid, P_ALL, 0, &child, all, NULL) || errno != ECHILD) return false;
   for (int i = 0; i < DESCRIPTORS; i++)
     if (!stand_at(i, &stands[i])) return false;
@@ -97,6 +110,7 @@ unsigned os_threads(void) {
 
 void os_lead(void) {
   syscall(SYS_setsid);
+  syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
 bool os_wait_for(int child, int *status) {

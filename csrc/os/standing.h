@@ -5,9 +5,10 @@
 
 #include "os/os.h"
 
-/* Whether a child can go on as the process would: it leads its session and has no children; its
- * descriptors are files that it reads, devices without a state, and its standard output and error,
- * if these are files; it shares no memory that it writes, but for files below `own`. */
+/* Whether a child can go on as the process would: it leads its session, and has no children and no
+ * timers (setitimer(2), alarm(2)); its descriptors are files that it reads, devices without a
+ * state, and its standard output and error, if these are files; it shares no memory that it writes,
+ * but for files below `own`. */
 RARE bool os_can_stand(const char *own);
 
 /* How many threads it has. A thread that was joined is counted for a moment more. */
@@ -17,7 +18,7 @@ RARE unsigned os_threads(void);
  * and what it has written. */
 RARE bool os_stand_again(void);
 
-/* In the child: a session of its own, as its parent has one. */
+/* In the child: a session of its own, as its parent has one, with which it ends. */
 RARE void os_lead(void);
 
 /* Waits until it has ended, and ends what it has left running in its session. */

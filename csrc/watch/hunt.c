@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,9 @@ static uint32_t take_stack(const struct options *options) {
 /* In each process that goes on from here, with the selection that is there for it. */
 RARE static const struct selection *serve_others(void) {
   int error = errno;
+  sigset_t all, before; /* what handlers change here all that are forked later would have */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   char own[DESTINATION_MOST];
   struct text text = TEXT(own);
   text_span(&text, trace_name, text_until(trace_name, text_length(trace_name), '%'));
@@ -81,7 +85,10 @@ RARE static const struct selection *serve_others(void) {
   while (serves && serve_wait()) {
     const struct selection *next = selection_read(select_name);
     enum served served = next ? serve_fork() : SERVE_FAILED;
-    if (served == SERVE_IN_CHILD) return errno = error, next;
+    if (served == SERVE_IN_CHILD) {
+      pthread_sigmask(SIG_SETMASK, &before, NULL);
+      return errno = error, next;
+    }
     selection_drop(next);
     serves = served == SERVE_DONE;
   }

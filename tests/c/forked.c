@@ -34,6 +34,7 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "shared"))
     CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) !=
           MAP_FAILED);
+  if (!strcmp(what, "timer")) alarm(1000);
   if (!strcmp(what, "buffered")) fputs("before, ", stdout);
   unsigned char *block = malloc(100);
   printf("%d leads %d\n", block[7], getsid(0) == getpid() && getpgrp() == getpid());

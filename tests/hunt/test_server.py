@@ -3,9 +3,11 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 
 import attrs
 import pytest
@@ -64,7 +66,9 @@ def test_files_are_read_on_in_each(runner: Runner, tmp_path: Path) -> None:
     assert [runner.run() for _ in range(3)] == [whole] * 3
 
 
-@pytest.mark.parametrize("what", ["thread", "socket", "pipe", "child", "written", "shared"])
+@pytest.mark.parametrize(
+    "what", ["thread", "socket", "pipe", "child", "written", "shared", "timer"]
+)
 def test_what_a_fork_would_share_is_not_served(runner: Runner, what: str, tmp_path: Path) -> None:
     arguments(runner, what, str(tmp_path / "new"))
     whole = runner.run()
@@ -119,6 +123,48 @@ def test_nothing_is_left_running(runner: Runner, program: str) -> None:
     assert runs(f"{program} leaves 86413")
     runner.end_server()
     wait_for_end(f"{program} leaves 86413")
+
+
+def test_an_interrupt_ends_the_fork(runner: Runner, program: str) -> None:
+    """It leads a session of its own."""
+    arguments(runner, "slow", "58213")
+    parts = block(runner.run())
+    assert runner.serve(parts) is not None
+    main = threading.get_ident()
+    Timer(1, signal.pthread_kill, (main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(parts)
+    runner.end_server()
+    wait_for_end(f"{program} slow 58213")
+
+
+def test_an_end_from_another_thread_ends_all(runner: Runner, program: str) -> None:
+    arguments(runner, "slow", "58214")
+    parts = block(runner.run())
+    assert runner.serve(parts) is not None
+    Timer(1, runner.stop).start()
+    with pytest.raises(TimeIsUp):
+        runner.run(parts)
+    wait_for_end(f"{program} slow 58214")
+
+
+def test_what_is_removed_for_good_is_no_place_to_stand(runner: Runner, tmp_path: Path) -> None:
+    code = f"""
+import atexit, os, sys
+sys.path.insert(0, {str(tmp_path)!r})
+open({str(tmp_path / "own.py")!r}, "w").write("value = 1")
+data = bytearray(b"x") * 300_000
+import own
+os.remove({str(tmp_path / "own.py")!r})
+print(own.value)
+"""
+    command = (sys.executable, "-B", "-c", code)
+    runner.program = attrs.evolve(runner.program, command=command)
+    whole = runner.run()
+    (site,) = (each for each in whole.traces[0].sites if each.largest in (300_000, 300_001))
+    assert runner.serve([Part(site.identity)]) != whole
+    runner.end_server()
+    assert runner.run() == whole
 
 
 KILLED = """

@@ -27,7 +27,7 @@ def test_python(example: str, tmp_path: Path) -> None:
 
 def test_commands(tmp_path: Path) -> None:
     """One after the other, as later ones read what the first have written."""
-    (tmp_path / "program").write_text("#!/bin/sh\necho done\n")
+    (tmp_path / "program").write_text("#!/bin/sh\nexec sort /etc/passwd\n")
     (tmp_path / "program").chmod(0o755)
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "sweep.toml").write_text(example)

@@ -15,7 +15,12 @@ from matplotlib import image
 from patalloc.lab import Entry
 from patalloc.lab.journal import Journal
 
-PLAN = {"command": ["prog", "<&>"], "points": ["glibc", "fill=auto", "fill=memset", "broken"]}
+PLAN = {
+    "command": ["prog", "<&>"],
+    "points": ["glibc", "fill=auto", "fill=memset", "broken"],
+    "margin": 0.01,
+    "machine": "a machine",
+}
 
 
 @pytest.fixture(scope="module")

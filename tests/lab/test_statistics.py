@@ -99,7 +99,20 @@ def test_verdicts() -> None:
     }
     assert found["same"].rounds_needed == 0
     assert found["wide"].rounds_needed > 100
-    assert found["few"].rounds_needed == 3
+    assert found["few"].rounds_needed == 5
+    assert compared({"few": [0.5] * 3})["few"].rounds_needed == 3
+
+
+def test_numbers_that_are_0_at_times() -> None:
+    found = compared({"some": [0, 0, 1, 2, 3, 0, 5, 0], "none": [0] * 8})
+    assert found["some"].rounds_needed == 0
+    assert found["none"].verdict == Verdict.BETTER
+    assert Interval.of([0] * 8).width == float("inf")
+
+
+def test_of_many_points_more_rounds_are_needed() -> None:
+    found = compared({str(number): [0.9] * 6 for number in range(40)})
+    assert {each.rounds_needed for each in found.values()} == {5}
 
 
 def test_holm() -> None:

@@ -71,6 +71,19 @@ def test_nothing_to_tune() -> None:
     assert done.stdout == "patalloc: 0 blocks of 64 KiB or more: nothing to tune\n"
 
 
+def test_what_is_not_reached_has_nothing_to_count(tmp_path: Path) -> None:
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }")
+    subprocess.run(["cc", "-static", "-o", tmp_path / "main", tmp_path / "main.c"], check=True)
+    for command, told in (
+        ([tmp_path / "main"], "is static"),
+        (["false"], "exit status 1"),
+        (["sh", "-c", "kill -SEGV $$"], "killed by SIGSEGV"),
+    ):
+        done = tune("--", *command)
+        assert done.returncode == 2
+        assert told in done.stderr
+
+
 def test_memory_of_a_program_that_keeps_much() -> None:
     """Pages of freed blocks are kept by default, and are not with retain_size=0."""
     code = "for i in range(40): bytearray(b'x') * (i << 20)"

@@ -6,7 +6,17 @@ from patalloc.cli.experiment import Asked, measure, refusals, with_options
 from patalloc.lab import Point
 
 
-@click.command()
+class _Divided(click.Command):
+    """With -- in front of the program, as its options would be taken for ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises UsageError where it is not there."""
+        if "--" not in args and not {"-h", "--help"} & {*args}:
+            raise click.UsageError("-- must be in front of the program", ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Divided)
 @with_options
 @click.argument("baseline")
 @click.argument("other")

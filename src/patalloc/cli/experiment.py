@@ -227,13 +227,15 @@ def print_results(results: Results, *, json_: bool = False, csv_: bool = False) 
     for name, why in results.left_out.items():
         click.echo(f"patalloc: {name} is left out: {why}", err=True)
     if results.is_idle:
-        click.echo("patalloc: the program never calls malloc", err=True)
+        click.echo("patalloc: the program was not seen to call malloc", err=True)
     if results.interrupted:
         click.echo("patalloc: cut short: this is what ran", err=True)
     shown = [name for name in _SHOWN if name in results.metrics]
     if not shown:
         click.echo("patalloc: no run counts yet", err=True)
         return
+    if not any(results.ratios(shown[0]).values()):
+        click.echo("patalloc: no round is whole: nothing is compared", err=True)
     heads = [TITLES.get(name, name) for name in shown]
     view = table(
         "point", "rounds", *(part for head in heads for part in (head, "beside the baseline"))
@@ -254,6 +256,6 @@ def print_results(results: Results, *, json_: bool = False, csv_: bool = False) 
 def _told(comparison: Comparison) -> str:
     verdict = comparison.verdict
     told = f"{percent(comparison.interval)}: {verdict.value}"
-    if verdict == Verdict.UNKNOWN:
+    if verdict == Verdict.UNKNOWN and comparison.rounds_needed:
         told += f", about {comparison.rounds_needed} more rounds"
     return told

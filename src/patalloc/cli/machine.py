@@ -12,8 +12,8 @@ _PROGRAM = (sys.executable, "-c", "import json; print(len(json.dumps([{}] * 200_
 
 
 def _told(results: Results, metric: str) -> str:
-    (ratios,) = results.ratios(metric).values()
-    found = Interval.of(ratios)
+    ratios = [each for found in results.ratios(metric).values() for each in found]
+    found = Interval.of(ratios or [1])
     if math.isinf(found.high):
         return f"{metric}: too few rounds to tell"
     smallest = 100 * max(found.high - 1, 1 - found.low)

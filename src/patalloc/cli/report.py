@@ -34,7 +34,7 @@ def report(
     with refusals():
         results, found = read_results(journal)
         if prefix:
-            for path in pyperf.write(results, prefix, found.machine):
+            for path in pyperf.write(results, prefix, str(found.plan["machine"])):
                 click.echo(path)
         if output:
             if not results.metrics:
@@ -45,6 +45,6 @@ def report(
                 ("runs.csv", "text/csv", as_csv(results)),
             ]
             title = shlex.join(found.plan["command"])
-            output.write_text(page.page(results, title, found.machine, files))
+            output.write_text(page.page(results, title, str(found.plan["machine"]), files))
         if not prefix and not output:
             print_results(results, json_=as_json, csv_=as_lines)

@@ -31,7 +31,11 @@ def _lines(path: Path, found: dict[str, Any]) -> list[str]:
     table = found.get("grid", {})
     if not isinstance(table, dict) or not all(isinstance(each, list) for each in table.values()):
         raise PointError(f"{path}: grid: must be a table of lists")
-    return [f"{name}={','.join(map(str, values))}" for name, values in table.items()]
+    words = {True: "yes", False: "no"}
+    return [
+        f"{name}={','.join(words[each] if type(each) is bool else str(each) for each in values)}"
+        for name, values in table.items()
+    ]
 
 
 def _strings(path: Path, found: dict[str, Any], key: str) -> list[str]:
@@ -99,7 +103,7 @@ def sweep(
         named += _strings(path, found, "allocators") if path else []
         if lines and "patalloc" not in named:
             named.append("patalloc")
-        first = Point.parse(baseline or found.get("baseline", "glibc"))
+        first = Point.parse(str(baseline or found.get("baseline", "glibc")))
         made = [first, *points(grid(lines), named), *map(Point.parse, given)]
         made = [*dict.fromkeys(made)]
         if len(made) == 1:

@@ -59,7 +59,13 @@ def _print_front(tuned: Tuned) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the orders.")
 @click.option("--check", help="A shell command that must succeed after each run.")
 @click.option("--any-output", is_flag=True, help="Runs may print what they like.")
-@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds a run.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Seconds a run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "-o",
@@ -92,7 +98,7 @@ def tune(
             page.require_matplotlib()
         measured = program(command, check, timeout)
         count, seconds = blocks(measured)
-        if not count:
+        if count == 0:
             click.echo("patalloc: 0 blocks of 64 KiB or more: nothing to tune")
             return
         tuning = Tuning(
@@ -113,8 +119,9 @@ def tune(
         confirmed = data(tuned.confirmed) if tuned.confirmed else None
         click.echo(json.dumps(told | {"confirmed": confirmed}, indent=2))
         return
-    if tuned.searched.interrupted:
+    if tuned.searched.interrupted and tuned.confirmed is None:
         click.echo("patalloc: cut short: nothing was measured anew", err=True)
+        return
     if minimise is None:
         _print_front(tuned)
     elif tuned.confirmed is None:
@@ -123,7 +130,11 @@ def tune(
         print_results(tuned.confirmed)
         found = tuned.confirmed.comparisons(_METRICS[minimise]).get(tuned.winner)
         options = tuned.winner.removeprefix("patalloc:")
-        if found and found.verdict == Verdict.BETTER:
+        memory = tuned.confirmed.ratios("peak_rss").get(tuned.winner)
+        fits = most_rss is None or (memory and Interval.of(memory).median <= most_rss)
+        if not fits:
+            click.echo(f"patalloc: measured anew, the best one takes more than {rss_at_most}")
+        elif found and found.verdict == Verdict.BETTER:
             click.echo(f"patalloc: measured anew; to have it: PATALLOC_OPTIONS={options}")
         else:
             click.echo("patalloc: measured anew, the best one is not surely better")

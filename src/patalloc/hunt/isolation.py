@@ -65,10 +65,13 @@ class Isolation:
         if self.exact:
             lengths = [end - start for start, end in map(self._stretch, parts)]
             halvings = sum(2 * length.bit_length() for length in lengths)
+            narrowed = [*parts]
             with self.trials.served(parts, halvings // self.trials.width):
-                for index in range(len(parts)):
-                    parts[index] = self._narrow(parts, index)
-            alone = self.trials.alone(parts)
+                for index in range(len(narrowed)):
+                    narrowed[index] = self._narrow(narrowed, index)
+            exactly = self.trials.alone(narrowed)
+            if self.trials.differs(exactly, self.case.point):
+                parts, alone = narrowed, exactly
         return [self._culprit(part) for part in parts], alone
 
     def _values(self, behaviour: Behaviour) -> dict[bytes, int]:

@@ -4,7 +4,6 @@ import hashlib
 import math
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from patalloc.hunt.selection import Part, pack
 from patalloc.hunt.server import Fifos, Server
 from patalloc.hunt.trace import Trace
 from patalloc.hunt.trace import read as read_trace
+from patalloc.hunt.waiting import wait
 from patalloc.preload import WITHOUT_POOLS, environment, with_site
 from patalloc.watch import Event
 from patalloc.watch import read as read_events
@@ -34,7 +34,6 @@ _Read = TypeVar("_Read")
 _KEPT = 1 << 22  # bytes of an output that are kept, to be shown and compared by lines
 _BLOCK = 1 << 20
 _LOOKED_AT = 5000  # names in the working folder
-_LONGEST = (1 << 31) - 1  # milliseconds, that poll(2) takes
 _COARSE = 0.02  # seconds: the times of files are those of the kernel's ticks
 # What else than memory makes runs differ: locale, time zone, hashing, arenas chosen by processor.
 _FIXED = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
@@ -203,15 +202,9 @@ def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:
         subprocess.TimeoutExpired: it goes on.
     """
     with suppress(OSError, AttributeError):  # before Linux 5.3, or built with older headers
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            ended = select.poll()
-            ended.register(descriptor, select.POLLIN)
-            if ended.poll(min(timeout * 1000, _LONGEST)):
-                return process.wait()
-            timeout = 0
-        finally:
-            os.close(descriptor)
+        if wait(process.pid, [], timeout) is not None:
+            return process.wait()
+        timeout = 0
     return process.wait(timeout)
 
 
@@ -229,6 +222,7 @@ class Runner:
         deadline: when a run is to be ended, by time.monotonic, with TimeIsUp.
         leaves_freed: whether freed blocks keep what they hold.
         seconds: how long the last run took.
+        is_stopped: whether another thread has ended all.
     """
 
     program: Program
@@ -240,6 +234,7 @@ class Runner:
     deadline: float = math.inf
     leaves_freed: bool = False
     seconds: float = 0
+    is_stopped: bool = False
     _process: "subprocess.Popen[bytes] | None" = None
     _server: Server | None = None
 
@@ -297,6 +292,8 @@ class Runner:
         if self._server and not (report or salt or mappings):
             with suppress(EOFError):
                 return self._run_served(self._server, packed)
+            if self.is_stopped:
+                raise TimeIsUp  # by another thread
         self.end_server()
         selection = self._clear(packed)
         before = {str(path): _stamp(path) for path in self.program.outputs}
@@ -325,7 +322,9 @@ class Runner:
         """Have the runs from here on begin where the first of these parts would matter.
 
         For runs with no others; those of which more is wanted than what the program does are whole,
-        and end it. None where the program can't be forked there, else what it does without them.
+        and end it. None where the program can't be forked there, else what it does without them:
+        in the second such run, as what the first one has done for good (a file that it has removed)
+        shows then.
         """
         self.end_server()
         one = self.program.follow == "parent"
@@ -333,11 +332,16 @@ class Runner:
             return None
         packed = pack(parts, serves=True, leaves_freed=self.leaves_freed)
         selection = self._clear(packed)
-        fifos = Fifos.beside(selection)
+        try:
+            fifos = Fifos.beside(selection)
+        except OSError:  # as on a file system that has none
+            return None
         self._server = server = Server(self._start(self._command(selection, report=False)), fifos)
         if server.is_ready(self._time_left()):
+            quiet = pack((), leaves_freed=self.leaves_freed)
             with suppress(EOFError):
-                return self._run_served(server, pack((), leaves_freed=self.leaves_freed))
+                self._run_served(server, quiet)
+                return self._run_served(server, quiet)
         self.end_server()
         return None
 
@@ -366,6 +370,10 @@ class Runner:
 
     def stop(self) -> None:
         """End the run that another thread is waiting for, if there is one, and its children."""
+        self.is_stopped = True
+        self._end()
+
+    def _end(self) -> None:
         server, process = self._server, self._process
         if server:
             server.stop()
@@ -402,7 +410,7 @@ class Runner:
                 raise TimeIsUp from None
             return None, process.pid
         finally:
-            self.stop()
+            self._end()
             process.wait()
             self._process = None
 

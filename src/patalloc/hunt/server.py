@@ -5,7 +5,6 @@ https://lcamtuf.blogspot.com/2014/10/fuzzing-binaries-without-execve.html).
 """
 
 import os
-import select
 import signal
 import struct
 import subprocess
@@ -15,9 +14,11 @@ from pathlib import Path
 
 import attrs
 
+from patalloc.hunt.waiting import wait
+
 _ANSWER = struct.Struct("i")
 _READY = 1
-_LONGEST = (1 << 31) - 1  # milliseconds, that poll(2) takes
+_PATIENCE = 60  # seconds, for the end of what was killed
 
 
 @attrs.define
@@ -29,11 +30,16 @@ class Fifos:
 
     @classmethod
     def beside(cls, selection: Path) -> "Fifos":
-        """Of the process with that selection."""
+        """Of the process with that selection.
+
+        Raises:
+            OSError: where there can be none, as on some file systems.
+        """
         names = [f"{selection}.orders", f"{selection}.answers"]
         for name in names:
             os.mkfifo(name, 0o600)
-        return cls(*(os.open(name, os.O_RDWR | os.O_CLOEXEC) for name in names))
+        opened = [os.open(name, os.O_RDWR | os.O_CLOEXEC) for name in names]
+        return cls(*opened)
 
     def close(self) -> None:
         """The server ends by that."""
@@ -60,23 +66,17 @@ class Server:
             TimeoutError: it takes longer.
             EOFError: the process has ended.
         """
-        ended = os.pidfd_open(self.process.pid)
-        try:
-            awaited = select.poll()
-            awaited.register(self.fifos.answers, select.POLLIN)
-            awaited.register(ended, select.POLLIN)
-            left = max(until - time.monotonic(), 0) * 1000
-            ready = [descriptor for descriptor, _ in awaited.poll(min(left, _LONGEST))]
-        finally:
-            os.close(ended)
-        if self.fifos.answers in ready:
-            (answer,) = _ANSWER.unpack(os.read(self.fifos.answers, _ANSWER.size))
-            return int(answer)
-        raise EOFError if ready else TimeoutError
+        ready = wait(self.process.pid, [self.fifos.answers], until - time.monotonic())
+        if ready is None:
+            raise TimeoutError
+        if not ready:
+            raise EOFError
+        (answer,) = _ANSWER.unpack(os.read(self.fifos.answers, _ANSWER.size))
+        return int(answer)
 
     def is_ready(self, timeout: float) -> bool:
         """Whether it has come to where it stands, and can be forked there."""
-        with suppress(TimeoutError, EOFError, OSError):  # before Linux 5.3 there is no pidfd_open
+        with suppress(EOFError, OSError, AttributeError):  # there may be no pidfd_open
             return self._answer(time.monotonic() + timeout) == _READY
         return False
 
@@ -93,15 +93,19 @@ class Server:
         self._child = 0
         try:
             self._child = self._answer(until)
-            return os.waitstatus_to_exitcode(self._answer(until)), self._child
+            status: int | None = self._answer(until)
         except TimeoutError:
-            if not self._child:
-                raise EOFError from None
             self._end_child()
-            self._answer(time.monotonic() + timeout)
-            return None, self._child
-        finally:
-            self._child = 0
+            status = None
+            try:
+                self._answer(time.monotonic() + _PATIENCE)
+            except TimeoutError:
+                raise EOFError from None
+        except BaseException:
+            self._end_child()
+            raise
+        child, self._child = self._child, 0
+        return None if status is None else os.waitstatus_to_exitcode(status), child
 
     def _end_child(self) -> None:
         if self._child:

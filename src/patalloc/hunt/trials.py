@@ -115,7 +115,7 @@ class Trials:
             return [*chain.from_iterable(done)]
         idle: Queue[Runner] = Queue()
         for runner in self.runners[: self.width]:
-            runner.deadline = self.deadline
+            runner.deadline, runner.is_stopped = self.deadline, False
             idle.put(runner)
 
         def attempt(trial: Trial) -> Behaviour:

@@ -1,5 +1,6 @@
 """The journal of an experiment: a line a run, on the disk before the next one begins."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -8,8 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import attrs
-
-from patalloc.machine import describe
 
 VERSION = 1
 
@@ -56,24 +55,32 @@ class Journal:
 
     def __enter__(self) -> Self:
         """Raises JournalError where the file is another experiment's, and OSError."""
-        if self.path is None:
-            return self
-        whole = 0
-        if self.path.exists() and self.path.stat().st_size:
-            found = read(self.path)
-            plan, self.entries, whole = found.plan, found.entries, found.whole
-            if plan != self.plan:
-                what = next(
-                    key for key in {*plan, *self.plan} if plan.get(key) != self.plan.get(key)
-                )
-                raise JournalError(f"{self.path}: of another experiment: other {what}")
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        if os.fstat(self._descriptor).st_size > whole:
-            os.truncate(self._descriptor, whole)  # a line that was cut short
-        os.lseek(self._descriptor, 0, os.SEEK_END)
-        if not whole:
-            self._write({"patalloc": VERSION, "machine": describe(), "plan": dict(self.plan)})
+        if self.path is not None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o666)
+            try:
+                self._begin(self.path)
+            except BaseException:
+                self.close()
+                raise
         return self
+
+    def _begin(self, path: Path) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalError(f"{path}: another process writes it") from None
+        whole, size = 0, os.fstat(self._descriptor).st_size
+        if size:
+            found = read(path)
+            plan, self.entries, whole = found.plan, found.entries, found.whole
+            for key in {*plan, *self.plan}:
+                if plan.get(key) != self.plan.get(key):
+                    raise JournalError(f"{path}: of another experiment: other {key}")
+        if size > whole:
+            os.truncate(self._descriptor, whole)  # a line that was cut short
+        if not whole:
+            self._write({"patalloc": VERSION, "plan": dict(self.plan)})
 
     def __exit__(
         self,
@@ -82,8 +89,13 @@ class Journal:
         traceback: TracebackType | None,
     ) -> None:
         """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
+            self._descriptor = -1
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._descriptor < 0:
@@ -125,12 +137,11 @@ class Found:
     """What a file has.
 
     Attributes:
-        plan: of the experiment. machine: where it was. entries: the runs.
+        plan: of the experiment. entries: the runs.
         whole: bytes up to the end of the last whole line.
     """
 
     plan: dict[str, Any]
-    machine: str
     entries: list[Entry]
     whole: int
 
@@ -161,4 +172,4 @@ def read(path: Path) -> Found:
     if first["patalloc"] != VERSION:
         raise JournalError(f"{path}: of version {first['patalloc']}; {VERSION} is known")
     entries = [_entry(path, number, line) for number, (line, _) in enumerate(lines[1:], 2)]
-    return Found(first["plan"], str(first.get("machine", "")), entries, lines[-1][1])
+    return Found(first["plan"], entries, lines[-1][1])

@@ -5,7 +5,8 @@
  * A line of JSON goes to the file RESULT: the status as wait(2) has it, times in seconds, memory in
  * bytes, whether a file with LIBRARY in its path was mapped as the program ended, and the kernel's
  * counters as far as there are any. The program has PRELOAD as its LD_PRELOAD, which is not for
- * this one. Exit status 0, or 1 with a line on standard error.
+ * this one. Exit status 0, or 1 with a line on standard error. SIGTERM, or the caller's end, ends
+ * the program and what it has started, and this one with 2.
  *
  * It is small: the peak that wait4(2) tells of a child is at least what its parent had when it
  * forked, and a Python process has some hundred MB.
@@ -19,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -44,8 +45,8 @@ static double seconds(struct timeval time) {
   return (double)time.tv_sec + (double)time.tv_usec * 1e-6;
 }
 
-/* Counters (perf_event_open(2)): of the program and what it starts, from its first instruction on.
- */
+/* Counters (perf_event_open(2)): of the program and what it starts, from its first instruction on;
+ * without the kernel's part where that is not allowed (kernel.perf_event_paranoid). */
 
 static struct counter {
   const char *name;
@@ -56,8 +57,6 @@ static struct counter {
     {"instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, -1},
     {"cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, -1},
     {"cache_misses", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CACHE_MISSES, -1},
-    {"page_faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, -1},
-    {"context_switches", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, -1},
 };
 enum { COUNTERS = sizeof counters / sizeof *counters };
 
@@ -69,8 +68,11 @@ static void count(pid_t child) {
                                          .disabled = 1,
                                          .inherit = 1,
                                          .enable_on_exec = 1};
-    counters[i].descriptor =
-        (int)syscall(SYS_perf_event_open, &attributes, child, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    for (int only_user = 0; only_user < 2 && counters[i].descriptor < 0; only_user++) {
+      attributes.exclude_kernel = (unsigned)only_user & 1;
+      counters[i].descriptor =
+          (int)syscall(SYS_perf_event_open, &attributes, child, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    }
   }
 }
 
@@ -132,6 +134,7 @@ static pid_t start(const char *preload, char **command, int *go) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0); /* what it sends to its process group is not for this one */
     close(gate[1]);
     if (*preload && setenv("LD_PRELOAD", preload, 1)) fail("setenv");
     if (read(gate[0], &byte, 1) == 1) execvp(*command, command);
@@ -144,12 +147,14 @@ static pid_t start(const char *preload, char **command, int *go) {
 
 int main(int argc, char **argv) {
   if (argc < 5) return fprintf(stderr, "launch RESULT LIBRARY PRELOAD PROGRAM [ARGUMENT...]\n"), 1;
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
   const char *library = argv[2];
   FILE *result = fopen(argv[1], "we");
   if (!result) fail(argv[1]);
   sigset_t ends;
   sigemptyset(&ends);
   sigaddset(&ends, SIGCHLD);
+  sigaddset(&ends, SIGTERM);
   sigprocmask(SIG_BLOCK, &ends, NULL);
   int go, status;
   struct rusage usage;
@@ -163,7 +168,10 @@ int main(int argc, char **argv) {
     if (changed < 0) fail("wait");
     if (changed && !WIFSTOPPED(status)) break;
     if (!changed) {
-      sigtimedwait(&ends, NULL, &(struct timespec){0, EVERY});
+      if (sigtimedwait(&ends, NULL, &(struct timespec){0, EVERY}) == SIGTERM) {
+        kill(-child, SIGKILL);
+        return 2;
+      }
       look(child);
       continue;
     }
@@ -177,12 +185,14 @@ int main(int argc, char **argv) {
     ptrace(group ? PTRACE_LISTEN : PTRACE_CONT, child, 0, event ? 0 : number);
   }
   double wall = now() - begun - paused;
+  kill(-child, SIGKILL); /* what it has left running */
   fprintf(result, "{\"status\": %d, \"traced\": %s, \"has_library\": %s", status,
           traced ? "true" : "false", memory.has_library ? "true" : "false");
   fprintf(result, ", \"wall\": %.9f, \"user\": %.6f, \"system\": %.6f, \"peak_rss\": %ld", wall,
           seconds(usage.ru_utime), seconds(usage.ru_stime), usage.ru_maxrss << 10);
   fprintf(result, ", \"minor_faults\": %ld, \"major_faults\": %ld", usage.ru_minflt,
           usage.ru_majflt);
+  fprintf(result, ", \"context_switches\": %ld", usage.ru_nvcsw + usage.ru_nivcsw);
   if (memory.anonymous >= 0) fprintf(result, ", \"peak_anon\": %ld", memory.anonymous);
   if (memory.anonymous_at_end >= 0) fprintf(result, ", \"anon\": %ld", memory.anonymous_at_end);
   if (memory.shared_fairly >= 0) fprintf(result, ", \"pss\": %ld", memory.shared_fairly);

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import as_file, files
@@ -108,14 +106,18 @@ def _metrics(found: dict[str, Any]) -> dict[str, float]:
 
 
 def heap_stats(directory: Path) -> dict[str, int]:
-    """What the heaps of a run's processes have counted, together; not what is 0."""
-    found: Counter[str] = Counter()
+    """What the heap of a run has counted, of its processes in that with most blocks; not what is 0.
+
+    Empty where none has left its stats, as one that ends by _exit(2).
+    """
+    found = []
     for path in directory.glob("stats.*"):
         with suppress(ValueError):  # of a process that was killed as it wrote
-            counted = attrs.asdict(Stats.from_json(path.read_bytes()))
-            found += Counter({k: v for k, v in counted.items() if type(v) is int and k != "pid"})
+            found.append(Stats.from_json(path.read_bytes()))
         path.unlink()
-    return dict(found)
+    busiest = max(found, key=lambda stats: stats.blocks, default=None)
+    counted = attrs.asdict(busiest) if busiest else {}
+    return {name: value for name, value in counted.items() if type(value) is int and value}
 
 
 def launch(
@@ -146,16 +148,16 @@ def launch(
             env=own,
             start_new_session=True,
         )
+        is_late = False
         try:
             process.wait(program.timeout)
         except subprocess.TimeoutExpired:
-            pass
+            is_late = True
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.terminate()  # which ends what it has started, too
             process.wait()
     text = result.read_text() if result.exists() else ""
-    if not text and process.returncode == 1:
+    if not text and not is_late:
         raise OSError(f"{program.command[0]}: can't be measured: {_last_line(error)}")
     found = json.loads(text) if text else {}
     status = os.waitstatus_to_exitcode(found["status"]) if found else None

@@ -15,7 +15,7 @@ from patalloc.heap import Config
 from patalloc.machine import options as heap_options
 from patalloc.preload import environment, library
 
-# Where each is looked for, after what the dynamic linker finds: none of these is of this package.
+# Other packages' libraries, which are looked for where distributions put them.
 _LIBRARIES = {
     "jemalloc": "libjemalloc.so.2",
     "mimalloc": "libmimalloc.so.2*",
@@ -25,7 +25,7 @@ _LIBRARIES = {
 }
 _FOLDERS = (
     "/usr/local/lib",
-    "/usr/lib/*-linux-gnu",
+    f"/usr/lib/{platform.machine()}-linux-gnu",
     "/usr/lib64",
     "/usr/lib",
     "/usr/lib/llvm-*/lib/clang/*/lib/linux",

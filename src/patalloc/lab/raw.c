@@ -19,7 +19,7 @@ struct worker {
   struct raw_times times;
   uint64_t state; /* of SplitMix64 */
   int error;
-};
+} __attribute__((aligned(128))); /* no cache line, nor a pair of them, of two threads */
 
 struct block {
   char *start;
@@ -98,7 +98,8 @@ static void add(struct raw_times *all, const struct raw_times *times) {
 }
 
 int raw_run(const struct raw_plan *plan, struct raw_times *times) {
-  struct worker *workers = calloc(plan->threads, sizeof *workers);
+  size_t size = plan->threads * sizeof(struct worker);
+  struct worker *workers = aligned_alloc(_Alignof(struct worker), size);
   pthread_t *others = calloc(plan->threads, sizeof *others);
   int error = workers && others ? 0 : ENOMEM;
   unsigned made = 0;

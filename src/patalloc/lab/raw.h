@@ -1,5 +1,5 @@
 /* Allocations in a loop, for experiments that measure an allocator and not the language that they
- * are written in: src/patalloc/lab/raw.py. Not async-signal-safe; any thread. */
+ * are written in: src/patalloc/raw.py. Not async-signal-safe; any thread. */
 #ifndef PATALLOC_RAW_H
 #define PATALLOC_RAW_H
 

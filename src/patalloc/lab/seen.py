@@ -43,13 +43,13 @@ def look(program: Program, point: Point, directory: Path) -> Seen:
     if not lines:
         ended = run.status is not None and run.status >= 0
         return Seen("no library can be preloaded in it" if ended else "")
-    if "own" in lines:
+    whose = [line for line in lines if line != "called"] or ["unknown"]  # its own line is first
+    if whose[0] == "own":
         return Seen("it has a malloc of its own: none of its blocks is the allocator's")
     if point.library and run.is_mapped is False:
         return Seen(f"{point.library} is not mapped in it")
-    used = [line for line in lines if line != "called"]
-    if point.library and not any(_is(path, point.library) for path in used):
-        return Seen(f"its malloc is that of {used[0]}, not of {point.library}")
+    if point.library and not _is(whose[0], point.library):
+        return Seen(f"its malloc is that of {whose[0]}, not of {point.library}")
     return Seen("", "called" in lines)
 
 

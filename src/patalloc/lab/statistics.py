@@ -58,8 +58,8 @@ class Interval:
 
     @property
     def width(self) -> float:
-        """From end to end, as a share of the median."""
-        return (self.high - self.low) / self.median
+        """From end to end, as a share of the median; infinite where that is 0."""
+        return (self.high - self.low) / self.median if self.median else math.inf
 
 
 def sign_test(ratios: Sequence[float]) -> float:
@@ -89,12 +89,14 @@ class Comparison:
         ratios: one a round. interval: of their median.
         chance: that signs are so where there is no difference; of several points adjusted.
         margin: what difference does not matter, as a share.
+        among: how many points are compared, for which the chance is adjusted.
     """
 
     ratios: tuple[float, ...]
     interval: Interval
     chance: float
     margin: float
+    among: int = 1
 
     @property
     def verdict(self) -> Verdict:
@@ -109,19 +111,23 @@ class Comparison:
 
     @property
     def rounds_needed(self) -> int:
-        """About how many more there have to be until something is known; 0: it is.
+        """About how many more there have to be until something is known; 0: it is, or who knows.
 
-        An interval's width goes by the root of the number of rounds.
+        An interval's width goes by the root of the number of rounds; and no difference is sure
+        before so many signs can be alike by chance.
         """
         if self.verdict != Verdict.UNKNOWN or not self.ratios:
             return 0
         count = len(self.ratios)
+        fewest = math.ceil(1 + math.log2(self.among / (1 - LEVEL))) - count
         if math.isinf(self.interval.high):
-            return math.ceil(1 - math.log2(1 - LEVEL)) - count  # for any interval
+            return max(fewest, 1)
+        if self.interval.low <= 0:
+            return 0
         away = abs(math.log(self.interval.median))
         wanted = max(away, math.log1p(self.margin) - away)
         half = math.log(self.interval.high / self.interval.low) / 2
-        return max(1, math.ceil(count * ((half / wanted) ** 2 - 1)))
+        return max(1, fewest, math.ceil(count * ((half / wanted) ** 2 - 1)))
 
 
 def compared(ratios: Mapping[str, Sequence[float]], margin: float = 0.01) -> dict[str, Comparison]:
@@ -129,6 +135,6 @@ def compared(ratios: Mapping[str, Sequence[float]], margin: float = 0.01) -> dic
     known = {name: each for name, each in ratios.items() if each}
     chances = holm([sign_test(each) for each in known.values()])
     return {
-        name: Comparison(tuple(each), Interval.of(each), chance, margin)
+        name: Comparison(tuple(each), Interval.of(each), chance, margin, len(known))
         for (name, each), chance in zip(known.items(), chances, strict=True)
     }

@@ -4,6 +4,7 @@ How many rounds there are depends on how wide the intervals are, and on time, an
 they say: who looks after each round, and stops at a difference, finds one in 28 % of equal pairs.
 """
 
+import math
 import os
 import random
 import signal
@@ -22,6 +23,7 @@ from patalloc.lab.journal import Entry, Found, Journal
 from patalloc.lab.launcher import TIMES, Program, Run, heap_stats, launch
 from patalloc.lab.points import Point
 from patalloc.lab.statistics import Comparison, Interval, compared
+from patalloc.machine import describe
 
 _TRIES = 3  # times in a row that a point may fail
 
@@ -79,15 +81,14 @@ class Results:
         )
 
     @classmethod
-    def of(cls, found: Found, margin: float = 0.01) -> "Results":
+    def of(cls, found: Found) -> "Results":
         """What a journal has.
 
         Raises:
             KeyError: its plan is another kind of experiment's.
         """
-        entries = tuple(found.entries)
-        left_out = {each.point: each.failure for each in entries if each.failure and not each.round}
-        return cls(tuple(found.plan["points"]), entries, left_out, margin=margin)
+        points, margin = tuple(found.plan["points"]), float(found.plan["margin"])
+        return cls(points, tuple(found.entries), given_up(found.entries), margin=margin)
 
     def counted(self) -> Iterator[Entry]:
         """The runs that count."""
@@ -120,18 +121,29 @@ class Results:
         return compared(self.ratios(metric), self.margin)
 
 
-def _why_not(run: Run, point: Point, reference: str | None) -> str:
+def why_not(run: Run, reference: str | None) -> str:
     """Why the run does not count; "" where it does."""
     if run.status is None:
         return "took too long"
     if run.status < 0:
-        name = signal.Signals(-run.status).name
+        known = -run.status in {*signal.Signals}
+        name = signal.Signals(-run.status).name if known else f"signal {-run.status}"
         return f"killed by {name}" + (f": {run.complaint}" if run.complaint else "")
     if run.status:
         return f"exit status {run.status}" + (f": {run.complaint}" if run.complaint else "")
     if reference is not None and run.output != reference:
         return "printed something else than the first run of the baseline"
     return ""
+
+
+def given_up(entries: Sequence[Entry]) -> dict[str, str]:
+    """Points that have failed in round 0, or the last times in a row, and why."""
+    found = {}
+    for name in {each.point for each in entries}:
+        failures = [each.failure for each in entries if each.point == name]
+        if failures[0] or (len(failures) >= _TRIES and all(failures[-_TRIES:])):
+            found[name] = failures[-1]
+    return found
 
 
 def _launch_anywhere(program: Program, point: Point) -> Run:
@@ -182,7 +194,10 @@ class Sweep:
             "check": self.program.check,
             "points": _names(self.points),
             "seed": self.seed,
+            "margin": self.margin,
+            "same output": self.same_output,
             "times": self.executor is None,
+            "machine": describe(),
         }
 
     def run(self) -> Results:
@@ -197,14 +212,14 @@ class Sweep:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice and names != twice * 2:  # but one with itself, to see what the machine tells
             raise ExperimentError(f"{twice[0]} is there twice")
-        begun, interrupted = time.monotonic(), False
+        interrupted = False
         with (
             tempfile.TemporaryDirectory(prefix="patalloc-lab-") as directory,
             Journal(self.journal, self._plan()) as journal,
         ):
             try:
                 self._see_to_it(journal, Path(directory))
-                self._measure(journal, Path(directory), begun)
+                self._measure(journal, Path(directory))
             except KeyboardInterrupt:
                 interrupted = True
         return self._results(journal, interrupted=interrupted)
@@ -225,76 +240,91 @@ class Sweep:
         known = {each.point: each for each in journal.entries if not each.round}
         names = _names(self.points)
         used: dict[str, str] = {}  # by library, why it is not
+        called = False
         for number, (name, point) in enumerate(zip(names, self.points, strict=True)):
             self.progress(Progress(0, number, len(names), self.budget))
             if name not in known:
                 if point.library not in used:
                     shown = seen.look(self.program, point, directory)
                     used[point.library] = shown.why_not
-                    self._is_idle |= not shown.is_called
+                    called |= shown.is_called
                 why = used[point.library]
                 run = Run(None, "", {}) if why else self._run(point, directory, stats=directory)
-                why = why or _why_not(run, point, self._reference)
+                why = why or why_not(run, self._reference)
                 if not number and not why and self.same_output:
                     again = self._run(point, directory)
-                    if again.output != run.output:
+                    why = why_not(again, None)
+                    if not why and again.output != run.output:
                         raise ExperimentError(
                             f"{self.program.command[0]} prints something else each time: give "
                             "--check COMMAND, or --any-output"
                         )
                 known[name] = Entry(0, name, run.metrics, run.output, why, heap_stats(directory))
                 journal.add(known[name])
-            if known[name].failure:
-                self._left_out[name] = known[name].failure
-                if not number:
-                    raise ExperimentError(f"{name}: {known[name].failure}")
+            if known[name].failure and not number:
+                raise ExperimentError(f"{name}: {known[name].failure}")
             if not number and self.same_output:
                 self._reference = known[name].output
+        self._is_idle = bool(used) and not called
 
     def _run(self, point: Point, directory: Path, stats: Path | None = None) -> Run:
         environment = point.environment(os.environ, stats)
         return launch(self.program, environment, directory, library=point.library)
 
-    def _measure(self, journal: Journal, directory: Path, begun: float) -> None:
-        number = 0
+    def _measure(self, journal: Journal, directory: Path) -> None:
+        """Goes on behind the last round, whole or not: its other runs were made at another time."""
+        number = max(each.round for each in journal.entries)
+        self._give_up(journal.entries)
+        begun = time.monotonic()
         took: list[float] = []
-        while self.rounds is None or number < self.rounds:
-            number += 1
+        while self.rounds is None or self._whole_rounds(journal) < self.rounds:
             left = self.budget - (time.monotonic() - begun)
-            done = {each.point for each in journal.entries if each.round == number}
-            if len(done) < len(self._in_use()):
-                if number > 1 and left < (median(took) if took else 0):
-                    break
-                start = time.monotonic()
-                self._make_round(journal, directory, number, done, left)
-                took.append(time.monotonic() - start)
+            if left < (median(took) if took else 0):
+                break
+            number += 1
+            start = time.monotonic()
+            self._make_round(journal, directory, number, left if took else math.inf)
+            took.append(time.monotonic() - start)
             self._left_out |= self.drops(self._results(journal))
             if self._is_enough(journal):
                 break
+
+    def _whole_rounds(self, journal: Journal) -> int:
+        points = {*self._in_use()}
+        ran: dict[int, set[str]] = {}
+        for each in journal.entries:
+            ran.setdefault(each.round, set()).add(each.point)
+        return sum(1 for number, names in ran.items() if number and points <= names)
+
+    def _give_up(self, entries: Sequence[Entry]) -> None:
+        """What has failed too often.
+
+        Raises:
+            ExperimentError: that is the baseline.
+        """
+        self._left_out |= given_up(entries)
+        baseline = self.points[0].name
+        if baseline in self._left_out:
+            raise ExperimentError(f"{baseline}: {self._left_out[baseline]}")
 
     def _in_use(self) -> dict[str, Point]:
         named = dict(zip(_names(self.points), self.points, strict=True))
         return {name: point for name, point in named.items() if name not in self._left_out}
 
-    def _make_round(
-        self, journal: Journal, directory: Path, number: int, done: set[str], left: float
-    ) -> None:
+    def _make_round(self, journal: Journal, directory: Path, number: int, left: float) -> None:
         points = self._in_use()
         order = sorted(points)
         random.Random(f"{self.seed}:{number}").shuffle(order)  # noqa: S311
-        order = [name for name in order if name not in done]
         runs = self._runs([points[name] for name in order], directory)
         until = time.monotonic() + left
         for place, (name, run) in enumerate(zip(order, runs, strict=True)):
-            why = _why_not(run, points[name], self._reference)
+            why = why_not(run, self._reference)
             metrics = run.metrics
             if self.executor:
                 metrics = {key: value for key, value in metrics.items() if key not in TIMES}
             journal.add(Entry(number, name, metrics, run.output, why))
-            self.progress(Progress(number, place + 1, len(order), left))
-            last = [each.failure for each in journal.entries if each.point == name][-_TRIES:]
-            if len(last) == _TRIES and all(last):
-                self._left_out[name] = why
+            self.progress(Progress(number, place + 1, len(order), min(left, self.budget)))
+            self._give_up(journal.entries)
             if time.monotonic() > until:
                 break
 

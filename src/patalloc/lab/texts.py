@@ -42,7 +42,8 @@ def data(results: Results) -> dict[str, Any]:
     for point in results.points:
         if point in results.left_out:
             continue
-        told = {metric: _metric(results, point, metric) for metric in results.metrics}
+        measured = [each for each in results.metrics if results.values(point, each)]
+        told = {metric: _metric(results, point, metric) for metric in measured}
         stats = next((each.stats for each in results.entries if each.point == point), {})
         found["points"][point] = told | ({"stats": dict(stats)} if stats else {})
     return found

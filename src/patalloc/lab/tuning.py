@@ -13,10 +13,11 @@ from pathlib import Path
 import attrs
 
 from patalloc.heap import Config
+from patalloc.lab import seen
 from patalloc.lab.launcher import Program, heap_stats, launch
 from patalloc.lab.points import Point, grid, points
 from patalloc.lab.statistics import Interval
-from patalloc.lab.sweep import Progress, Results, Sweep
+from patalloc.lab.sweep import ExperimentError, Progress, Results, Sweep, why_not
 from patalloc.preload import environment
 
 _LOWEST = 64 << 10
@@ -27,16 +28,22 @@ _ANEW = 0.2  # of the budget, in which the winner is measured
 
 
 def blocks(program: Program) -> tuple[int, float]:
-    """How many its processes have had of the heap, at the lowest threshold; and what it took.
+    """How many its busiest process had of the heap, at the lowest threshold; and what it took.
 
     Raises:
+        ExperimentError: they can't be counted, as the program is not reached, or fails.
         OSError: it can't be started.
     """
     with tempfile.TemporaryDirectory(prefix="patalloc-lab-") as directory:
+        why = seen.look(program, Point("patalloc"), Path(directory)).why_not
         config = Config(threshold=_LOWEST, stats=f"{directory}/stats.%p")
         run = launch(program, environment(config, os.environ), Path(directory))
-        found = heap_stats(Path(directory)).get("blocks", 0)
-        return found, run.metrics.get("wall", program.timeout)
+        stats = heap_stats(Path(directory))
+        why = why or why_not(run, None)
+        if why or not stats:
+            why = why or "it ends by _exit(2), and nothing is counted"
+            raise ExperimentError(f"{program.command[0]}: {why}")
+        return stats.get("blocks", 0), run.metrics["wall"]
 
 
 def space(seconds: float) -> list[Point]:

@@ -28,6 +28,8 @@ def command(given: tuple[str, ...]) -> tuple[str, ...]:
     if not given[0].startswith(_PREFIX):
         return given
     name = given[0].removeprefix(_PREFIX)
+    if given[1:] and name != "pdfium":
+        raise PointError(f"{given[0]}: takes no arguments ({given[1]})")
     if name in _RAW:
         return (str(tool("workload")), "raw", *_RAW[name])
     if name == "vectors":

@@ -57,7 +57,7 @@ class Reports:
         self.own = 0
         self._listed = 0  # the directory's time when all files in it were known
         self._taken: dict[str, int] = {}
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ValueError):  # none yet, or cut short as it was written
             self._taken = json.loads((directory / "taken").read_text())
 
     def take(self) -> list[str]:
@@ -90,7 +90,8 @@ class Reports:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self._taken[name] = taken + len(whole)
-        lines = whole.decode(errors="surrogateescape").splitlines()
+        # Not by splitlines, for which text has other ends of lines, too.
+        lines = [*filter(None, whole.decode(errors="surrogateescape").split("\n"))]
         if name == f"{_REPORT}{os.getpid()}":
             self.own += len(lines)
         return lines

@@ -204,4 +204,4 @@ def read(text: str) -> list[Event]:
     Raises:
         ValueError: a line is no event.
     """
-    return [Event.from_json(line) for line in text.splitlines() if line.strip()]
+    return [Event.from_json(line) for line in text.split("\n") if line.strip()]
