@@ -538,3 +538,26 @@ def test_shares_tell_what_a_pattern_makes_more_frequent(with_it: int, status: in
         assert chance["more_often"] is (status == 1)
         assert -1 <= chance["interval"][0] <= chance["interval"][1] <= 1
         assert chance["different"] <= chance["runs"] <= 40
+
+
+NUMPY = """
+import numpy as np
+a = np.empty(500)
+a[:400] = 1
+print(a.sum())
+"""
+
+
+def test_what_was_found_in_numpy_happens_again(tmp_path: Path) -> None:
+    """Its pool is done without there, too."""
+    program = tmp_path / "program.py"
+    program.write_text(NUMPY)
+    told = hunt("--", sys.executable, str(program)).stdout
+    again = told.partition("again: patalloc hunt ")[2].partition("\n")[0]
+    assert hunt(*shlex.split(again)).stdout != "400.0\n"
+    options, _, command = again.partition(" -- ")
+    exports = hunt(*shlex.split(options), "--env", "--", *shlex.split(command)).stdout
+    run = subprocess.run(
+        ["bash", "-c", f"{exports}\nsetarch -R {command}"], capture_output=True, text=True
+    )
+    assert run.stdout != "400.0\n"

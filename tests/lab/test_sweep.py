@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster
 
 from patalloc.lab import (
     Entry,
+    ExperimentError,
     JournalError,
     Point,
     PointError,
@@ -196,6 +197,19 @@ if "libpatalloc" in os.environ.get("LD_PRELOAD", ""):
     sys.exit("no")
 print("well")
 """
+
+
+def test_what_can_be_no_experiment() -> None:
+    with pytest.raises(ExperimentError, match="nosuch: not found"):
+        Sweep(Program(("nosuch",)), [GLIBC]).run()
+    with pytest.raises(ExperimentError, match="no points"):
+        Sweep(Program(("true",)), []).run()
+    assert "-o FILE" in refusal("compare", "glibc", "patalloc", "--resume", "--", "true")
+    wrong = "the check fails (exit status 1)"
+    assert wrong in refusal("compare", "glibc", "patalloc", "--check", "false", "--", "true")
+    done = patalloc("compare", "glibc", "patalloc", "--rounds=2", "--", sys.executable, "-c", FAILS)
+    assert done.returncode == 2
+    assert "nothing is compared" in done.stderr
 
 
 def test_what_fails_or_differs_is_left_out_and_told(tmp_path: Path) -> None:
@@ -396,6 +410,7 @@ def test_an_interrupt_keeps_what_ran(tmp_path: Path) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
+    assert process.returncode == 3
     assert "cut short: this is what ran" in error
     assert "patalloc" in out
     assert len(read(path).entries) >= 7

@@ -35,6 +35,7 @@ from patalloc.lab.journal import Found, read
 from patalloc.lab.texts import TITLES, as_csv, data, number, percent
 from patalloc.lab.workloads import command as workload
 
+_NOTHING, _CUT_SHORT = 2, 3  # exit statuses
 _EVERY = 10  # seconds, after which a line tells how far it is, where there is no terminal
 _SHOWN = ("wall", "cpu", "peak_rss", "instructions")
 
@@ -183,6 +184,8 @@ def showing(measured: Sweep | Tuning) -> Iterator[None]:
 def measure(command: Sequence[str], points: Sequence[Point], asked: Asked) -> Results:
     """Make the experiment, tell how far it is, and print what came of it."""
     path = asked.journal
+    if asked.resume and not path:
+        refuse("--resume goes on with a journal: -o FILE")
     if path and not asked.resume and path.exists() and path.stat().st_size:
         refuse(f"{path}: is there already: --resume goes on with it")
     sweep = Sweep(
@@ -200,6 +203,10 @@ def measure(command: Sequence[str], points: Sequence[Point], asked: Asked) -> Re
     with showing(sweep):
         results = sweep.run()
     print_results(results, json_=asked.as_json, csv_=asked.as_csv)
+    if results.interrupted:
+        sys.exit(_CUT_SHORT)
+    if not any(results.ratios(asked.metric).values()):
+        sys.exit(_NOTHING)
     return results
 
 

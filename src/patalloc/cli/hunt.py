@@ -22,7 +22,7 @@ from patalloc.cli.outcome import ERROR_FORMATS, end_as, formatted
 from patalloc.cli.verdict import changes, data, print_verdict, told_of
 from patalloc.hunt import Behaviour, Hunt, Part, Program, Runner, Verdict
 from patalloc.hunt.hunt import PATTERNS
-from patalloc.hunt.runs import can_fix_addresses
+from patalloc.hunt.runs import can_fix_addresses, surroundings
 from patalloc.hunt.selection import END, STALE, Fill, pack
 from patalloc.preload import environment, signals_for
 
@@ -114,10 +114,11 @@ def _run_once(runner: Runner, pattern: str, parts: list[Part], show: bool) -> No
     filled = (attrs.evolve(part, fill=fill) for part in parts)
     selection.write_bytes(pack(filled, leaves_freed=runner.leaves_freed))
     config = attrs.evolve(runner.options(selection), trace="", select=str(selection))
-    env = environment(config)
+    env = environment(config, surroundings(pymalloc=True))
     if show:
-        for name in ("LD_PRELOAD", "PATALLOC_OPTIONS"):
-            click.echo(f"export {name}={shlex.quote(env[name])}")
+        for name, value in env.items():
+            if os.environ.get(name) != value:
+                click.echo(f"export {name}={shlex.quote(value)}")
         return
     fixed = ["setarch", "-R"] if can_fix_addresses() else []
     try:

@@ -30,14 +30,19 @@ def _times(text: str | None) -> float | None:
 
 def _print_front(tuned: Tuned) -> None:
     times, memory = tuned.searched.ratios("cpu"), tuned.searched.ratios("peak_rss")
-    view = table("point", "CPU time beside the default's", "peak RSS beside the default's")
+    view = table(
+        "point", "rounds", "CPU time beside the default's", "peak RSS beside the default's"
+    )
     for name in tuned.front:
         if name == tuned.searched.baseline:
-            view.add_row(name, "", "")
+            view.add_row(name, str(len(tuned.searched.values(name, "cpu"))), "", "")
         else:
             row = (percent(Interval.of(each[name])) for each in (times, memory))
-            view.add_row(name, *row)
+            view.add_row(name, str(len(times[name])), *row)
     show(view, sys.stdout)
+    click.echo(
+        "patalloc: of the search itself; where the ends are not known it takes more --budget"
+    )
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -121,7 +126,7 @@ def tune(
         return
     if tuned.searched.interrupted and tuned.confirmed is None:
         click.echo("patalloc: cut short: nothing was measured anew", err=True)
-        return
+        sys.exit(3)
     if minimise is None:
         _print_front(tuned)
     elif tuned.confirmed is None:

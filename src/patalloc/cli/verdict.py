@@ -150,7 +150,9 @@ def _render(
     for event in finding.events:
         yield from (f"    {line}" for line in render(event))
     once = " ".join(f"--once {format_part(culprit.part)}" for culprit in finding.culprits)
-    yield f"  again: patalloc hunt --pattern {finding.pattern} {once} -- {shlex.join(command)}"
+    pool = "" if verdict.pymalloc else "PYTHONMALLOC=malloc "
+    hunt = f"{pool}patalloc hunt --pattern {finding.pattern}"
+    yield f"  again: {hunt} {once} -- {shlex.join(command)}"
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

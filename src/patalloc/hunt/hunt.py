@@ -86,6 +86,7 @@ class Hunt:
                 runner.pymalloc = False  # what its pool has had hidden costs four times as much
             try:
                 verdict = self._hunt()
+                verdict.pymalloc = False
             except KeyboardInterrupt:
                 verdict.interrupted = True
         verdict.runs, verdict.seconds = self.runs, time.monotonic() - self._started

@@ -183,6 +183,8 @@ class Isolation:
     def _told_apart(self, left: Candidates) -> Candidates:
         """The one whose code leads to what the program does; more where that is not told."""
         fills = self._references(len(left))
+        if not fills:  # it was chance: none of them shows
+            return left
         base, among = len(fills) + 1, self._among(left, fills, 1)
         if len(among) in (1, len(left)):
             return among

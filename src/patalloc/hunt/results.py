@@ -146,6 +146,7 @@ class Verdict:
         allocations: how many were looked at, bytes: of how many bytes, sites: of how many stacks.
         runs: of the program so far; seconds: since the hunt began.
         interrupted: whether it was cut short.
+        pymalloc: whether CPython had the pool that it has in front of malloc.
     """
 
     baseline: Behaviour
@@ -162,6 +163,7 @@ class Verdict:
     runs: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    pymalloc: bool = True
 
     @property
     def differs(self) -> bool:

@@ -45,8 +45,12 @@ class TimeIsUp(KeyboardInterrupt):
     """A hunt has taken as long as it may."""
 
 
-def _surroundings(*, pymalloc: bool) -> dict[str, str]:
-    """The environment of each run: the user's own choice of pools counts."""
+def surroundings(*, pymalloc: bool) -> dict[str, str]:
+    """The environment of each run: the user's own choice of pools counts.
+
+    Args:
+        pymalloc: whether CPython is left the pool that it has in front of malloc.
+    """
     found = WITHOUT_POOLS | dict(os.environ) | _FIXED
     if pymalloc and "PYTHONMALLOC" not in os.environ:
         del found["PYTHONMALLOC"]
@@ -254,7 +258,7 @@ class Runner:
 
     def _command(self, selection: Path, *, report: bool) -> list[str]:
         one = self.program.follow == "parent"
-        environ = _surroundings(pymalloc=self.pymalloc)
+        environ = surroundings(pymalloc=self.pymalloc)
         heap = environment(self.options(selection, report=report), environ)
         names = ("LD_PRELOAD", "PATALLOC_OPTIONS")
         fixed = [] if self.program.randomised or not can_fix_addresses() else ["setarch", "-R"]
@@ -396,7 +400,7 @@ class Runner:
                 stdin=stdin,
                 stdout=out,
                 stderr=error,
-                env=_surroundings(pymalloc=self.pymalloc),
+                env=surroundings(pymalloc=self.pymalloc),
                 start_new_session=True,
             )
 

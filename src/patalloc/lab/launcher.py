@@ -76,6 +76,7 @@ class Run:
         is_mapped: whether the library that was asked for was there as it ended; None where that
             can't be told.
         complaint: its last line on standard error, if it failed.
+        is_checked: whether the status is a check's.
     """
 
     status: int | None
@@ -83,6 +84,7 @@ class Run:
     metrics: Mapping[str, float]
     is_mapped: bool | None = None
     complaint: str = ""
+    is_checked: bool = False
 
 
 def _digest(path: Path) -> str:
@@ -172,4 +174,5 @@ def launch(
         _metrics(found),
         found.get("has_library") if found.get("traced") else None,
         _last_line(error) if status != 0 else "",
+        program.check is not None,
     )

@@ -7,6 +7,7 @@ they say: who looks after each round, and stops at a difference, finds one in 28
 import math
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -129,6 +130,8 @@ def why_not(run: Run, reference: str | None) -> str:
         known = -run.status in {*signal.Signals}
         name = signal.Signals(-run.status).name if known else f"signal {-run.status}"
         return f"killed by {name}" + (f": {run.complaint}" if run.complaint else "")
+    if run.status and run.is_checked:
+        return f"the check fails (exit status {run.status})"
     if run.status:
         return f"exit status {run.status}" + (f": {run.complaint}" if run.complaint else "")
     if reference is not None and run.output != reference:
@@ -208,6 +211,10 @@ class Sweep:
             JournalError: the journal is another experiment's.
             OSError: something can't be written.
         """
+        if not self.points:
+            raise ExperimentError("no points are given")
+        if not shutil.which(self.program.command[0]):
+            raise ExperimentError(f"{self.program.command[0]}: not found")
         names = [point.name for point in self.points]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice and names != twice * 2:  # but one with itself, to see what the machine tells
