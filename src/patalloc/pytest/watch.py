@@ -16,7 +16,7 @@ from patalloc.pytest.succession import Succession
 from patalloc.pytest.summary import Summary
 from patalloc.pytest.workers import Workers
 
-_QUICK = 0.001  # seconds, that looking at all blocks may always take
+_QUICK = 0.004  # seconds, that looking at all blocks may always take: ten times what it mostly does
 _SHARE = 0.03  # of the time, that what it takes longer may
 
 
