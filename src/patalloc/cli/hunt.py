@@ -138,7 +138,7 @@ def _leave(number: int, frame: object) -> NoReturn:
 
 
 def _exit_status(verdict: Verdict) -> int:
-    if verdict.findings or verdict.is_more_often or (verdict.differs and not verdict.interrupted):
+    if verdict.findings or verdict.is_sure or (verdict.differs and not verdict.interrupted):
         return _DIFFERENT
     if verdict.interrupted:
         return _CUT_SHORT

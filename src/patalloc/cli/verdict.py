@@ -196,7 +196,8 @@ def _by_change(verdict: Verdict) -> dict[tuple[str, ...], list[str]]:
 def _render_chance(verdict: Verdict, chance: Chance) -> Iterator[str]:
     shares = chance.shares
     low, high = (f"{100 * bound:+.0f}" for bound in shares.interval)
-    often = "more often with it" if shares.is_more_often else "not known to be the pattern's doing"
+    more = "more" if shares.interval[0] > 0 else "less"
+    often = f"{more} often with it" if shares.is_sure else "not known to be the pattern's doing"
     yield (
         f"patalloc: chance: with {chance.pattern} {shares.different} of {shares.runs} runs behaved "
         f"otherwise, and without it {shares.different_without}: {often} "
@@ -332,7 +333,7 @@ def data(verdict: Verdict, command: tuple[str, ...]) -> dict[str, Any]:
                 "pattern": chance.pattern,
                 **attrs.asdict(chance.shares),
                 "interval": [round(bound, 3) for bound in chance.shares.interval],
-                "more_often": chance.shares.is_more_often,
+                "sure": chance.shares.is_sure,
                 "changes": list(changes(verdict.comparison, verdict.baseline, chance.behaviour)),
             }
             for chance in verdict.chances

@@ -109,9 +109,13 @@ class Shares:
         )
 
     @property
-    def is_more_often(self) -> bool:
-        """Whether it is with the pattern, at CONFIDENCE."""
-        return self.interval[0] > 0
+    def is_sure(self) -> bool:
+        """Whether the pattern makes it more or less frequent, at CONFIDENCE.
+
+        It is less where the first run, which others are compared with, happened to be a rare one.
+        """
+        low, high = self.interval
+        return low > 0 or high < 0
 
 
 @attrs.frozen
@@ -171,9 +175,9 @@ class Verdict:
         return bool(self.differing)
 
     @property
-    def is_more_often(self) -> bool:
-        """Whether some pattern makes what is a matter of chance more frequent."""
-        return any(chance.shares.is_more_often for chance in self.chances)
+    def is_sure(self) -> bool:
+        """Whether some pattern makes what is a matter of chance more or less frequent."""
+        return any(chance.shares.is_sure for chance in self.chances)
 
     @property
     def is_clean(self) -> bool:
