@@ -110,12 +110,16 @@ class Results:
 
     def ratios(self, metric: str) -> dict[str, list[float]]:
         """Each other point's to the baseline's, of the rounds in which both count; never by 0."""
-        base = self.values(self.baseline, metric)
-        found = {}
-        for name in self.points[1:]:
-            own = self.values(name, metric)
-            found[name] = [own[each] / base[each] for each in own if base.get(each)]
-        return found
+        values: dict[str, dict[int, float]] = {name: {} for name in self.points}
+        for run in self.counted():
+            if metric in run.metrics:
+                values[run.point][run.round] = run.metrics[metric]
+        base = values[self.baseline]
+        return {
+            name: [own[each] / base[each] for each in own if base.get(each)]
+            for name, own in values.items()
+            if name != self.baseline
+        }
 
     def comparisons(self, metric: str) -> dict[str, Comparison]:
         """What is known of each other point."""
@@ -141,9 +145,11 @@ def why_not(run: Run, reference: str | None) -> str:
 
 def given_up(entries: Sequence[Entry]) -> dict[str, str]:
     """Points that have failed in round 0, or the last times in a row, and why."""
-    found = {}
-    for name in {each.point for each in entries}:
-        failures = [each.failure for each in entries if each.point == name]
+    found: dict[str, str] = {}
+    by_point: dict[str, list[str]] = {}
+    for each in entries:
+        by_point.setdefault(each.point, []).append(each.failure)
+    for name, failures in by_point.items():
         if failures[0] or (len(failures) >= _TRIES and all(failures[-_TRIES:])):
             found[name] = failures[-1]
     return found

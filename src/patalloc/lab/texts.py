@@ -6,7 +6,7 @@ from io import StringIO
 from typing import Any
 
 from patalloc.lab.launcher import METRICS
-from patalloc.lab.statistics import Interval
+from patalloc.lab.statistics import Comparison, Interval
 from patalloc.lab.sweep import Results
 
 TITLES = {"cpu": "CPU time", "wall": "wall time", "peak_rss": "peak RSS"}
@@ -39,24 +39,29 @@ def data(results: Results) -> dict[str, Any]:
         "left_out": dict(results.left_out),
         "points": {},
     }
+    comparisons = {metric: results.comparisons(metric) for metric in results.metrics}
     for point in results.points:
         if point in results.left_out:
             continue
-        measured = [each for each in results.metrics if results.values(point, each)]
-        told = {metric: _metric(results, point, metric) for metric in measured}
+        told = {
+            metric: _metric(results, point, metric, known.get(point))
+            for metric, known in comparisons.items()
+            if results.values(point, metric)
+        }
         stats = next((each.stats for each in results.entries if each.point == point), {})
         found["points"][point] = told | ({"stats": dict(stats)} if stats else {})
     return found
 
 
-def _metric(results: Results, point: str, metric: str) -> dict[str, Any]:
+def _metric(
+    results: Results, point: str, metric: str, comparison: Comparison | None
+) -> dict[str, Any]:
     typical = results.typical(point, metric)
     made: dict[str, Any] = {
         "median": typical.median,
         "interval": _finite(typical),
         "runs": len(results.values(point, metric)),
     }
-    comparison = results.comparisons(metric).get(point)
     if comparison:
         made["ratio"] = {
             "median": comparison.interval.median,
