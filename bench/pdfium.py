@@ -4,7 +4,6 @@ Published for pages 1 to 100: 2.237081 s and 107088 KiB without a pattern, 2.252
 memset, 2.243786 and 107128 with a reference page: 44 % of the memset's overhead in time.
 """
 
-import gzip
 import json
 import os
 import sys
@@ -24,33 +23,22 @@ from measure import (
     with_spread,
 )
 
+from patalloc.lab.pdfium import largest
+from patalloc.lab.pdfium import render as render_pages
+
 PUBLISHED = {
     "anon": (2.237081, 107088),
     "memset": (2.252241, 112180),
     "refpage": (2.243786, 107128),
 }
-DOCUMENTS = Path("/usr/share/doc")
-
-
-def document(directory: Path) -> Path | None:
-    """The largest PDF that a Debian package has installed, unpacked."""
-    found = [*DOCUMENTS.glob("**/*.pdf"), *DOCUMENTS.glob("**/*.pdf.gz")]
-    largest = max(found, key=lambda path: path.stat().st_size, default=None)
-    if largest is None or largest.suffix != ".gz":
-        return largest
-    unpacked = directory / largest.stem
-    unpacked.write_bytes(gzip.decompress(largest.read_bytes()))
-    return unpacked
 
 
 def render(path: str, pages: int) -> None:
     """Render the first pages, and print the time and the peak RSS."""
-    import pypdfium2
+    import pypdfium2  # noqa: F401 (its loading is not rendering)
 
     start = time.perf_counter()
-    pdf = pypdfium2.PdfDocument(path)
-    for index in range(min(pages, len(pdf))):
-        pdf[index].render(scale=1).close()
+    render_pages(Path(path), pages)
     microseconds = (time.perf_counter() - start) * 1e6
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0])
@@ -81,7 +69,7 @@ def main() -> None:
     options = arguments(__doc__)
     rounds, pages = (1, 2) if options.short else (options.rounds, 100)
     directory = tempfile.TemporaryDirectory(prefix="patalloc-bench-")
-    path = document(Path(directory.name))
+    path = largest(Path(directory.name))
     if path is None:
         console.print(
             "no PDF found under /usr/share/doc: install one, e.g. Debian's fpc-docs or maxima-doc"

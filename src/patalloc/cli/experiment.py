@@ -60,6 +60,14 @@ class Asked:
 
 
 _POSITIVE = click.FloatRange(0, min_open=True)
+_OF_RUNS = (
+    click.option("--seed", type=int, default=1, show_default=True, help="Of the orders."),
+    click.option("--check", help="A shell command that must succeed after each run."),
+    click.option("--any-output", is_flag=True, help="Runs may print what they like."),
+    click.option(
+        "--timeout", type=_POSITIVE, default=600, show_default=True, help="Seconds a run."
+    ),
+)
 _OPTIONS = (
     click.option(
         "--metric",
@@ -93,12 +101,6 @@ _OPTIONS = (
         metavar="PERCENT",
         help="What difference does not matter.",
     ),
-    click.option("--seed", type=int, default=1, show_default=True, help="Of the orders."),
-    click.option("--check", help="A shell command that must succeed after each run."),
-    click.option("--any-output", is_flag=True, help="Runs may print what they like."),
-    click.option(
-        "--timeout", type=_POSITIVE, default=600, show_default=True, help="Seconds a run."
-    ),
     click.option(
         "-o",
         "--output",
@@ -121,9 +123,21 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         asked = Asked(**{name: given.pop(name) for name in names})
         command(asked=asked, **given)
 
-    for option in reversed(_OPTIONS):
-        gather = option(gather)
-    return gather
+    return with_run_options(_with(_OPTIONS, gather))
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Those of how runs are made: seed, check, any_output, timeout."""
+    return _with(_OF_RUNS, command)
+
+
+def _with(
+    options: Sequence[Callable[[Callable[..., None]], Callable[..., None]]],
+    command: Callable[..., None],
+) -> Callable[..., None]:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def refuse(message: str) -> NoReturn:

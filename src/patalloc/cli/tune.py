@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from patalloc.cli.experiment import picture_form, print_results, program, refusals, showing
+from patalloc.cli.experiment import (
+    picture_form,
+    print_results,
+    program,
+    refusals,
+    showing,
+    with_run_options,
+)
 from patalloc.cli.tables import show, table
 from patalloc.lab import Interval, Tuned, Tuning, Verdict, page
 from patalloc.lab.texts import data, percent
@@ -61,16 +68,7 @@ def _print_front(tuned: Tuned) -> None:
     metavar="SECONDS",
     help="A fifth of it measures what was found anew.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the orders.")
-@click.option("--check", help="A shell command that must succeed after each run.")
-@click.option("--any-output", is_flag=True, help="Runs may print what they like.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=600,
-    show_default=True,
-    help="Seconds a run.",
-)
+@with_run_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "-o",
