@@ -48,7 +48,8 @@ def _print_front(tuned: Tuned) -> None:
             view.add_row(name, str(len(times[name])), *row)
     show(view, sys.stdout)
     click.echo(
-        "patalloc: of the search itself; where the ends are not known it takes more --budget"
+        "patalloc: of the search itself; where the ends are not known it takes more --budget",
+        err=True,
     )
 
 
