@@ -186,7 +186,7 @@ class Isolation:
         if not fills:  # it was chance: none of them shows
             return left
         base, among = len(fills) + 1, self._among(left, fills, 1)
-        if len(among) in (1, len(left)):
+        if len(among) < 2 or len(among) == len(left):
             return among
         rounds = math.ceil(math.log(len(among), base) / self.trials.width)
         with self.trials.served(among.parts(ZEROS), rounds):
@@ -202,7 +202,7 @@ class Isolation:
         told = [*fills]
         base = len(fills) + 1
         for _ in range(rounds):
-            if len(left) == 1 or point is None:
+            if len(left) < 2 or point is None:
                 break
             self.trials.progress("telling allocations apart", len(left))
             digits = min(self.trials.width, math.ceil(math.log(len(left), base)))
