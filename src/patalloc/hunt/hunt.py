@@ -8,14 +8,13 @@ import math
 import os
 import re
 import time
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
 import attrs
 
 from patalloc.hunt.comparison import Comparison, Point
-from patalloc.hunt.isolation import Case, Isolation
+from patalloc.hunt.isolation import Case, Isolated, Isolation
 from patalloc.hunt.results import Chance, Culprit, Finding, Shares, Verdict
 from patalloc.hunt.runs import Behaviour, Runner, written_since
 from patalloc.hunt.selection import Fill, Part
@@ -24,6 +23,7 @@ from patalloc.hunt.trials import QUIET, Progress, Trial, Trials, died
 
 # What is tried: a test (of NaN, for x < 0, by a clamp) that hides one does not hide all.
 PATTERNS = ("random", "random-negative", "0xff", "0x01")
+_FURTHER = 2  # runs
 _BASELINES = 8  # runs at most, after which what varies is not understood
 
 
@@ -108,6 +108,19 @@ class Hunt:
             return verdict
         return alone
 
+    def _forget_what_varies(self) -> None:
+        """What differs from the baseline only in what is known by now to vary by itself."""
+        verdict = self._verdict
+
+        def differs(behaviour: Behaviour) -> bool:
+            return self._trials.differs(behaviour, None)
+
+        verdict.findings = [each for each in verdict.findings if differs(each.behaviour)]
+        verdict.chances = [each for each in verdict.chances if differs(each.behaviour)]
+        verdict.differing = [
+            name for name in verdict.differing if differs(verdict.behaviours[name])
+        ]
+
     @property
     def _is_side_by_side(self) -> bool:
         """By our own choice."""
@@ -139,9 +152,7 @@ class Hunt:
                     break
         except KeyboardInterrupt:
             verdict.interrupted = True
-        # By now more may be known of what varies by itself.
-        known = [each for each in verdict.chances if self._trials.differs(each.behaviour, None)]
-        verdict.chances = known
+        self._forget_what_varies()
         return verdict
 
     def _baseline(self, trials: Trials) -> Verdict:
@@ -197,7 +208,7 @@ class Hunt:
             if found is None:
                 self._doubt(case)
                 return
-            finding = self._confirmed(case, *found)
+            finding = self._confirmed(case, found)
             if finding is None:
                 return
             if not any(finding.is_like(each) for each in verdict.findings):
@@ -284,16 +295,14 @@ class Hunt:
         varied = self._trials.comparison.has_learned or self._trials.unsteady
         return 6 if varied or self._verdict.chances else 3
 
-    def _confirmed(
-        self, case: Case, culprits: Sequence[Culprit], alone: Behaviour
-    ) -> Finding | None:
+    def _confirmed(self, case: Case, found: Isolated) -> Finding | None:
         """The finding, if runs with the culprits and without agree; else it was chance.
 
         Of those with it one is known, as is the baseline of those without. In these all other
         memory holds the pattern, or the next ones, which are to be tried so anyway; unless they
         show another error there: then it holds none.
         """
-        trials = self._trials
+        trials, culprits, alone = self._trials, found.culprits, found.alone
         parts = [each.part for each in culprits]
         sites = [Part(each.site) for each in parts]
         before = [*trials.known]
@@ -314,6 +323,8 @@ class Hunt:
             sum(trials.differs(each, case.point) for each in quiet),
             count,
         )
+        if shares.agree and not (found.told or self._verdict.findings):
+            shares = self._further(case, acting, shares)
         if not shares.agree:
             itself = self._varies_by_itself(case)
             trials.uncover(before)
@@ -324,13 +335,33 @@ class Hunt:
         for fill, behaviour in reversed(without):
             trials.note(fill, behaviour)
         if in_python:
-            culprits = [attrs.evolve(each, python=self._python_stack(each)) for each in culprits]
+            culprits = tuple(
+                attrs.evolve(each, python=self._python_stack(each)) for each in culprits
+            )
         events = next((each.events for each in done[1::2] if each.events), alone.events)
-        finding = Finding(tuple(culprits), case.name, alone, events)
+        finding = Finding(culprits, case.name, alone, events)
         like = any(finding.is_like(each) for each in self._verdict.findings)
         if in_python and (like or not all(each.python for each in culprits)):
             trials.cover(sites)  # this line has been told of, or there is none
         return finding
+
+    def _further(self, case: Case, acting: Trial, shares: Shares) -> Shares:
+        """With more runs, where only runs that differ have led to the first allocation.
+
+        Of three hundred hunts of a program that does something else in one run of four, two had it
+        in all runs up to here by chance.
+        """
+        trials = self._trials
+        differ = [trials.differs(each, case.point) for each in trials.run([acting] * _FURTHER)]
+        without = 0
+        if not all(differ):
+            quiet = trials.run([QUIET] * _FURTHER)
+            without = sum(trials.differs(each, case.point) for each in quiet)
+        return Shares(
+            shares.different + sum(differ),
+            shares.different_without + without,
+            shares.runs + _FURTHER,
+        )
 
     def _python_stack(self, culprit: Culprit) -> str:
         """By stopping there, in a Python process: its faulthandler tells."""

@@ -40,6 +40,21 @@ class Case:
 
 
 @attrs.frozen
+class Isolated:
+    """What makes the program behave so.
+
+    Attributes:
+        culprits: the allocations. alone: what the program does with them alone.
+        told: whether what the program did told of them, which chance does not do; else they were
+            found by runs that differed.
+    """
+
+    culprits: tuple[Culprit, ...]
+    alone: Behaviour
+    told: bool
+
+
+@attrs.frozen
 class Isolation:
     """Of one case.
 
@@ -52,9 +67,9 @@ class Isolation:
     case: Case
     exact: bool
 
-    def culprits(self) -> tuple[list[Culprit], Behaviour] | None:
-        """The allocations that make the program behave so, and what it does with them alone."""
-        found = self._decoded()
+    def culprits(self) -> Isolated | None:
+        """The allocations that make the program behave so."""
+        decoded = found = self._decoded()
         if found is None:
             suspects = self.trials.residue_of_both().blocks
             candidates = ranked(self.trials.baseline.traces, suspects).without(self.trials.known)
@@ -72,7 +87,7 @@ class Isolation:
             exactly = self.trials.alone(narrowed)
             if self.trials.differs(exactly, self.case.point):
                 parts, alone = narrowed, exactly
-        return [self._culprit(part) for part in parts], alone
+        return Isolated(tuple(map(self._culprit, parts)), alone, bool(decoded))
 
     def _values(self, behaviour: Behaviour) -> dict[bytes, int]:
         """What it did that the baseline did not, as decoding.values has it."""
