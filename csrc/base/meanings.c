@@ -70,6 +70,8 @@ static const char meanings[] =
     "where allocations are counted by call stack, for patalloc hunt and patalloc sites\0"
     "select\0"
     "a file of patalloc hunt's that tells which allocations hold another pattern\0"
+    "record\0"
+    "a directory in which what is requested is put for patalloc record to read\0"
     "on_error\0"
     "what follows the report of a misuse\0"
     "on_fault\0"

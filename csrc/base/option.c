@@ -63,6 +63,7 @@ static const struct rule rules[] = {
     {AT(leaks), .name = "leaks", .preset = "no", .type = &value_choice, .choices = leaks},
     {AT(trace), .name = "trace", .preset = "", .type = &value_destination},
     {AT(select), .name = "select", .preset = "", .type = &value_destination},
+    {AT(record), .name = "record", .preset = "", .type = &value_destination},
     {AT(on_error), .name = "on_error", .preset = "abort", .type = &value_choice, .choices = errors,
      .changes = true},
     {AT(on_fault), .name = "on_fault", .preset = "die", .type = &value_choice, .choices = faults},

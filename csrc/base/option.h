@@ -49,6 +49,7 @@ struct options {
   char report[DESTINATION_MOST]; /* no, yes, or where JSON goes */
   char trace[DESTINATION_MOST];  /* where allocations are counted, and */
   char select[DESTINATION_MOST]; /* where it stands which hold another pattern; empty: nowhere */
+  char record[DESTINATION_MOST]; /* a directory, where requests are recorded; likewise */
   char guard_sites[DESTINATION_MOST]; /* where it stands which small ones are guarded; likewise */
 };
 

@@ -76,7 +76,8 @@ void paths_start(struct patalloc_heap *heap) {
   if (reports) report_start(options);
   if (reports) resume_start(options);
   if (reports || options_guard_small(options)) report_last_look = check_all;
-  if (reports || hunts || (options->tag != TAG_OFF && os_uses(options, OS_MTE))) {
+  bool records = *options->record;
+  if (reports || hunts || records || (options->tag != TAG_OFF && os_uses(options, OS_MTE))) {
     disposition_expect(primary.sigaction);
     fork_handle();
   }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -117,6 +118,18 @@ bool os_resize(int descriptor, size_t size) {
   return resized;
 }
 
+bool os_allocate(int descriptor, size_t size) {
+  if (os_refuses("fallocate")) return false;
+  struct quiet quiet = begin_growth();
+  bool done = syscall(SYS_fallocate, descriptor, 0, (off_t)0, (off_t)size) == 0;
+  end_growth(quiet);
+  return done;
+}
+
+bool os_hold(int descriptor) {
+  return syscall(SYS_flock, descriptor, LOCK_SH | LOCK_NB) == 0;
+}
+
 bool os_write_at(int descriptor, const void *data, size_t size, size_t offset) {
   if (os_refuses("pwrite")) return false;
   struct quiet quiet = begin_growth();
@@ -205,6 +218,10 @@ int os_create_shared_file(const char *path) {
   bool replaces = !fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) && S_ISREG(status.st_mode);
   if (replaces) syscall(SYS_unlinkat, AT_FDCWD, path, 0);
   return os_open_with(path, O_RDWR | O_CREAT | O_EXCL | OURS);
+}
+
+int os_open_shared_file(const char *path) {
+  return os_open_with(path, O_RDWR);
 }
 
 int os_open_file(const char *path) {

@@ -21,6 +21,9 @@ bool os_resize(int descriptor, size_t size);
 bool os_fill(int descriptor, const void *page, size_t size); /* writes `page` over and over */
 RARE bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);
 bool os_seal(int descriptor);
+RARE bool os_allocate(int descriptor, size_t size); /* so long, with room for it (fallocate(2)) */
+RARE bool os_hold(int descriptor); /* a shared lock of it (flock(2)), for as long as it is open, or
+                                      mapped */
 RARE int os_read_only(int descriptor); /* a read-only twin where /proc allows, else `descriptor` */
 RARE int os_refpage_syscall(long number, const void *content, unsigned size, unsigned long flags);
 RARE int os_refpage_device(const void *content, unsigned size, unsigned long flags);
@@ -30,6 +33,7 @@ int os_open_refpage_device(void);
 int os_create_file(const char *path);
 RARE int os_append_file(const char *path);        /* made if need be */
 RARE int os_create_shared_file(const char *path); /* for os_map_shared */
+RARE int os_open_shared_file(const char *path);   /* one that is there */
 RARE int os_open_file(const char *path);          /* to read */
 
 RARE void os_write(int descriptor, const char *text, size_t length); /* all of it, or gives up */

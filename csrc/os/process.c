@@ -2,6 +2,8 @@
 #include "os/process.h"
 #include "os/sandbox.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -11,6 +13,10 @@
 
 int os_process_id(void) {
   return (int)syscall(SYS_getpid);
+}
+
+int os_parent_id(void) {
+  return (int)syscall(SYS_getppid);
 }
 
 static _Thread_local uint32_t mine __attribute__((tls_model("initial-exec")));
@@ -46,6 +52,19 @@ bool os_alternate_stack(const stack_t *stack, stack_t *before) {
 void os_yield(void) {
   if (!os_may_call()) return;
   syscall(SYS_sched_yield);
+  os_called();
+}
+
+void os_wait_shared(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds) {
+  struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+  if (!os_may_call()) return;
+  syscall(SYS_futex, word, FUTEX_WAIT, value, &time);
+  os_called();
+}
+
+void os_wake_shared(_Atomic uint32_t *word) {
+  if (!os_may_call()) return;
+  syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX);
   os_called();
 }
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 int os_process_id(void);
+RARE int os_parent_id(void);
 RARE uint32_t os_thread_id(void);
 
 /* The same without a call where this thread has asked before, until os_forget_thread: for the child
@@ -18,6 +19,12 @@ enum { OS_NAME = 16 };
 RARE void os_thread_name(char name[OS_NAME]); /* of this thread; empty where that can't be told */
 RARE bool os_alternate_stack(const stack_t *stack, stack_t *before); /* sigaltstack(2) */
 void os_yield(void);
+
+/* Sleeps while a word that processes share has this value, at most so long (it may return early);
+ * wakes all that do. */
+RARE void os_wait_shared(_Atomic uint32_t *word, uint32_t value, unsigned milliseconds);
+RARE void os_wake_shared(_Atomic uint32_t *word);
+
 RARE uint64_t os_nanoseconds(void); /* a monotonic clock */
 uint32_t os_milliseconds(void);     /* a monotonic clock that wraps */
 uint64_t os_random(void);           /* for places that are not to be guessed */

@@ -6,6 +6,7 @@
 #include "heap/fork.h"
 #include "heap/leaks.h"
 #include "heap/paths.h"
+#include "heap/recorded.h"
 #include "heap/sandbox.h"
 #include "os/features.h"
 #include "os/init.h"
@@ -29,6 +30,7 @@
 
 static struct patalloc_heap process_heap;
 static _Atomic bool begun, started;
+static _Atomic bool plain; /* started, and not recorded */
 
 static void complain_by_line(char *complaint) {
   char buffer[1024];
@@ -91,13 +93,25 @@ static bool start_heap(void) {
   paths_start(&process_heap);
   if (process_heap.watch.reports) watch_deaths();
   check_tags();
+  bool recorded = *process_heap.options.record && recorded_start(&process_heap.options);
   atomic_store_explicit(&started, true, memory_order_release);
+  atomic_store_explicit(&plain, !recorded, memory_order_release);
   return true;
 }
 
 /* The heap; NULL while it is being started: the primary serves then. */
 static inline struct patalloc_heap *heap(void) {
   bool ready = atomic_load_explicit(&started, memory_order_acquire) || start_heap();
+  return ready ? &process_heap : NULL;
+}
+
+static bool start_plain(void) {
+  return !started && start_heap() && plain;
+}
+
+/* The same, but for requests that are recorded, too. */
+static inline struct patalloc_heap *plain_heap(void) {
+  bool ready = atomic_load_explicit(&plain, memory_order_acquire) || start_plain();
   return ready ? &process_heap : NULL;
 }
 
@@ -120,12 +134,14 @@ __attribute__((destructor)) static void end(void) {
   if (report_last_look) look_back();
   if (process_heap.options.leaks && process_heap.watch.reports) leaks_tell(&process_heap);
   if (process_heap.watch.hunts) hunt_end();
+  if (*process_heap.options.record) recorded_end(&process_heap);
   heap_write_stats(&process_heap);
 }
 
 /* As forked children end that are not to flush what their parent has printed. */
 PATALLOC_API RARE _Noreturn void _exit(int status) {
   if (process_heap.watch.hunts) hunt_end();
+  if (*process_heap.options.record) recorded_end(&process_heap);
   for (;;) syscall(SYS_exit_group, status);
 }
 
@@ -141,19 +157,49 @@ patalloc_heap *patalloc_process_heap(void) {
 /* The family. The C library's headers declare these without visibility. */
 #define EXPORT PATALLOC_API
 
-EXPORT void *malloc(size_t size) {
+/* Where the heap is being started, or recorded. */
+
+RARE static void *other_malloc(size_t size) {
   struct patalloc_heap *ours = heap();
-  return ours ? patalloc_malloc(ours, size) : next_primary.malloc(size);
+  return ours ? recorded_malloc(ours, size) : next_primary.malloc(size);
+}
+
+RARE static void *other_calloc(size_t count, size_t size) {
+  struct patalloc_heap *ours = heap();
+  return ours ? recorded_calloc(ours, count, size) : next_primary.calloc(count, size);
+}
+
+RARE static void *other_realloc(void *pointer, size_t size) {
+  struct patalloc_heap *ours = heap();
+  return ours ? recorded_realloc(ours, pointer, size) : next_primary.realloc(pointer, size);
+}
+
+RARE static void *other_aligned(size_t alignment, size_t size) {
+  struct patalloc_heap *ours = heap();
+  return ours ? recorded_aligned(ours, alignment, size) : next_primary.aligned(alignment, size);
+}
+
+RARE static void other_free(void *pointer) {
+  struct patalloc_heap *ours = heap();
+  if (ours)
+    recorded_free(ours, pointer);
+  else
+    next_primary.free(pointer);
+}
+
+EXPORT void *malloc(size_t size) {
+  struct patalloc_heap *ours = plain_heap();
+  return ours ? patalloc_malloc(ours, size) : other_malloc(size);
 }
 
 EXPORT void *calloc(size_t count, size_t size) {
-  struct patalloc_heap *ours = heap();
-  return ours ? patalloc_calloc(ours, count, size) : next_primary.calloc(count, size);
+  struct patalloc_heap *ours = plain_heap();
+  return ours ? patalloc_calloc(ours, count, size) : other_calloc(count, size);
 }
 
 EXPORT void *realloc(void *pointer, size_t size) {
-  struct patalloc_heap *ours = heap();
-  return ours ? patalloc_realloc(ours, pointer, size) : next_primary.realloc(pointer, size);
+  struct patalloc_heap *ours = plain_heap();
+  return ours ? patalloc_realloc(ours, pointer, size) : other_realloc(pointer, size);
 }
 
 RARE EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
@@ -163,11 +209,11 @@ RARE EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
 }
 
 EXPORT void free(void *pointer) {
-  struct patalloc_heap *ours = heap();
+  struct patalloc_heap *ours = plain_heap();
   if (ours)
     patalloc_free(ours, pointer);
   else
-    next_primary.free(pointer);
+    other_free(pointer);
 }
 
 /* C23: the size is the caller's promise, which nothing relies on, but is checked where it can be.
@@ -190,9 +236,8 @@ RARE EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
-  struct patalloc_heap *ours = heap();
-  return ours ? patalloc_aligned_alloc(ours, alignment, size)
-              : next_primary.aligned(alignment, size);
+  struct patalloc_heap *ours = plain_heap();
+  return ours ? patalloc_aligned_alloc(ours, alignment, size) : other_aligned(alignment, size);
 }
 
 /* Other alignments than powers of two are rounded up, as glibc does. */

@@ -43,6 +43,7 @@ struct stack_table {
   _Atomic uint32_t buckets[BUCKETS]; /* numbers: places in units from the table's start */
 };
 struct stack_table *_Atomic stack_table;
+static bool traced; /* it is a file, which is to have the objects of all that is in it */
 
 static const char magic[8] = "patstk1\n";
 enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28, DUMP_STEP = TABLE_LEAST };
@@ -108,6 +109,7 @@ bool stack_trace_to(const char *destination) {
     memcpy(made.table->magic, magic, sizeof magic);
     stack_table = made.table;
   }
+  traced = true;
   return true;
 }
 
@@ -206,6 +208,7 @@ static uint32_t add_stack(struct stack_table *stacks, _Atomic uint32_t *bucket,
   recorded->hash = hash;
   recorded->count = stack->count;
   for (unsigned i = 0; i < stack->count; i++) recorded->frames[i] = stack->frames[i];
+  if (traced) recorded->identity = identity_of(stacks, recorded);
   uint32_t first = *bucket;
   do {
     uint32_t same = number_of(stacks, first, stack, hash); /* that another thread has added */

@@ -1,10 +1,14 @@
+#include "codec.h"
 #include "os/init.h"
 #include "patalloc.h"
 #include "raw.h"
 #include "watch/adopted.h"
 #include "watch/code.h"
+#include "watch/ring.h"
 #include <dlfcn.h>
 #include <errno.h>
 
 /* watch/report.h can't be included: Python.h has a struct of a name that stats.h has an enum of. */
 void report_to(int descriptor);
+
+#define RING_BYTES sizeof(struct ring)

@@ -10,7 +10,7 @@ from patalloc.errors import OptionError, PreloadError
 
 _COMMANDS = (
     *("compare", "describe", "doctor", "hunt", "lib", "machine", "options", "plot", "report"),
-    *("run", "sites", "sweep", "symbolize", "tune"),
+    *("record", "run", "sites", "sweep", "symbolize", "tune"),
 )
 
 

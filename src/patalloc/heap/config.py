@@ -105,6 +105,7 @@ class Config:
     leaks: str = _option("leaks", _as_text)
     trace: str = _option("trace")
     select: str = _option("select")
+    record: str = _option("record")
     on_error: str = _option("on_error")
     on_fault: str = _option("on_fault")
     sandbox: bool = _option("sandbox")
@@ -114,7 +115,7 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """Let the core check all values, and take them as it reads them."""
         checked = _check(str(self))
-        for name in ("guard_sites", "report", "trace", "select", "stats"):
+        for name in ("guard_sites", "record", "report", "select", "stats", "trace"):
             given: str = getattr(self, name)
             if checked[name] != given:
                 raise OptionError(f"{name}={given}: bad value; allowed: no option within it")

@@ -16,6 +16,7 @@ _OBJECT = struct.Struct("QQQ232s")
 _OBJECTS = 256
 _BUCKETS = 1 << 14
 _STACK = struct.Struct("IIIIQQQQ")
+_UNIT = 8  # stacks are called by their place in such
 _MAGIC = b"patstk1\n"
 
 
@@ -57,6 +58,46 @@ def _first_address(path: str) -> int | None:
     return None
 
 
+def _modules(header: bytes, listed: bytes) -> tuple[Module, ...]:
+    _, _, _, objects_used, _ = _HEADER.unpack(header)
+    modules = []
+    for start, end, load, name in list(_OBJECT.iter_unpack(listed))[:objects_used]:
+        path = name.rstrip(b"\0").decode(errors="surrogateescape")
+        first = _first_address(path)
+        base = start if first is None else load + first
+        place = {"base": hex(base), "start": hex(start), "end": hex(end)}
+        modules.append(Module(path=path, build_id="", **place))
+    return tuple(modules)
+
+
+@attrs.frozen
+class Table:
+    """The call stacks of a process that goes on.
+
+    Attributes:
+        data: the file, mapped.
+    """
+
+    data: memoryview
+
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        """Where the code on them is from."""
+        end = _HEADER.size + _OBJECT.size * _OBJECTS
+        return _modules(bytes(self.data[: _HEADER.size]), bytes(self.data[_HEADER.size : end]))
+
+    def stack(self, number: int) -> tuple[int, ...]:
+        """The one of that number: addresses inside the calls, the innermost first."""
+        at = number * _UNIT
+        if at + _STACK.size > len(self.data):
+            return ()
+        frames = _STACK.unpack_from(self.data, at)[2]
+        if at + _STACK.size + 8 * frames > len(self.data):
+            return ()
+        found: tuple[int, ...] = struct.unpack_from(f"{frames}Q", self.data, at + _STACK.size)
+        return found
+
+
 def read(file_path: Path, *, zeros: bool = False) -> Trace:
     """The trace that a process has left, or is writing.
 
@@ -72,17 +113,10 @@ def read(file_path: Path, *, zeros: bool = False) -> Trace:
         header = file.read(_HEADER.size)
         if len(header) < _HEADER.size or not header.startswith(_MAGIC):
             raise ValueError(f"{file_path}: no trace of patalloc's")
-        _, _, used, objects_used, _ = _HEADER.unpack(header)
+        used = _HEADER.unpack(header)[2]
         listed = file.read(_OBJECT.size * _OBJECTS)
         file.seek(4 * _BUCKETS, 1)
         data = file.read(used)
-    modules = []
-    for start, end, load, name in list(_OBJECT.iter_unpack(listed))[:objects_used]:
-        path = name.rstrip(b"\0").decode(errors="surrogateescape")
-        first = _first_address(path)
-        base = start if first is None else load + first
-        place = {"base": hex(base), "start": hex(start), "end": hex(end)}
-        modules.append(Module(path=path, build_id="", **place))
     sites, at = [], 0
     while at + _STACK.size <= len(data):
         _, _, frames, of_zeros, identity, allocations, size, largest = _STACK.unpack_from(data, at)
@@ -92,4 +126,4 @@ def read(file_path: Path, *, zeros: bool = False) -> Trace:
         if allocations or (zeros and of_zeros):
             sites.append(Site(identity, allocations, size, largest, stack, of_zeros))
         at += _STACK.size + 8 * frames
-    return Trace(tuple(sites), tuple(modules))
+    return Trace(tuple(sites), _modules(header, listed))

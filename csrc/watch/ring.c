@@ -1,0 +1,273 @@
+/* Rings (see ring.h). */
+#include "watch/ring.h"
+
+#include "base/lock.h"
+#include "base/text.h"
+#include "base/value.h"
+#include "os/apart.h"
+#include "os/files.h"
+#include "os/memory.h"
+#include "os/process.h"
+#include "watch/stack.h"
+
+#include <errno.h>
+#include <pthread.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+enum { CONTROL_SIZE = 1 << 12, PATH_MOST = DESTINATION_MOST + 64 };
+static const char magic[8] = "patring\n";
+
+struct ring_own *ring_own;
+static struct ring_control *inherited; /* the same, where a child finds it */
+static struct lock lock;               /* while a ring is made or handed on */
+static struct rings {
+  struct rings *next;
+  struct ring *ring;
+} * rings;
+static char directory[DESTINATION_MOST], stem[PATH_MOST];
+static pthread_key_t at_thread_end;
+enum ring_counter ring_counter;
+static _Atomic uint32_t *bell; /* NULL: the reader looks by itself */
+static bool started;
+
+_Thread_local struct ring_writer ring_mine;
+
+/* A counter that all processors have alike, as they tell (AMD64 Architecture Programmer's Manual 3,
+ * CPUID Fn8000_0007, TscInvariant; Arm's generic timer is so by definition). */
+static enum ring_counter choose_counter(void) {
+#if defined __x86_64__
+  unsigned a, b, c, d = 0;
+  return __get_cpuid(0x80000007, &a, &b, &c, &d) && d >> 8 & 1 ? RING_PROCESSOR : RING_NANOSECONDS;
+#elif defined __aarch64__
+  return RING_PROCESSOR;
+#else
+  return RING_NANOSECONDS;
+#endif
+}
+
+/* Files */
+
+struct making {
+  char path[PATH_MOST];
+  size_t size;
+  bool held;
+  void *made;
+};
+
+/* A lock of an open file lasts as long as what is mapped of it (flock(2)). */
+static void make(void *context) {
+  struct making *making = context;
+  int descriptor = os_create_shared_file(making->path);
+  if (descriptor < 0) return;
+  if (os_allocate(descriptor, making->size) && (!making->held || os_hold(descriptor)))
+    making->made = os_map_shared(descriptor, making->size, NULL, 0);
+  os_close(descriptor);
+}
+
+static void *make_file(const char *ending, size_t size, bool held) {
+  struct making making = {.size = size, .held = held};
+  struct text path = TEXT(making.path);
+  text_string(&path, stem);
+  text_string(&path, ending);
+  os_apart(make, &making);
+  return making.made;
+}
+
+static void map_bell(void *path) {
+  int descriptor = os_open_shared_file(path);
+  if (descriptor < 0) return;
+  bell = os_map_shared(descriptor, CONTROL_SIZE, NULL, 0);
+  os_close(descriptor);
+}
+
+static void find_bell(void) {
+  char path[PATH_MOST];
+  struct text text = TEXT(path);
+  text_string(&text, directory);
+  text_string(&text, "/bell");
+  os_apart(map_bell, path);
+}
+
+static void name_files(void) {
+  struct text text = TEXT(stem);
+  stem[0] = 0;
+  text_string(&text, directory);
+  text_string(&text, "/");
+  text_decimal(&text, (uint64_t)os_process_id());
+  text_string(&text, "-");
+  text_decimal(&text, os_nanoseconds());
+}
+
+/* The control file last: where it is, all is. */
+static struct ring_control *begin(void) {
+  char stacks[PATH_MOST + 8];
+  struct text text = TEXT(stacks);
+  name_files();
+  text_string(&text, stem);
+  text_string(&text, ".stacks");
+  stack_trace_to(stacks);
+  struct ring_control *made = make_file(".control", CONTROL_SIZE, true);
+  if (!made) return NULL;
+  made->version = RING_VERSION;
+  made->process = (uint32_t)os_process_id();
+  made->parent = (uint32_t)os_parent_id();
+  made->counter = ring_counter;
+  made->began = ring_ticks() >> RING_TICK_SHIFT;
+  made->page_shift = os_page_shift;
+  made->on = true;
+  for (unsigned i = 0; i < sizeof magic; i++) made->magic[i] = magic[i];
+  return made;
+}
+
+/* Rings */
+
+void ring_bell(void) {
+  if (!bell || *bell) return;
+  *bell = true;
+  os_wake_shared(bell);
+}
+
+/* What the thread does after this gets another one. */
+static void leave_ring(void *ring) {
+  ring_mine = (struct ring_writer){0};
+  atomic_store_explicit(&((struct ring *)ring)->taken, false, memory_order_release);
+}
+
+static struct ring *make_ring(struct ring_control *control) {
+  char ending[24];
+  struct text text = TEXT(ending);
+  struct rings *entry = os_map(os_page);
+  text_string(&text, ".");
+  text_decimal(&text, control->rings);
+  struct ring *ring = entry ? make_file(ending, sizeof *ring, false) : NULL;
+  if (!ring) {
+    if (entry) os_unmap(entry, os_page);
+    control->lost++;
+    return NULL;
+  }
+  *entry = (struct rings){rings, ring};
+  rings = entry;
+  control->rings++;
+  return ring;
+}
+
+/* One that no thread has any more, if there is one. */
+static struct ring *take_ring(struct ring_control *control) {
+  lock_take(&lock);
+  struct rings *each = rings;
+  while (each && each->ring->taken) each = each->next;
+  struct ring *ring = each ? each->ring : make_ring(control);
+  if (ring) ring->taken = true;
+  lock_drop(&lock);
+  return ring;
+}
+
+/* Up to where there is room: for three events, of which a handler of a signal may come in between.
+ */
+static bool find_limit(struct ring_writer *mine) {
+  enum { SPARE = 8 };
+  uint64_t read = atomic_load_explicit(&mine->ring->read, memory_order_acquire);
+  mine->limit = read + RING_EVENTS - SPARE;
+  return atomic_load_explicit(&mine->ring->written, memory_order_relaxed) < mine->limit;
+}
+
+/* In a forked child, where the parent's are mapped still. */
+static void forget_inherited(void) {
+  lock = (struct lock){0};
+  ring_mine = (struct ring_writer){0};
+  os_unmap(inherited, CONTROL_SIZE);
+  while (rings) {
+    struct rings *each = rings;
+    rings = each->next;
+    os_unmap(each->ring, page_up(sizeof *each->ring));
+    os_unmap(each, os_page);
+  }
+}
+
+/* What malloc is called for meanwhile is not recorded. */
+static bool begin_in_child(void) {
+  static bool beginning;
+  if (beginning) return false;
+  beginning = true;
+  forget_inherited();
+  inherited = begin();
+  ring_own->control = inherited;
+  started = inherited;
+  beginning = false;
+  return inherited && ring_enter();
+}
+
+/* With none it is not tried again. */
+static bool begin_in_thread(struct ring_control *control) {
+  ring_mine = (struct ring_writer){.control = control, .thread = os_thread_id()};
+  struct ring *ring = take_ring(control);
+  if (!ring) return false;
+  ring_mine.ring = ring;
+  pthread_setspecific(at_thread_end, ring);
+  return find_limit(&ring_mine) || ring_enter();
+}
+
+/* For a reader that is slow. One that is stopped, or gone, must not stop the program. */
+static bool wait_for_room(struct ring_control *control, struct ring_writer *mine) {
+  enum { PATIENCE = 100, MILLISECONDS = 20 };
+  for (int i = 0; i < PATIENCE; i++) {
+    uint64_t before = mine->ring->read;
+    if (find_limit(mine)) return true;
+    ring_bell();
+    os_wait_shared((_Atomic uint32_t *)&mine->ring->read, (uint32_t)before, MILLISECONDS);
+  }
+  control->abandoned = true;
+  control->on = false;
+  return false;
+}
+
+bool ring_enter_slowly(void) {
+  int error = errno;
+  bool able = false;
+  struct ring_control *control = ring_own ? ring_own->control : NULL;
+  if (started && !control)
+    able = begin_in_child();
+  else if (control && control->on && ring_mine.control != control)
+    able = begin_in_thread(control);
+  else if (control && control->on && ring_mine.ring)
+    able = wait_for_room(control, &ring_mine);
+  errno = error;
+  return able;
+}
+
+void ring_put_clock(uint64_t time) {
+  ring_put(ring_mine.thread | (uint64_t)RING_CLOCK << RING_KIND_SHIFT, time);
+}
+
+void ring_put_wide(uint64_t size) {
+  ring_put((uint64_t)RING_WIDE << RING_KIND_SHIFT, size);
+}
+
+/* Process */
+
+bool ring_start(const char *where) {
+  struct text text = TEXT(directory);
+  text_string(&text, where);
+  ring_counter = choose_counter();
+  ring_own = os_map(os_page);
+  if (!ring_own || !os_wipe_on_fork((uintptr_t)ring_own, os_page)) return false;
+  if (pthread_key_create(&at_thread_end, leave_ring)) return false;
+  find_bell();
+  inherited = begin();
+  ring_own->control = inherited;
+  started = inherited;
+  return started;
+}
+
+bool ring_switch(bool on) {
+  struct ring_control *control = ring_own ? ring_own->control : NULL;
+  return control && !control->abandoned && atomic_exchange(&control->on, on);
+}
+
+void ring_end(void) {
+  if (!ring_own || !ring_own->control) return;
+  ring_own->control->ended = true;
+  ring_bell();
+}

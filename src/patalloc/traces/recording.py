@@ -1,0 +1,297 @@
+"""Recording: emptying the rings that processes write to, into a trace file each.
+
+The rings lie in a directory (csrc/watch/ring.h), and so are there still when a process was killed.
+"""
+
+import fcntl
+import mmap
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from patalloc._core import ffi, lib
+from patalloc.hunt.trace import Table
+from patalloc.traces.file import Writer
+
+_SHARED = Path("/dev/shm")  # noqa: S108 - tempfile makes a directory of its own there
+_ROOM = 1 << 30  # bytes that the rings and stacks of many threads may take
+_FLUSH = 0.5  # seconds after which events are written even if they are few
+_LOOK = 0.02  # seconds between two looks for new processes and threads
+_SAMPLE = 0.1  # seconds between two samples of a process's memory
+_MAGIC = b"patring\n"
+_BELL = 4096  # bytes of its file
+_STACKS = 4096  # that are written at a time
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    """A directory for rings; in memory where there is room, as no disk need ever see them."""
+    room = 0
+    with suppress(OSError):
+        room = shutil.disk_usage(_SHARED).free if os.access(_SHARED, os.W_OK) else 0
+    where = _SHARED if room >= _ROOM else None
+    with tempfile.TemporaryDirectory(prefix="patalloc-", dir=where) as made:
+        path = Path(made)
+        (path / "bell").write_bytes(bytes(_BELL))
+        yield path
+
+
+def _tick(counter: int) -> float:
+    """Nanoseconds of one, measured."""
+    pairs = []
+    for _ in range(2):
+        ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        lib.trace_clock(counter, ticks, nanoseconds)
+        pairs.append((ticks[0], nanoseconds[0]))
+        time.sleep(0.01)
+    (first, began), (last, ended) = pairs
+    return float((ended - began) / (last - first))
+
+
+@attrs.frozen
+class Limits:
+    """What a trace may come to.
+
+    Attributes:
+        size: bytes of a file; 0 for any. on: whether recording begins with the program.
+    """
+
+    size: int = 0
+    on: bool = True
+
+
+class Recorded:
+    """A process that is recorded: one program, from its start or a fork to its end or an exec."""
+
+    def __init__(self, control: Path, output: Callable[[int], Path], limits: Limits) -> None:
+        """Open its files.
+
+        Raises:
+            OSError: the output can't be written.
+        """
+        self._stem = str(control).removesuffix(".control")
+        self._file = control.open("r+b")
+        self._map = mmap.mmap(self._file.fileno(), 0)
+        self._control = ffi.cast("struct ring_control *", ffi.from_buffer(self._map))
+        self._limits = limits
+        self._rings: list[Any] = []
+        self._writer = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
+        self._table: Table | None = None
+        self._modules = 0
+        self._samples: list[dict[str, int]] = []
+        self._written = self._sampled = time.monotonic()
+        self.pid: int = self._control.process
+        self.events = 0
+        self.path = output(self.pid)
+        self.cut = False
+        if not limits.on:
+            self._control.on = 0
+        self._tick = _tick(self._control.counter)
+        self._trace = Writer(self.path.open("wb"), self._start())
+
+    def _start(self) -> dict[str, Any]:
+        command = b""
+        with suppress(OSError):
+            command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        lib.trace_clock(self._control.counter, ticks, nanoseconds)
+        ago = (ticks[0] - self._control.began) * self._tick / 1e9
+        return {
+            "process": self.pid,
+            "parent": self._control.parent,
+            "command": [each.decode(errors="replace") for each in command.split(b"\0")[:-1]],
+            "began": time.time() - ago,
+            "page_size": 1 << self._control.page_shift,
+        }
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the process is gone: with it goes its lock, unless a child has it, too."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            with suppress(PermissionError):
+                try:
+                    os.kill(self.pid, 0)
+                except ProcessLookupError:
+                    return True
+            return False
+        return True
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is not in the trace, a sentence each."""
+        found = []
+        if self.cut:
+            found.append(f"it has reached {self._limits.size:,} bytes, and ends there")
+        if self._control.lost:
+            found.append(f"{self._control.lost} threads are not in it, as there was no memory")
+        if self._control.abandoned:
+            found.append("it ends where nobody read what the program wrote for two seconds")
+        return found
+
+    def stop(self) -> None:
+        """Have it write no more."""
+        self._control.on = 0
+
+    def collect(self) -> bool:
+        """Take what there is; whether there was any."""
+        while len(self._rings) < self._control.rings:
+            with open(f"{self._stem}.{len(self._rings)}", "r+b") as file:
+                ring = mmap.mmap(file.fileno(), lib.RING_BYTES)
+            held = ffi.from_buffer(ring)
+            self._rings.append(held)
+            if not lib.trace_writer_add(self._writer, held):
+                raise MemoryError
+        total = 0
+        while True:
+            began = self._control.began
+            noted = lib.trace_writer_collect(self._writer, self._control.counter, began, self._tick)
+            if noted < 0:
+                raise MemoryError
+            total += noted
+            self.events += noted
+            now = time.monotonic()
+            pending = lib.trace_writer_pending(self._writer)
+            full = pending >= lib.TRACE_CHUNK
+            if full or (pending and now - self._written > _FLUSH):
+                self._write()
+                self._written = now
+            if not full:
+                break
+        if now - self._sampled > _SAMPLE:
+            self._sample()
+            self._sampled = now
+        return bool(total)
+
+    def _sample(self) -> None:
+        with suppress(OSError, ValueError, IndexError):
+            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+            ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+            lib.trace_clock(self._control.counter, ticks, nanoseconds)
+            at = int((ticks[0] - self._control.began) * self._tick / 1000)
+            page = 1 << self._control.page_shift
+            resident, shared = int(fields[1]) * page, int(fields[2]) * page
+            self._samples.append({"time": at, "rss": resident, "anonymous": resident - shared})
+
+    def _open_stacks(self) -> Table | None:
+        if self._table is None:
+            with suppress(OSError, ValueError), open(f"{self._stem}.stacks", "rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+                self._table = Table(memoryview(mapped))
+        return self._table
+
+    def _write(self) -> None:
+        numbers = ffi.new(f"uint32_t[{_STACKS}]")
+        while count := lib.trace_writer_stacks(self._writer, numbers, _STACKS):
+            table = self._open_stacks()
+            self._trace.stacks([table.stack(numbers[i]) if table else () for i in range(count)])
+        table = self._open_stacks()
+        if table and len(modules := table.modules) > self._modules:
+            self._modules = len(modules)
+            self._trace.modules(modules)
+        chunk = ffi.new("uint8_t const **")
+        size = lib.trace_writer_chunk(self._writer, chunk)
+        if not size:
+            raise MemoryError
+        self._trace.events(ffi.buffer(chunk[0], size)[:])
+        if self._samples:
+            self._trace.json("SMPL", self._samples)
+            self._samples = []
+        if self._limits.size and self._trace.size > self._limits.size and not self.cut:
+            self.cut = True
+            self.stop()
+
+    def end(self, status: int | None) -> None:
+        """Take what is left, and end the trace.
+
+        Args:
+            status: the program's exit status, or minus a signal; None where that is not known.
+        """
+        while self.collect():
+            pass
+        if lib.trace_writer_pending(self._writer):
+            self._write()
+        self._trace.json(
+            "ENDS",
+            {
+                "status": status,
+                "events": self.events,
+                "reached_exit": bool(self._control.ended),
+                "threads_lost": self._control.lost,
+                "abandoned": bool(self._control.abandoned),
+                "size_limit": self.cut,
+            },
+        )
+        self._trace.close()
+        self._file.close()
+        for path in Path(self._stem).parent.glob(Path(self._stem).name + ".*"):
+            path.unlink()
+
+
+class Recorder:
+    """Records all processes that write to a directory.
+
+    Attributes:
+        pid: of the program that is run; its trace goes on until `end`, which knows its status.
+        ended: those that have ended.
+    """
+
+    def __init__(
+        self, directory: Path, output: Callable[[int], Path], limits: Limits | None = None
+    ) -> None:
+        """Begin.
+
+        Args:
+            directory: theirs.
+            output: the path of a process's trace, by its number.
+            limits: of each trace.
+        """
+        self._directory, self._output = directory, output
+        self._limits = limits or Limits()
+        self._seen: set[str] = set()
+        self._processes: list[Recorded] = []
+        self.pid = 0
+        self.ended: list[Recorded] = []
+        with (directory / "bell").open("r+b") as file:
+            self._bell = ffi.from_buffer(mmap.mmap(file.fileno(), _BELL))
+
+    def look(self) -> None:
+        """Take what there is, of new processes, too."""
+        for path in sorted(self._directory.glob("*.control")):
+            if path.name not in self._seen and path.read_bytes().startswith(_MAGIC):
+                self._seen.add(path.name)
+                self._processes.append(Recorded(path, self._output, self._limits))
+        for process in [*self._processes]:
+            over = process.is_over
+            process.collect()
+            if over and process.pid != self.pid:
+                self._end(process, None)
+
+    def _end(self, process: Recorded, status: int | None) -> None:
+        process.end(status)
+        self._processes.remove(process)
+        self.ended.append(process)
+
+    def sleep(self) -> None:
+        """Until something is to be done."""
+        lib.trace_sleep(self._bell, int(_LOOK * 1000))
+
+    def end(self, status: int) -> None:
+        """Have those that are left write no more, and end their traces.
+
+        Args:
+            status: with which the program has ended, as Popen has it.
+        """
+        for _ in range(2):  # the second time what came while others were looked at
+            self.look()
+        for process in [*self._processes]:
+            process.stop()
+            self._end(process, status if process.pid == self.pid else None)
