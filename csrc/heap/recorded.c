@@ -41,22 +41,22 @@ static inline void note_taken(const struct patalloc_heap *heap, uint64_t kind, v
 enum { LARGE = 1 << 20 }; /* bytes of a block of which that is told */
 
 struct written {
-  bool able; /* to be noted */
+  bool able;  /* to be noted */
+  bool known; /* so far */
   uint32_t granule;
   struct pattern pattern; /* of size 0: which is not known */
-  uint64_t first, end;    /* pages that are not told yet */
+  uint64_t first, end;    /* pages that are not told yet; if none was written, none are told */
 };
 
 static void put_run(const struct written *written) {
-  if (written->first < written->end)
-    ring_put(block_address(written->granule) | (uint64_t)RING_WRITTEN << RING_KIND_SHIFT,
-             written->first | (written->end - written->first) << 32);
+  ring_put(block_address(written->granule) | (uint64_t)RING_WRITTEN << RING_KIND_SHIFT,
+           written->first | (written->end - written->first) << 32);
 }
 
 static void add_page(struct written *written, uintptr_t page) {
   uint64_t number = (page - block_pages(written->granule)) >> os_page_shift;
   if (number != written->end) {
-    put_run(written);
+    if (written->first < written->end) put_run(written);
     written->able = ring_enter();
     if (!written->able) return;
     written->first = number;
@@ -91,7 +91,8 @@ static void look(void *context) {
   uint32_t granule = looking->written.granule;
   uintptr_t start = block_pages(granule);
   bool scan = os_uses(options, OS_PAGEMAP_SCAN) && refpage_scans(block_run(granule)->refpage);
-  os_dirty_ranges(start, block_end(granule) - start, scan, add_range, &looking->written);
+  looking->written.known =
+      os_dirty_ranges(start, block_end(granule) - start, scan, add_range, &looking->written);
 }
 
 /* Of a block that its thread alone has, or that has no thread any more. What the program has made
@@ -99,11 +100,10 @@ static void look(void *context) {
 static void note_written(const struct patalloc_heap *heap, uint32_t granule) {
   struct looking looking = {heap, {.able = ring_enter(), .granule = granule}};
   looking.written.pattern = pattern_in(heap, granule);
-  looking.written.first = looking.written.end = UINT64_MAX;
   if (!looking.written.able || !os_uses(&heap->options, OS_PROC)) return;
   int error = errno;
   recover_try(look, &looking);
-  if (looking.written.able) put_run(&looking.written);
+  if (looking.written.able && looking.written.known) put_run(&looking.written);
   errno = error;
 }
 
@@ -122,6 +122,10 @@ void recorded_end(struct patalloc_heap *heap) {
         region.table[granule].size >= LARGE)
       note_written(heap, granule);
   ring_end();
+}
+
+int patalloc_process_recording(int on) {
+  return ring_switch(on);
 }
 
 /* Requests */

@@ -100,8 +100,14 @@ static void name_files(void) {
   text_decimal(&text, os_nanoseconds());
 }
 
-/* The control file last: where it is, all is. */
-static struct ring_control *begin(void) {
+static void read_command(void *control) {
+  struct ring_control *made = control;
+  made->command_length =
+      (uint32_t)os_read_file("/proc/self/cmdline", made->command, sizeof made->command);
+}
+
+/* The control file last: where its magic is, all is. */
+static struct ring_control *begin(int parent) {
   char stacks[PATH_MOST + 8];
   struct text text = TEXT(stacks);
   name_files();
@@ -112,11 +118,12 @@ static struct ring_control *begin(void) {
   if (!made) return NULL;
   made->version = RING_VERSION;
   made->process = (uint32_t)os_process_id();
-  made->parent = (uint32_t)os_parent_id();
+  made->parent = (uint32_t)parent;
   made->counter = ring_counter;
   made->began = ring_ticks() >> RING_TICK_SHIFT;
   made->page_shift = os_page_shift;
-  made->on = true;
+  made->on = !(bell && bell[1]);
+  os_apart(read_command, made);
   for (unsigned i = 0; i < sizeof magic; i++) made->magic[i] = magic[i];
   return made;
 }
@@ -191,8 +198,9 @@ static bool begin_in_child(void) {
   static bool beginning;
   if (beginning) return false;
   beginning = true;
+  int parent = (int)inherited->process; /* which may have ended by now */
   forget_inherited();
-  inherited = begin();
+  inherited = begin(parent);
   ring_own->control = inherited;
   started = inherited;
   beginning = false;
@@ -255,7 +263,7 @@ bool ring_start(const char *where) {
   if (!ring_own || !os_wipe_on_fork((uintptr_t)ring_own, os_page)) return false;
   if (pthread_key_create(&at_thread_end, leave_ring)) return false;
   find_bell();
-  inherited = begin();
+  inherited = begin(os_parent_id());
   ring_own->control = inherited;
   started = inherited;
   return started;

@@ -8,7 +8,8 @@
  *   N.control   what is below as struct ring_control; N is the process's number and when it began
  *   N.stacks    its call stacks (watch/stack.c)
  *   N.I         the I-th ring, struct ring
- * and beside these bell, a word that the reader sleeps on while it is 0 (futex(2)).
+ * and beside these bell, a word that the reader sleeps on while it is 0 (futex(2)), and behind it
+ * another one: whether processes begin with recording switched off.
  * The process holds a lock of the first one (flock(2)) for as long as it has it mapped. What
  * changes of this changes RING_VERSION.
  *
@@ -86,6 +87,8 @@ struct ring_control {
   _Atomic uint32_t ended;     /* whether the process has reached its end */
   _Atomic uint32_t abandoned; /* it was not emptied for long: nothing is written any more */
   uint32_t page_shift;
+  uint32_t command_length; /* as in /proc/PID/cmdline (proc(5)), as far as it fits */
+  char command[2048];
 };
 enum ring_counter { RING_NANOSECONDS, RING_PROCESSOR };
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from patalloc.errors import OptionError as OptionError
     from patalloc.errors import PreloadError as PreloadError
+    from patalloc.errors import TraceError as TraceError
     from patalloc.heap import (
         PRESETS,
         Block,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         malloc,
         note,
         process_heap,
+        recording,
     )
     from patalloc.watch import events as events
     from patalloc.watch import symbols as symbols
@@ -35,7 +37,7 @@ else:
             return import_module(f"patalloc.watch.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        errors = name in ("OptionError", "PreloadError")
+        errors = name in ("OptionError", "PreloadError", "TraceError")
         value = getattr(import_module("patalloc.errors" if errors else "patalloc.heap"), name)
         globals()[name] = value
         return value
@@ -51,10 +53,12 @@ __all__ = [
     "PreloadError",
     "ProcessHeap",
     "Stats",
+    "TraceError",
     "default_heap",
     "free",
     "fresh",
     "malloc",
     "note",
     "process_heap",
+    "recording",
 ]

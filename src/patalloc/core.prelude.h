@@ -1,4 +1,5 @@
 #include "codec.h"
+#include "fold.h"
 #include "os/init.h"
 #include "patalloc.h"
 #include "raw.h"

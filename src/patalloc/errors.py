@@ -7,3 +7,7 @@ class OptionError(ValueError):
 
 class PreloadError(RuntimeError):
     """This process does not run under libpatalloc.so, or cannot."""
+
+
+class TraceError(ValueError):
+    """A file that is no trace, or not one that can be read; the message says which, and why."""

@@ -6,10 +6,21 @@ from io import TextIOWrapper
 
 import click
 
-from patalloc.errors import OptionError, PreloadError
+from patalloc.errors import OptionError, PreloadError, TraceError
 
 _COMMANDS = (
-    *("compare", "describe", "doctor", "hunt", "lib", "machine", "options", "plot", "report"),
+    *(
+        "compare",
+        "describe",
+        "doctor",
+        "export",
+        "hunt",
+        "lib",
+        "machine",
+        "options",
+        "plot",
+        "report",
+    ),
     *("record", "run", "sites", "sweep", "symbolize", "tune"),
 )
 
@@ -41,7 +52,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         patalloc(prog_name="patalloc")
-    except (OptionError, PreloadError) as error:
+    except (OptionError, PreloadError, TraceError) as error:
         sys.exit(_complain(str(error)))
     except OSError as error:  # of what is printed: a full disk
         _complain(str(error))

@@ -12,8 +12,9 @@ from patalloc.cli.outcome import end_as
 from patalloc.errors import PreloadError
 from patalloc.heap import PRESETS, Config
 from patalloc.preload import WITHOUT_POOLS, environment, signals_for, with_site
-from patalloc.traces.recording import Limits, Recorded, Recorder, directory
+from patalloc.traces.recording import Recorded, Recorder, directory
 
+_CHEAP = "small_fill=no:guard_small=0"  # small requests go on as they come
 _NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it
 
 
@@ -101,20 +102,14 @@ def record(
     `patalloc report`, `replay` and `export` read them.
     """
     inherited = os.environ.get("PATALLOC_OPTIONS")
-    config = Config.parse(":".join([PRESETS["light"], *([inherited] if inherited else [])]))
-    with directory() as where:
-        config = attrs.evolve(
-            config,
-            record=str(where),
-            stacks=str(stacks),
-            report="no",
-            small_fill="no",
-            guard_small="0",
-        )
+    given = [PRESETS["light"], _CHEAP, *([inherited] if inherited else [])]
+    config = Config.parse(":".join(given))
+    with directory(on=not off) as where:
+        config = attrs.evolve(config, record=str(where), stacks=str(stacks), report="no")
         environ = environment(config)
         if python:
             environ = with_site({**WITHOUT_POOLS, **environ})
-        recorder = Recorder(where, _Names(output), Limits(max_size, not off))
+        recorder = Recorder(where, _Names(output), max_size)
         try:
             process = subprocess.Popen(command, env=environ)
         except OSError as error:

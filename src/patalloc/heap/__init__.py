@@ -12,6 +12,7 @@ from patalloc.heap.heap import (
     malloc,
     note,
     process_heap,
+    recording,
 )
 from patalloc.heap.stats import Stats
 
@@ -29,4 +30,5 @@ __all__ = [
     "malloc",
     "note",
     "process_heap",
+    "recording",
 ]

@@ -523,6 +523,18 @@ def note(text: str | None) -> None:
         ffi.cast("void (*)(const char *)", say)(said)
 
 
+def recording(*, on: bool) -> bool:
+    """Under `patalloc record`: have what is requested recorded from here on, or no more.
+
+    Blocks that are freed meanwhile count as live until their address is used again.
+
+    Returns:
+        Whether it was recorded before; False in a process that is not recorded.
+    """
+    switch = lib.dlsym(ffi.NULL, b"patalloc_process_recording")
+    return bool(switch and ffi.cast("int (*)(int)", switch)(on))
+
+
 _default: Heap | None = None
 
 

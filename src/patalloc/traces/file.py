@@ -14,21 +14,19 @@ import attrs
 import zstandard
 
 from patalloc._core import ffi, lib
+from patalloc.errors import TraceError
 from patalloc.watch import Module
 
 VERSION = 1
 _MAGIC = b"patalloc trace "
 _FIRST = _MAGIC + b"%d\n" % VERSION
-# What it is; the bytes that are not compressed, those that are, and what they are then; CRC-32.
+# What it is; the bytes that are not compressed, those that are, and what they are then; CRC-32
+# of the name and the bytes.
 _CHUNK = struct.Struct("<4sIIII")
 _SUMMARY = struct.Struct("<7Q")  # in front of events
 _BATCH = 4096
 _MOST = 1 << 28  # bytes of a chunk
 _LEVEL = 1  # of compression
-
-
-class TraceError(ValueError):
-    """A file that is no trace, or not one that can be read; says which and why."""
 
 
 class Kind(IntEnum):
@@ -106,7 +104,7 @@ class Writer:
     def chunk(self, name: str, data: bytes, front: bytes = b"") -> None:
         """Append one."""
         packed = self._compressor.compress(data)
-        checksum = zlib.crc32(front + packed)
+        checksum = zlib.crc32(name.encode() + front + packed)
         head = _CHUNK.pack(name.encode(), len(front), len(packed), len(data), checksum)
         self._file.write(head + front + packed)
         self._file.flush()
@@ -224,9 +222,9 @@ class Trace:
     def _chunk_at(self, at: int) -> bytes:
         """Its content, without what is in front of it."""
         self._file.seek(at)
-        _, front, packed, whole, checksum = _CHUNK.unpack(self._file.read(_CHUNK.size))
+        name, front, packed, whole, checksum = _CHUNK.unpack(self._file.read(_CHUNK.size))
         data = self._file.read(front + packed)
-        if zlib.crc32(data) != checksum:
+        if zlib.crc32(name + data) != checksum:
             raise self._wrong(f"damaged at byte {at:,}: a wrong checksum")
         try:
             return self._decompressor.decompress(data[front:], max_output_size=whole)
@@ -252,27 +250,37 @@ class Trace:
                     for path, base, start, end in found
                 )
 
+    def readers(self) -> Iterator[Any]:
+        """A struct trace_reader (codec.h) that has the next chunk, for each of them.
+
+        Raises:
+            TraceError: a chunk is damaged.
+        """
+        reader = ffi.gc(lib.trace_reader_new(), lib.trace_reader_free)
+        summary = ffi.new("struct trace_summary *")
+        for _, at in self.chunks:
+            data = self._chunk_at(at)
+            held = ffi.from_buffer(data)
+            if not lib.trace_reader_chunk(reader, held, len(data), summary):
+                raise self.damaged()
+            yield reader
+
+    def damaged(self) -> TraceError:
+        """For events that can't be."""
+        return self._wrong("damaged: events that can't be")
+
     def batches(self) -> Iterator[Any]:
         """All events in order, in arrays of struct trace_event (codec.h), which are reused.
 
         Raises:
             TraceError: a chunk is damaged.
         """
-        reader = ffi.gc(lib.trace_reader_new(), lib.trace_reader_free)
-        summary, events = (
-            ffi.new("struct trace_summary *"),
-            ffi.new(f"struct trace_event[{_BATCH}]"),
-        )
-        for _, at in self.chunks:
-            data = self._chunk_at(at)
-            held = ffi.from_buffer(data)
-            good = lib.trace_reader_chunk(reader, held, len(data), summary)
-            while good and (count := lib.trace_reader_events(reader, events, _BATCH)):
-                good = count > 0
-                if good:
-                    yield events[0:count]
-            if not good:
-                raise self._wrong(f"damaged at byte {at:,}: events that can't be")
+        events = ffi.new(f"struct trace_event[{_BATCH}]")
+        for reader in self.readers():
+            while count := lib.trace_reader_events(reader, events, _BATCH):
+                if count < 0:
+                    raise self.damaged()
+                yield events[0:count]
 
     def events(self) -> Iterator[Event]:
         """All events in order, one by one: slow, for what is short."""

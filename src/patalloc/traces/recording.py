@@ -7,14 +7,13 @@ import fcntl
 import mmap
 import os
 import shutil
+import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import attrs
 
 from patalloc._core import ffi, lib
 from patalloc.hunt.trace import Table
@@ -31,15 +30,20 @@ _STACKS = 4096  # that are written at a time
 
 
 @contextmanager
-def directory() -> Iterator[Path]:
-    """A directory for rings; in memory where there is room, as no disk need ever see them."""
+def directory(*, on: bool = True) -> Iterator[Path]:
+    """A directory for rings; in memory where there is room, as no disk need ever see them.
+
+    Args:
+        on: whether recording begins with the programs.
+    """
     room = 0
     with suppress(OSError):
         room = shutil.disk_usage(_SHARED).free if os.access(_SHARED, os.W_OK) else 0
     where = _SHARED if room >= _ROOM else None
     with tempfile.TemporaryDirectory(prefix="patalloc-", dir=where) as made:
         path = Path(made)
-        (path / "bell").write_bytes(bytes(_BELL))
+        bell = struct.pack("II", 0, not on)
+        (path / "bell").write_bytes(bell.ljust(_BELL, b"\0"))
         yield path
 
 
@@ -55,22 +59,10 @@ def _tick(counter: int) -> float:
     return float((ended - began) / (last - first))
 
 
-@attrs.frozen
-class Limits:
-    """What a trace may come to.
-
-    Attributes:
-        size: bytes of a file; 0 for any. on: whether recording begins with the program.
-    """
-
-    size: int = 0
-    on: bool = True
-
-
 class Recorded:
     """A process that is recorded: one program, from its start or a fork to its end or an exec."""
 
-    def __init__(self, control: Path, output: Callable[[int], Path], limits: Limits) -> None:
+    def __init__(self, control: Path, output: Callable[[int], Path], max_size: int) -> None:
         """Open its files.
 
         Raises:
@@ -80,7 +72,7 @@ class Recorded:
         self._file = control.open("r+b")
         self._map = mmap.mmap(self._file.fileno(), 0)
         self._control = ffi.cast("struct ring_control *", ffi.from_buffer(self._map))
-        self._limits = limits
+        self._max_size = max_size
         self._rings: list[Any] = []
         self._writer = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
         self._table: Table | None = None
@@ -91,15 +83,11 @@ class Recorded:
         self.events = 0
         self.path = output(self.pid)
         self.cut = False
-        if not limits.on:
-            self._control.on = 0
         self._tick = _tick(self._control.counter)
         self._trace = Writer(self.path.open("wb"), self._start())
 
     def _start(self) -> dict[str, Any]:
-        command = b""
-        with suppress(OSError):
-            command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        command = ffi.buffer(self._control.command, self._control.command_length)[:]
         ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         lib.trace_clock(self._control.counter, ticks, nanoseconds)
         ago = (ticks[0] - self._control.began) * self._tick / 1e9
@@ -130,7 +118,7 @@ class Recorded:
         """What is not in the trace, a sentence each."""
         found = []
         if self.cut:
-            found.append(f"it has reached {self._limits.size:,} bytes, and ends there")
+            found.append(f"it has reached {self._max_size:,} bytes, and ends there")
         if self._control.lost:
             found.append(f"{self._control.lost} threads are not in it, as there was no memory")
         if self._control.abandoned:
@@ -205,7 +193,7 @@ class Recorded:
         if self._samples:
             self._trace.json("SMPL", self._samples)
             self._samples = []
-        if self._limits.size and self._trace.size > self._limits.size and not self.cut:
+        if self._max_size and self._trace.size > self._max_size and not self.cut:
             self.cut = True
             self.stop()
 
@@ -244,18 +232,16 @@ class Recorder:
         ended: those that have ended.
     """
 
-    def __init__(
-        self, directory: Path, output: Callable[[int], Path], limits: Limits | None = None
-    ) -> None:
+    def __init__(self, directory: Path, output: Callable[[int], Path], max_size: int = 0) -> None:
         """Begin.
 
         Args:
             directory: theirs.
             output: the path of a process's trace, by its number.
-            limits: of each trace.
+            max_size: bytes of a trace, which ends then; 0 for any.
         """
         self._directory, self._output = directory, output
-        self._limits = limits or Limits()
+        self._max_size = max_size
         self._seen: set[str] = set()
         self._processes: list[Recorded] = []
         self.pid = 0
@@ -268,7 +254,7 @@ class Recorder:
         for path in sorted(self._directory.glob("*.control")):
             if path.name not in self._seen and path.read_bytes().startswith(_MAGIC):
                 self._seen.add(path.name)
-                self._processes.append(Recorded(path, self._output, self._limits))
+                self._processes.append(Recorded(path, self._output, self._max_size))
         for process in [*self._processes]:
             over = process.is_over
             process.collect()
