@@ -1,5 +1,6 @@
 #include "codec.h"
 #include "fold.h"
+#include "plan.h"
 #include "os/init.h"
 #include "patalloc.h"
 #include "raw.h"

@@ -21,7 +21,7 @@ _COMMANDS = (
         "plot",
         "report",
     ),
-    *("record", "run", "sites", "sweep", "symbolize", "tune"),
+    *("record", "replay", "run", "sites", "sweep", "symbolize", "tune"),
 )
 
 

@@ -1,6 +1,7 @@
 """`patalloc record`."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -120,7 +121,8 @@ def record(
             while process.poll() is None:
                 recorder.look()
                 recorder.sleep()
-            recorder.end(process.returncode)
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            recorder.end(process.returncode, used.ru_utime + used.ru_stime)
     if not recorder.ended:
         raise PreloadError(f"{command[0]}: nothing was recorded: it does not call malloc, ...")
     for each in recorder.ended:

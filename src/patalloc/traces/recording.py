@@ -197,11 +197,12 @@ class Recorded:
             self.cut = True
             self.stop()
 
-    def end(self, status: int | None) -> None:
+    def end(self, status: int | None, cpu: float | None = None) -> None:
         """Take what is left, and end the trace.
 
         Args:
             status: the program's exit status, or minus a signal; None where that is not known.
+            cpu: seconds of processor time that it has taken; None likewise.
         """
         while self.collect():
             pass
@@ -211,6 +212,7 @@ class Recorded:
             "ENDS",
             {
                 "status": status,
+                "cpu": cpu,
                 "events": self.events,
                 "reached_exit": bool(self._control.ended),
                 "threads_lost": self._control.lost,
@@ -261,8 +263,8 @@ class Recorder:
             if over and process.pid != self.pid:
                 self._end(process, None)
 
-    def _end(self, process: Recorded, status: int | None) -> None:
-        process.end(status)
+    def _end(self, process: Recorded, status: int | None, cpu: float | None = None) -> None:
+        process.end(status, cpu)
         self._processes.remove(process)
         self.ended.append(process)
 
@@ -270,14 +272,16 @@ class Recorder:
         """Until something is to be done."""
         lib.trace_sleep(self._bell, int(_LOOK * 1000))
 
-    def end(self, status: int) -> None:
+    def end(self, status: int, cpu: float) -> None:
         """Have those that are left write no more, and end their traces.
 
         Args:
             status: with which the program has ended, as Popen has it.
+            cpu: seconds of processor time that it and its children have taken.
         """
         for _ in range(2):  # the second time what came while others were looked at
             self.look()
         for process in [*self._processes]:
             process.stop()
-            self._end(process, status if process.pid == self.pid else None)
+            is_it = process.pid == self.pid
+            self._end(process, status if is_it else None, cpu if is_it else None)
