@@ -28,11 +28,16 @@ static inline void note(uint64_t kind, const void *pointer, size_t size, uint32_
   ring_note(kind, mte_untag((uintptr_t)pointer), size, stack);
 }
 
+static inline uint32_t take_stack(const struct patalloc_heap *heap) {
+  unsigned most = stack_frames(&heap->options);
+  return most ? stack_take_near(most, ring_mine.stacks) : 0;
+}
+
 static inline void note_taken(const struct patalloc_heap *heap, uint64_t kind, void *pointer,
                               size_t size) {
   if (!pointer || !ring_enter()) return;
   int error = errno;
-  note(kind, pointer, size, stack_record(&heap->options));
+  note(kind, pointer, size, take_stack(heap));
   errno = error;
 }
 
@@ -166,7 +171,7 @@ void *recorded_realloc(struct patalloc_heap *heap, void *pointer, size_t size) {
   void *resized = patalloc_realloc(heap, pointer, size);
   if (!records || !ring_enter()) return resized;
   int error = errno;
-  note(RING_RESIZED, resized, size, stack_record(&heap->options));
+  note(RING_RESIZED, resized, size, take_stack(heap));
   errno = error;
   return resized;
 }

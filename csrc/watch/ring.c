@@ -25,6 +25,7 @@ static struct lock lock;               /* while a ring is made or handed on */
 static struct rings {
   struct rings *next;
   struct ring *ring;
+  struct stack_memory stacks; /* of the thread that has it */
 } * rings;
 static char directory[DESTINATION_MOST], stem[PATH_MOST];
 static pthread_key_t at_thread_end;
@@ -142,33 +143,34 @@ static void leave_ring(void *ring) {
   atomic_store_explicit(&((struct ring *)ring)->taken, false, memory_order_release);
 }
 
-static struct ring *make_ring(struct ring_control *control) {
+static struct rings *make_ring(struct ring_control *control) {
   char ending[24];
   struct text text = TEXT(ending);
-  struct rings *entry = os_map(os_page);
+  struct rings *entry = os_map(page_up(sizeof *entry));
   text_string(&text, ".");
   text_decimal(&text, control->rings);
   struct ring *ring = entry ? make_file(ending, sizeof *ring, false) : NULL;
   if (!ring) {
-    if (entry) os_unmap(entry, os_page);
+    if (entry) os_unmap(entry, page_up(sizeof *entry));
     control->lost++;
     return NULL;
   }
-  *entry = (struct rings){rings, ring};
+  entry->ring = ring;
+  entry->next = rings;
   rings = entry;
   control->rings++;
-  return ring;
+  return entry;
 }
 
 /* One that no thread has any more, if there is one. */
-static struct ring *take_ring(struct ring_control *control) {
+static struct rings *take_ring(struct ring_control *control) {
   lock_take(&lock);
   struct rings *each = rings;
   while (each && each->ring->taken) each = each->next;
-  struct ring *ring = each ? each->ring : make_ring(control);
-  if (ring) ring->taken = true;
+  if (!each) each = make_ring(control);
+  if (each) each->ring->taken = true;
   lock_drop(&lock);
-  return ring;
+  return each;
 }
 
 /* Up to where there is room: for three events, of which a handler of a signal may come in between.
@@ -189,7 +191,7 @@ static void forget_inherited(void) {
     struct rings *each = rings;
     rings = each->next;
     os_unmap(each->ring, page_up(sizeof *each->ring));
-    os_unmap(each, os_page);
+    os_unmap(each, page_up(sizeof *each));
   }
 }
 
@@ -210,10 +212,12 @@ static bool begin_in_child(void) {
 /* With none it is not tried again. */
 static bool begin_in_thread(struct ring_control *control) {
   ring_mine = (struct ring_writer){.control = control, .thread = os_thread_id()};
-  struct ring *ring = take_ring(control);
-  if (!ring) return false;
-  ring_mine.ring = ring;
-  pthread_setspecific(at_thread_end, ring);
+  struct rings *taken = take_ring(control);
+  if (!taken) return false;
+  taken->stacks.last.count = 0;
+  ring_mine.stacks = &taken->stacks;
+  ring_mine.ring = taken->ring;
+  pthread_setspecific(at_thread_end, taken->ring);
   return find_limit(&ring_mine) || ring_enter();
 }
 

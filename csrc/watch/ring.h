@@ -19,6 +19,7 @@
 
 #include "base/lock.h"
 #include "os/process.h"
+#include "watch/stack.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -105,6 +106,7 @@ void ring_end(void);
 struct ring_writer {
   struct ring *ring;
   struct ring_control *control; /* it is a ring of that */
+  struct stack_memory *stacks;  /* for stack_take_near */
   uint64_t limit, time;         /* of the last event, in the ticks of events */
   uint32_t thread, calls;
 };

@@ -335,6 +335,51 @@ __attribute__((noinline)) uint32_t stack_take(unsigned most) {
   return search.number;
 }
 
+static uint32_t number_near(struct stack_table *stacks, unsigned most, uint64_t hash,
+                            struct stack_memory *memory) {
+  size_t place = hash >> (64 - NEAR_LOG);
+  if (memory->known[place].hash == hash) return memory->known[place].number;
+  struct stack stack;
+  unwind_remembered(&stack, most, &memory->last);
+  memory->known[place].number = record(stacks, &stack);
+  memory->known[place].hash = hash;
+  return memory->known[place].number;
+}
+
+/* By steps to where the last walk was, and one time in some with a trail. */
+static void take_near(struct search *search, struct trails *trails, struct stack_memory *memory) {
+  enum { EVERY = 8 };
+  uint64_t hash = unwind_near(&memory->last);
+  if (!hash) {
+    walk_and_record(search, trails);
+    return;
+  }
+  search->number = number_near(search->stacks, search->most, hash, memory);
+  if (!trails || ++memory->turn % EVERY) return;
+  struct stack stack;
+  const uintptr_t *slots[STACK_MOST];
+  unwind_remembered(&stack, search->most, &memory->last);
+  for (unsigned i = 0; i < stack.count; i++)
+    slots[i] = memory->last.frames[memory->last.count - 1 - i].slot;
+  lay_trail(trails, search, &stack, slots);
+}
+
+__attribute__((noinline)) uint32_t stack_take_near(unsigned most, struct stack_memory *memory) {
+  struct search search = {
+      .stacks = stack_table ? stack_table : make_table(),
+      .frame = (uintptr_t)__builtin_frame_address(0),
+      .caller = (uintptr_t)__builtin_return_address(0),
+      .most = most,
+  };
+  if (!search.stacks) return 0;
+  struct trails *trails = enter_trails(search.frame, search.caller);
+  search.trails = trails;
+  if (trails) recover_try(search_trails, &search);
+  if (!search.number) take_near(&search, trails, memory);
+  if (trails) leave_trails(trails);
+  return search.number;
+}
+
 uint32_t stack_record(const struct options *options) {
   unsigned most = stack_frames(options);
   return most && is_sampled(options->stacks >> STACKS_EVERY_SHIFT) ? stack_take(most) : 0;

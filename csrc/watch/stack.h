@@ -9,6 +9,19 @@
  * where the table is full. Safe as unwind. */
 uint32_t stack_take(unsigned most);
 
+/* The same, for a thread that remembers its last walk, and the numbers of some stacks: faster where
+ * they are many. Zeros at first; always of as many frames. */
+enum { NEAR_LOG = 12 };
+struct stack_memory {
+  unsigned turn;
+  struct walked last;
+  struct {
+    uint64_t hash;
+    uint32_t number;
+  } known[1 << NEAR_LOG];
+};
+uint32_t stack_take_near(unsigned most, struct stack_memory *memory);
+
 /* Of as many as the options want, if they want that of this block. */
 uint32_t stack_record(const struct options *options);
 

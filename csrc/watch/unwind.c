@@ -97,6 +97,91 @@ __attribute__((noinline)) bool unwind(struct stack *stack, unsigned most,
   return whole && walk.clear;
 }
 
+/* Near the last walk */
+
+struct near {
+  struct walked *last;
+  struct walked top; /* of this one, the innermost call first */
+  struct frame frame;
+  unsigned at; /* of the last one: those from here on lie further in */
+  bool clear, met;
+};
+
+/* Whether all that was behind that call is there still. */
+static bool leads_on(const struct walked *last, unsigned from) {
+  for (unsigned i = from; i--;)
+    if (!last->frames[i].slot || step_before(*last->frames[i].slot) != last->frames[i].place)
+      return false;
+  return true;
+}
+
+static bool meets(struct near *near) {
+  const struct walked *last = near->last;
+  while (near->at && last->frames[near->at - 1].sp < near->frame.sp) near->at--;
+  if (!near->at || last->frames[near->at - 1].sp != near->frame.sp) return false;
+  return last->frames[near->at - 1].place == near->frame.place &&
+         last->frames[near->at - 1].fp == near->frame.fp && leads_on(last, near->at - 1);
+}
+
+static void walk_near(void *context) {
+  struct near *near = context;
+  struct walked *top = &near->top;
+  const uintptr_t *slot = NULL;
+  while (near->clear && near->frame.place) {
+    if (top->count || !recover_is_own(near->frame.place)) {
+      near->met = !near->frame.link && meets(near);
+      if (near->met) return;
+      near->clear = top->count < WALK_MOST;
+      if (!near->clear) return;
+      top->frames[top->count].place = near->frame.place;
+      top->frames[top->count].sp = near->frame.sp;
+      top->frames[top->count].fp = near->frame.fp;
+      top->frames[top->count++].slot = slot;
+    }
+    near->clear = step_up(&near->frame, &slot);
+  }
+}
+
+static uint64_t mix(uint64_t hash, uintptr_t place) {
+  hash = (hash ^ place) * 0x9e3779b97f4a7c15;
+  return hash ^ hash >> 32;
+}
+
+/* Puts them on what they have met. */
+static bool remember(struct near *near) {
+  struct walked *last = near->last;
+  unsigned kept = near->met ? near->at : 0;
+  last->count = 0;
+  if (!near->clear || kept + near->top.count > WALK_MOST) return false;
+  uint64_t hash = kept ? last->frames[kept - 1].hash : 1;
+  for (unsigned i = near->top.count; i--; kept++) {
+    last->frames[kept] = near->top.frames[i];
+    last->frames[kept].hash = hash = mix(hash, last->frames[kept].place);
+  }
+  last->count = kept;
+  return kept;
+}
+
+__attribute__((noinline)) uint64_t unwind_near(struct walked *last) {
+  struct near near;
+  near.last = last;
+  near.top.count = 0;
+  near.frame = step_here();
+  near.at = last->count;
+  near.clear = true;
+  near.met = false;
+  bool whole = recover_try(walk_near, &near);
+  if (whole && remember(&near)) return last->frames[last->count - 1].hash | 1;
+  last->count = 0;
+  return 0;
+}
+
+void unwind_remembered(struct stack *stack, unsigned most, const struct walked *last) {
+  stack->count = last->count < limit(most) ? last->count : limit(most);
+  for (unsigned i = 0; i < stack->count; i++)
+    stack->frames[i] = last->frames[last->count - 1 - i].place;
+}
+
 unsigned unwind_from(struct stack *stack, unsigned most, uintptr_t pc) {
   struct walk walk = {.stack = stack, .most = limit(most), .pc = pc, .whole = true};
   walk_by_unwinder(&walk);

@@ -20,6 +20,25 @@ struct stack {
  */
 bool unwind(struct stack *stack, unsigned most, const uintptr_t *slots[STACK_MOST]);
 
+/* A thread's last walk, the outermost call first: the next one goes by steps only to where that
+ * was. */
+enum { WALK_MOST = 120 };
+struct walked {
+  unsigned count;
+  struct {
+    uintptr_t place, sp, fp;
+    const uintptr_t *slot; /* where the return address lies that led there */
+    uint64_t hash;         /* of it and those before it here */
+  } frames[WALK_MOST];
+};
+
+/* Walks up, as unwind does, and has it remembered; returns a hash of all calls. 0 where that is not
+ * clear, or they are too many: nothing is remembered then. */
+uint64_t unwind_near(struct walked *last);
+
+/* The innermost of these. */
+void unwind_remembered(struct stack *stack, unsigned most, const struct walked *last);
+
 /* Those that led to an interrupted instruction of this thread. Of more than `most` calls the last
  * ones of these are the outermost, STACK_LAST of them; returns how many are left out before them.
  */
