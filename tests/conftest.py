@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -95,3 +96,15 @@ def preloaded(
 
 def assert_passes(result: subprocess.CompletedProcess[str]) -> None:
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def chromium(*arguments: str | Path) -> str:
+    """Without network."""
+    program = shutil.which("chromium")
+    assert program
+    command = ["unshare", "-n", program, "--headless", "--no-sandbox", "--disable-gpu"]
+    done = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

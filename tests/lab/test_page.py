@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyperf
 import pytest
 from matplotlib import image
 
+from conftest import chromium
 from patalloc.lab import Entry
 from patalloc.lab.journal import Journal
 
@@ -45,18 +45,6 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def patalloc(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "patalloc", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
-def chromium(*arguments: str | Path) -> str:
-    """Without network."""
-    program = shutil.which("chromium")
-    assert program
-    command = ["unshare", "-n", program, "--headless", "--no-sandbox", "--disable-gpu"]
-    done = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_a_page_is_all_that_a_browser_needs(journal: Path, tmp_path: Path) -> None:

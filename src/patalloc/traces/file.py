@@ -132,6 +132,12 @@ class Writer:
         self.json("MODS", [[each.path, each.base, each.start, each.end] for each in modules])
 
 
+def is_trace(path: Path) -> bool:
+    """Whether a file says that it is one; of which version it does not matter."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def _stacks_in(data: bytes) -> Iterator[tuple[int, ...]]:
     at = 0
     while at < len(data):

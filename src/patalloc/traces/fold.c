@@ -22,6 +22,8 @@ struct fold {
   uint64_t events, moment, last, live_blocks, live_bytes;
   uint32_t stacks, times_used;
   unsigned page_shift;
+  uint64_t *moments, *then; /* others, and what is live at them, by stack */
+  uint32_t moments_used, moments_past;
 };
 
 static unsigned log_of(uint64_t value) {
@@ -40,8 +42,7 @@ static uint64_t class_from(unsigned number) {
   return log > 62 ? UINT64_MAX : (uint64_t)1 << log | (uint64_t)((number - 8) % 4) << (log - 2);
 }
 
-struct fold *fold_new(uint32_t stacks, uint64_t moment, uint64_t last, uint32_t times,
-                      unsigned page_shift) {
+struct fold *fold_new(uint32_t stacks, uint64_t last, uint32_t times, unsigned page_shift) {
   struct fold *fold = calloc(1, sizeof *fold);
   if (!fold) return NULL;
   fold->sites = calloc((size_t)stacks + 1, sizeof *fold->sites);
@@ -49,7 +50,6 @@ struct fold *fold_new(uint32_t stacks, uint64_t moment, uint64_t last, uint32_t 
   if (!fold->sites || !fold->times) return fold_free(fold), NULL;
   for (unsigned i = 0; i < FOLD_SIZES; i++) fold->sizes[i].from = class_from(i);
   fold->stacks = stacks;
-  fold->moment = moment;
   fold->last = last;
   fold->times_used = times;
   fold->page_shift = page_shift;
@@ -61,7 +61,19 @@ void fold_free(struct fold *fold) {
   free(fold->times);
   free(fold->blocks);
   free(fold->turns.data);
+  free(fold->moments);
+  free(fold->then);
   free(fold);
+}
+
+bool fold_at(struct fold *fold, uint64_t moment, const uint64_t *moments, uint32_t count) {
+  fold->moment = moment;
+  fold->moments = malloc(count * sizeof *moments + 1);
+  fold->then = calloc((size_t)count * fold->stacks + 1, sizeof *fold->then);
+  if (!fold->moments || !fold->then) return false;
+  if (count) memcpy(fold->moments, moments, count * sizeof *moments);
+  fold->moments_used = count;
+  return true;
 }
 
 static struct block *block_at(struct fold *fold, uint32_t slot) {
@@ -187,6 +199,14 @@ static void add_live(struct fold *fold, bool then) {
   }
 }
 
+static void add_moment(struct fold *fold) {
+  uint64_t *then = fold->then + (size_t)fold->moments_past++ * fold->stacks;
+  for (size_t i = 0; i < fold->blocks_used; i++)
+    if (fold->blocks[i].live)
+      then[fold->blocks[i].stack < fold->stacks ? fold->blocks[i].stack : 0] +=
+          fold->blocks[i].size;
+}
+
 static bool add(struct fold *fold, const struct trace_event *event) {
   bool good = true;
   switch ((enum trace_kind)event->kind) {
@@ -207,6 +227,9 @@ static bool add(struct fold *fold, const struct trace_event *event) {
     break;
   }
   if (++fold->events == fold->moment) add_live(fold, true);
+  while (fold->moments_past < fold->moments_used &&
+         fold->moments[fold->moments_past] <= fold->events)
+    add_moment(fold);
   return good;
 }
 
@@ -251,4 +274,7 @@ const struct fold_life *fold_lives(const struct fold *fold) {
 }
 const struct fold_time *fold_times(const struct fold *fold) {
   return fold->times;
+}
+const uint64_t *fold_moments(const struct fold *fold) {
+  return fold->then;
 }

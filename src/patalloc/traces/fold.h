@@ -36,10 +36,16 @@ struct fold_time {
 
 struct fold;
 
-/* For the stack numbers below a count; a moment, behind so many events of the trace; and times, so
- * many stretches up to the last one. Pages are of so many bytes. NULL without memory. */
-struct fold *fold_new(uint32_t stacks, uint64_t moment, uint64_t last, uint32_t times,
-                      unsigned page_shift);
+/* For the stack numbers below a count; and times, so many stretches up to the last one. Pages are
+ * of so many bytes. NULL without memory. */
+struct fold *fold_new(uint32_t stacks, uint64_t last, uint32_t times, unsigned page_shift);
+
+/* At a moment, behind so many events of the trace, what is live is to be added up in the sites; and
+ * at other moments, which rise, in fold_moments: for each as many numbers of bytes as there are
+ * stacks. False without memory. */
+bool fold_at(struct fold *fold, uint64_t moment, const uint64_t *moments, uint32_t count);
+const uint64_t *fold_moments(const struct fold *fold);
+
 void fold_free(struct fold *fold);
 
 /* Adds the reader's next chunk; false where it is not as it should be, or without memory. */

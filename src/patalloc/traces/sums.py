@@ -1,6 +1,7 @@
 """What a trace comes to: by call stack, size, lifetime and time."""
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -94,7 +95,9 @@ class Sums:
         events: how many. duration: microseconds from the begin to the last one.
         peak_bytes: the most live bytes. peak_time: when that was.
         moment: the time that `then_` is of.
-        sites: most bytes first. sizes, lives, times: in order; empty ones at the ends left out.
+        sites: most bytes first.
+        sizes, lives, times: in order; empty ones at the ends left out.
+        moments: of the others that were asked for the time, and what was live, by stack.
         page_size: bytes.
     """
 
@@ -108,6 +111,7 @@ class Sums:
     lives: tuple[Life, ...]
     times: tuple[Time, ...]
     page_size: int
+    moments: tuple[tuple[int, Mapping[int, int]], ...] = ()
 
     @property
     def allocations(self) -> int:
@@ -154,6 +158,30 @@ def _event_at(trace: Trace, time: int) -> int:
     return count
 
 
+def _spread(chunks: list[tuple[Summary, int]], count: int) -> list[tuple[int, int]]:
+    """Moments at about equal distances: their times, and behind which event each is.
+
+    Chunks begin at events whose times are known; within one they are taken to be spread evenly.
+    """
+    starts, before = [], 0
+    for summary, _ in chunks:
+        starts.append((summary.first, before))
+        before += summary.events
+    if not starts:
+        return []
+    last = max(summary.last for summary, _ in chunks)
+    times = [time for time, _ in starts]
+    found = []
+    for number in range(1, count + 1):
+        wanted = last * number // count
+        place = max(bisect_right(times, wanted) - 1, 0)
+        summary = chunks[place][0]
+        share = (wanted - summary.first) / max(summary.last - summary.first, 1)
+        inner = round(summary.events * min(max(share, 0), 1))
+        found.append((wanted, starts[place][1] + inner))
+    return found
+
+
 def _structs(array: object, count: int) -> Iterator[tuple[int, ...]]:
     """As tuples of their fields, all of which are of 8 bytes."""
     item = ffi.typeof(array).item
@@ -167,13 +195,23 @@ def _inner(rows: list[Any], is_empty: Callable[[Any], bool]) -> tuple[Any, ...]:
     return tuple(rows[used[0] : used[-1] + 1]) if used else ()
 
 
-def of_trace(trace: Trace, *, moment: int | None = None, times: int = _TIMES) -> Sums:
+def _moments(fold: object, times: list[int], stacks: int) -> Iterator[tuple[int, dict[int, int]]]:
+    flat = ffi.unpack(lib.fold_moments(fold), len(times) * stacks) if times else []
+    for number, time in enumerate(times):
+        live = flat[number * stacks : (number + 1) * stacks]
+        yield time, {stack: size for stack, size in enumerate(live) if size}
+
+
+def of_trace(
+    trace: Trace, *, moment: int | None = None, times: int = _TIMES, moments: int = 0
+) -> Sums:
     """Add up a trace.
 
     Args:
         trace: a trace.
         moment: microseconds from its begin; None for when most bytes were live.
         times: into how many stretches of time it is divided.
+        moments: at how many others, spread over it, what is live is wanted as well.
 
     Raises:
         TraceError: it is damaged.
@@ -184,10 +222,13 @@ def of_trace(trace: Trace, *, moment: int | None = None, times: int = _TIMES) ->
     page_size: int = trace.start.get("page_size", 4096)
     shift = page_size.bit_length() - 1
     stacks = len(trace.stacks)
-    made = lib.fold_new(stacks, event, last + 1, times, shift)
+    made = lib.fold_new(stacks, last + 1, times, shift)
     if made == ffi.NULL:
         raise MemoryError
     fold = ffi.gc(made, lib.fold_free)
+    others = _spread(trace.chunks, moments)
+    if not lib.fold_at(fold, event, [each for _, each in others], len(others)):
+        raise MemoryError
     for reader in trace.readers():
         if not lib.fold_chunk(fold, reader):
             raise trace.damaged()
@@ -224,4 +265,5 @@ def of_trace(trace: Trace, *, moment: int | None = None, times: int = _TIMES) ->
         ),
         times=tuple(stretches),
         page_size=page_size,
+        moments=tuple(_moments(fold, [time for time, _ in others], stacks)),
     )
