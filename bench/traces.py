@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -51,9 +52,9 @@ with concurrent.futures.ThreadPoolExecutor(4) as pool:
 
 @attrs.frozen
 class Ran:
-    """One run: seconds of the program, and of all together; what it wrote."""
+    """One run: seconds of the program, if that is known, and of all together; what it wrote."""
 
-    program: float
+    program: float | None
     whole: float
     bytes: int = 0
     events: int = 0
@@ -89,63 +90,60 @@ def programs(directory: Path, *, short: bool) -> dict[str, tuple[list[str], dict
     return {name: each for name, each in found.items() if shutil.which(each[0][0])}
 
 
-def recorders(directory: Path, command: Sequence[str]) -> dict[str, list[str]]:
-    """What is put in front of a program, and options, by name."""
+def recorders(directory: Path, command: list[str]) -> dict[str, list[str]]:
+    """The command under each recorder; inside of it bench/timed.c tells what the program took."""
     trace = str(directory / "trace")
     record = [*PATALLOC, "record", "-o", trace]
+    timed = [TIMED, *command]
     found = {
-        "bare": [],
-        "patalloc run": [*PATALLOC, "run", "--report", "no", "--"],
-        "record --stacks 0": [*record, "--stacks", "0", "--"],
-        "record": [*record, "--"],
-        "heaptrack": ["heaptrack", "-o", trace],
-        "memray --native": [python_of(command), "-m", "memray", "run", "--native", "-fqo", trace],
-        "DHAT": ["valgrind", "-q", "--tool=dhat", f"--dhat-out-file={trace}"],
+        "bare": timed,
+        "patalloc run": [*PATALLOC, "run", "--report", "no", "--", *timed],
+        "record --stacks 0": [*record, "--stacks", "0", "--", *timed],
+        "record": [*record, "--", *timed],
     }
-    return {
-        name: each
-        for name, each in found.items()
-        if not each or (each[0] and shutil.which(each[0]))
-    }
+    libraries = sorted(Path("/usr/lib").glob("**/libheaptrack_preload.so*"))
+    if libraries:
+        preload = ["env", f"LD_PRELOAD={libraries[0]}", f"DUMP_HEAPTRACK_OUTPUT={trace}"]
+        found["heaptrack's library"] = [TIMED, *preload, *command]
+        found["heaptrack"] = ["heaptrack", "-o", trace, *command]
+    if find_spec("memray") and command[0] == sys.executable:
+        options = ["run", "--native", "-fqo", trace]
+        found["memray --native"] = [sys.executable, "-m", "memray", *options, *command[1:]]
+    if shutil.which("valgrind"):
+        dhat = ["valgrind", "-q", "--tool=dhat", "--trace-children=yes"]
+        found["DHAT"] = [*dhat, f"--dhat-out-file={trace}", *command]
+    return found
 
 
-def python_of(command: Sequence[str]) -> str:
-    """The Python that runs it, if memray is there; empty for none."""
-    has = (
-        subprocess.run([sys.executable, "-c", "import memray"], capture_output=True).returncode == 0
-    )
-    return sys.executable if command[0] == sys.executable and has else ""
-
-
-def run(front: list[str], command: list[str], env: dict[str, str], directory: Path) -> Ran:
-    """Run it once. Inside of it bench/timed.c tells what the program took."""
-    inner = [TIMED, *command]
-    if "memray" in front:
-        inner = command[1:]  # it runs scripts itself
+def run(command: list[str], env: dict[str, str], directory: Path) -> Ran:
+    """Run it once."""
     environ = {**os.environ, **env, "TIMED": "cpu"}
     with (directory / "out").open("w+") as out:
-        process = subprocess.Popen(
-            [*front, *inner], env=environ, stdout=out, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.DEVNULL)
         status, used = os.wait4(process.pid, 0)[1:]
         if status:
-            raise SystemExit(f"{shlex.join(whole_command)[:200]}: status {status}")
+            raise SystemExit(f"{shlex.join(command)[:200]}: status {status}")
         out.seek(0)
         said = re.findall(r'^\{"us": .*\}$', out.read(), re.MULTILINE)
     whole = used.ru_utime + used.ru_stime
-    program = json.loads(said[-1])["us"] / 1e6 if said else whole
+    program = json.loads(said[-1])["us"] / 1e6 if said else None
     files = [path for path in directory.glob("trace*") if path.is_file()]
     size, events = sum(path.stat().st_size for path in files), 0
-    if "record" in front:
-        size = 0
+    if "record" in command:
         for path in files:
             with Trace(path) as found:
                 count = sum(summary.events for summary, _ in found.chunks)
-                if count > events:
-                    size, events = path.stat().st_size, count
+            if count > events:
+                size, events = path.stat().st_size, count
     for path in files:
         path.unlink()
     return Ran(program, whole, size, events)
+
+
+def ratio(mine: Sequence[float | None], bare: Sequence[float | None]) -> str:
+    """The median of those within a round."""
+    found = [one / other for one, other in zip(mine, bare, strict=True) if one and other]
+    return f"{median(found):.2f}" if found and mine is not bare else ""
 
 
 def main() -> None:
@@ -156,24 +154,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="patalloc-bench-") as name:
         directory = Path(name)
         for program, (command, env) in programs(directory, short=options.short).items():
-            fronts = recorders(directory, command)
-            found: dict[str, list[Ran]] = {each: [] for each in fronts}
+            commands = recorders(directory, command)
+            found: dict[str, list[Ran]] = {each: [] for each in commands}
             for _ in range(rounds):
-                for each, front in fronts.items():
-                    found[each].append(run(front, command, env, directory))
+                for each, whole in commands.items():
+                    found[each].append(run(whole, env, directory))
             events = max(each.events for each in found["record"])
             for each, done in found.items():
-                pairs = [*zip(done, found["bare"], strict=True)]
-                ratio = median(mine.program / bare.program for mine, bare in pairs)
-                whole = median(mine.whole / bare.whole for mine, bare in pairs)
+                bare = found["bare"]
                 size = median(mine.bytes for mine in done)
                 rows.append(
                     (
                         program if each == "bare" else "",
                         each,
-                        f"{median(mine.program for mine in done):.2f}",
-                        "" if each == "bare" else f"{ratio:.2f}",
-                        "" if each == "bare" else f"{whole:.2f}",
+                        f"{median(mine.program or mine.whole for mine in done):.2f}",
+                        ratio([mine.program for mine in done], [mine.program for mine in bare]),
+                        ratio([mine.whole for mine in done], [mine.whole for mine in bare]),
                         f"{events:,}" if each == "record" else "",
                         f"{size / events:.2f}" if size and events else "",
                     )
