@@ -212,10 +212,10 @@ static inline void patalloc_note(const char *text) {
 /* What patalloc_recording calls, where the library is there. */
 PATALLOC_API int patalloc_process_recording(int on) __attribute__((weak));
 
-/* Under `patalloc record`: what is requested is recorded from here on, or (0) no more. Blocks that are
- * freed meanwhile count as live until their address is used again. Returns 1 where it was recorded
- * before, else 0, as in a process that is not recorded. It holds for all threads; any of them may
- * call it, and a signal handler. */
+/* Under `patalloc record`: what is requested is recorded from here on, or (0) no more. Blocks that
+ * are freed meanwhile count as live until their address is used again. Returns 1 where it was
+ * recorded before, else 0, as in a process that is not recorded. It holds for all threads; any of
+ * them may call it, and a signal handler. */
 static inline int patalloc_recording(int on) {
   return patalloc_process_recording ? patalloc_process_recording(on) : 0;
 }

@@ -93,7 +93,8 @@ static bool start_heap(void) {
   paths_start(&process_heap);
   if (process_heap.watch.reports) watch_deaths();
   check_tags();
-  bool recorded = *process_heap.options.record && recorded_start(&process_heap.options);
+  bool recorded = *process_heap.options.record && !process_heap.watch.hunts &&
+                  recorded_start(&process_heap.options);
   atomic_store_explicit(&started, true, memory_order_release);
   atomic_store_explicit(&plain, !recorded, memory_order_release);
   return true;

@@ -1,8 +1,10 @@
 /* Adopted records (see adopted.h). */
 #include "watch/adopted.h"
 
+#include "blocks/block.h"
 #include "os/memory.h"
 #include "watch/event_json.h"
+#include "watch/history.h"
 
 #include <errno.h>
 
@@ -105,4 +107,84 @@ size_t adopted_describe(uintptr_t address, char *out, size_t capacity) {
   event_json_block(&json, &event, &told, &history_began);
   json_close(&json);
   return text.length;
+}
+
+/* Blocks */
+
+static bool give_block(struct adopted_block *block, uint32_t granule) {
+  const struct granule *record = &region.table[granule];
+  uint32_t state = record->state;
+  if (state < GRANULE_LIVE || state > GRANULE_QUARANTINED) return false;
+  uintptr_t address = block_address(granule);
+  struct history history = {0};
+  history_get(granule, &history);
+  const struct moment *allocated = &history.allocated;
+  *block = (struct adopted_block){.address = address,
+                                  .size = record->size,
+                                  .first = page_down(address),
+                                  .end = page_up(address + record->size),
+                                  .state = state,
+                                  .fill = record->fill,
+                                  .stack = allocated->stack,
+                                  .since = allocated->thread ? allocated->time - history_began : 0};
+  return true;
+}
+
+size_t adopted_blocks(uint32_t *granule, struct adopted_block *blocks, size_t most) {
+  size_t count = 0;
+  if (!*granule) *granule = 1;
+  for (; count < most && region_known(*granule); ++*granule)
+    count += give_block(&blocks[count], *granule);
+  return count;
+}
+
+/* Bit 63: present; 62: swapped; 61: a file's page; 58: a guard region; 56: mapped nowhere else. */
+static enum adopted_page kind_of(uint64_t entry) {
+  bool present = entry >> 63, file = entry >> 61 & 1, alone = entry >> 56 & 1;
+  if (entry >> 58 & 1) return PAGE_GUARD;
+  if (!present) return entry >> 62 & 1 ? PAGE_SWAPPED : PAGE_UNTOUCHED;
+  return !file && alone ? PAGE_WRITTEN : PAGE_READ;
+}
+
+size_t adopted_runs(const uint64_t *entries, size_t count, struct adopted_run *runs,
+                    uint64_t counts[PAGE_KINDS]) {
+  size_t used = 0;
+  for (size_t i = 0; i < count; i++) {
+    enum adopted_page kind = kind_of(entries[i]);
+    counts[kind]++;
+    if (used && runs[used - 1].page == kind)
+      runs[used - 1].count++;
+    else
+      runs[used++] = (struct adopted_run){kind, 1};
+  }
+  return used;
+}
+
+static double overlap(double from, double end, double low, double high) {
+  if (from < low) from = low;
+  if (end > high) end = high;
+  return end > from ? end - from : 0;
+}
+
+void adopted_parts(const struct adopted_run *runs, size_t count, unsigned parts, uint8_t *pages,
+                   uint8_t *shares) {
+  static const uint8_t notes[PAGE_KINDS] = {
+      [PAGE_WRITTEN] = 4, [PAGE_SWAPPED] = 3, [PAGE_GUARD] = 2, [PAGE_READ] = 1}; /* which is most
+                                                                                     of note */
+  uint64_t total = 0, at = 0;
+  for (size_t i = 0; i < count; i++) total += runs[i].count;
+  size_t first = 0;
+  for (unsigned part = 0; part < parts; part++) {
+    double low = (double)total * part / parts, high = (double)total * (part + 1) / parts;
+    double sums[PAGE_KINDS] = {0};
+    while (first < count && (double)(at + runs[first].count) <= low) at += runs[first++].count;
+    uint64_t from = at;
+    for (size_t i = first; i < count && (double)from < high; from += runs[i++].count)
+      sums[runs[i].page % PAGE_KINDS] +=
+          overlap((double)from, (double)(from + runs[i].count), low, high);
+    pages[part] = PAGE_UNTOUCHED;
+    for (unsigned kind = 0; kind < PAGE_KINDS; kind++)
+      if (sums[kind] > 0 && notes[kind] > notes[pages[part]]) pages[part] = (uint8_t)kind;
+    shares[part] = (uint8_t)(255 * sums[pages[part]] / (high > low ? high - low : 1));
+  }
 }

@@ -16,6 +16,8 @@ def test_examples(build: Build, tmp_path: Path) -> None:
     (tmp_path / "program").write_text(f"#!/bin/sh\nexec {build('requests')} 2 500 exit\n")
     (tmp_path / "program").chmod(0o755)
     lines = re.findall(r"^    \$ patalloc (.*)$", PAGE, re.MULTILINE)
+    assert [line for line in lines if line.startswith("map ")] == ["map 12345"]
+    lines = [line for line in lines if not line.startswith("map ")]
     assert len(lines) == 5
     for line in lines:
         words = [word for word in shlex.split(line) if word != "jemalloc"]

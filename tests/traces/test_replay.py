@@ -57,7 +57,7 @@ def test_a_thread_that_is_far_behind_and_waited_for(tmp_path: Path) -> None:
         assert lib.trace_writer_note(writer, kind, address, event)
 
     path = tmp_path / "a.trace"
-    file = Writer(path.open("wb"), {"page_size": 4096})
+    file = Writer(path.open("wb", buffering=0), {"page_size": 4096})
 
     def close_chunk() -> None:
         chunk = ffi.new("uint8_t const **")

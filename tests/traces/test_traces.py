@@ -175,7 +175,7 @@ def test_any_sequence_of_requests_comes_back(
 ) -> None:
     model = Model()
     path = tmp_path_factory.mktemp("traces") / "a.trace"
-    file = Writer(path.open("wb"), {"page_size": 4096})
+    file = Writer(path.open("wb", buffering=0), {"page_size": 4096})
     for what, *arguments in steps:
         if what == "wait":
             model.time += int(str(arguments[0]))
@@ -329,6 +329,41 @@ def test_a_trace_ends_where_it_is_large(requests: Path, tmp_path: Path) -> None:
         assert sum(summary.events for summary, _ in trace.chunks) == trace.end["events"]
 
 
+def test_a_full_disk_ends_the_trace_and_not_the_program(requests: Path, tmp_path: Path) -> None:
+    done = record("-o", "/dev/full", "--", requests, "2", "3000", "_exit", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stdout
+    assert "it ends where it could not be written: No space left on device" in done.stderr
+
+
+def test_what_can_not_be_recorded(tmp_path: Path) -> None:
+    source = tmp_path / "static.c"
+    source.write_text("int main(void) { return 0; }")
+    subprocess.run(["cc", "-static", source, "-o", tmp_path / "static"], check=True)
+    for arguments, said in (
+        (
+            ["--", tmp_path / "static"],
+            "is static: no library can be preloaded: it can't be recorded",
+        ),
+        (["-o", "nowhere/a.trace", "--", "true"], "nowhere/a.trace: No such file or directory"),
+        (["--max-size", "5X", "--", "true"], "5X: a number of bytes is wanted"),
+    ):
+        done = record(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert record("--", "nonesuch", cwd=tmp_path).returncode == 127
+
+
+def test_what_pythons_pool_hides_is_told(tmp_path: Path) -> None:
+    script = "found = [str(number) * 3 for number in range(20000)]"
+    done = record("-o", "a.trace", "--", sys.executable, "-c", script, cwd=tmp_path)
+    assert "not seen: what CPython's own pool has" in done.stderr
+    few = sum(kinds(tmp_path / "a.trace").values())
+    done = record("--python", "-o", "a.trace", "--", sys.executable, "-c", script, cwd=tmp_path)
+    assert "not seen" not in done.stderr
+    assert sum(kinds(tmp_path / "a.trace").values()) > few + 20000
+
+
 @pytest.mark.parametrize("feature", ["", "pagemap_scan"])
 def test_written_pages(build: Build, tmp_path: Path, feature: str) -> None:
     options = f"without={feature}" if feature else ""
@@ -455,7 +490,7 @@ def test_an_event_that_can_not_be_is_noticed(tmp_path: Path) -> None:
     for place in range(len(good)):
         for value in (0, 1, 4, 5, 0x7F, 0xFF):
             path = tmp_path / "b.trace"
-            file = Writer(path.open("wb"), {"page_size": 4096})
+            file = Writer(path.open("wb", buffering=0), {"page_size": 4096})
             file.events(good[:place] + bytes([value]) + good[place + 1 :])
             file.close()
             read_as_far_as_it_goes(path)

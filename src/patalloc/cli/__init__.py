@@ -9,19 +9,8 @@ import click
 from patalloc.errors import OptionError, PreloadError, TraceError
 
 _COMMANDS = (
-    *(
-        "compare",
-        "describe",
-        "doctor",
-        "export",
-        "hunt",
-        "lib",
-        "machine",
-        "options",
-        "plot",
-        "report",
-    ),
-    *("record", "replay", "run", "sites", "sweep", "symbolize", "tune"),
+    *("compare", "describe", "doctor", "export", "hunt", "lib", "machine", "map", "options"),
+    *("plot", "record", "replay", "report", "run", "sites", "sweep", "symbolize", "tune"),
 )
 
 

@@ -13,6 +13,7 @@ from patalloc.cli.outcome import end_as
 from patalloc.errors import PreloadError
 from patalloc.heap import PRESETS, Config
 from patalloc.preload import WITHOUT_POOLS, environment, signals_for, with_site
+from patalloc.reach import obstacle
 from patalloc.traces.recording import Recorded, Recorder, directory
 
 _CHEAP = "small_fill=no:guard_small=0"  # small requests go on as they come
@@ -28,6 +29,17 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
         message = f"{text}: a number of bytes is wanted, with K, M, G or T behind it or without"
         raise click.BadParameter(message, context, parameter)
     return int(digits) << units.get(text[len(digits) :], 0)
+
+
+def _try_to_write(output: str) -> None:
+    """Before the program has run in vain."""
+    if "%p" in output:
+        return
+    try:
+        with open(output, "ab"):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"--output {output}: {error.strerror}") from None
 
 
 @attrs.define
@@ -105,6 +117,11 @@ def record(
     inherited = os.environ.get("PATALLOC_OPTIONS")
     given = [PRESETS["light"], _CHEAP, *([inherited] if inherited else [])]
     config = Config.parse(":".join(given))
+    if config.trace or config.select:
+        raise click.UsageError("PATALLOC_OPTIONS: trace and select are for hunts, and not recorded")
+    if in_the_way := obstacle(command):
+        raise PreloadError(f"{in_the_way}: it can't be recorded")
+    _try_to_write(output)
     with directory(on=not off) as where:
         config = attrs.evolve(config, record=str(where), stacks=str(stacks), report="no")
         environ = environment(config)
@@ -123,8 +140,13 @@ def record(
                 recorder.sleep()
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             recorder.end(process.returncode, used.ru_utime + used.ru_stime)
-    if not recorder.ended:
-        raise PreloadError(f"{command[0]}: nothing was recorded: it does not call malloc, ...")
     for each in recorder.ended:
         _tell(each)
+    if any(each.has_python for each in recorder.ended) and "PYTHONMALLOC" not in environ:
+        click.echo(
+            "patalloc: not seen: what CPython's own pool has, which is most objects; see --python",
+            err=True,
+        )
+    if not recorder.ended:
+        click.echo(f"patalloc: {command[0]}: nothing was recorded; it calls no malloc", err=True)
     end_as(process.returncode)

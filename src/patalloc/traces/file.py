@@ -5,6 +5,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -92,13 +93,13 @@ class Writer:
         """Begin.
 
         Args:
-            file: open for writing.
+            file: open for writing, without a buffer.
             start: what is known of the process.
         """
         self._file = file
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
-        self.size = len(_FIRST)
-        self._file.write(_FIRST)
+        self.size = 0
+        self._put(_FIRST)
         self.json("STRT", start)
 
     def chunk(self, name: str, data: bytes, front: bytes = b"") -> None:
@@ -106,9 +107,19 @@ class Writer:
         packed = self._compressor.compress(data)
         checksum = zlib.crc32(name.encode() + front + packed)
         head = _CHUNK.pack(name.encode(), len(front), len(packed), len(data), checksum)
-        self._file.write(head + front + packed)
-        self._file.flush()
-        self.size += len(head) + len(front) + len(packed)
+        self._put(head + front + packed)
+
+    def _put(self, data: bytes) -> None:
+        """All of it, or nothing."""
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(self.size)
+            raise
+        self.size += len(data)
 
     def events(self, chunk: bytes) -> None:
         """Append events, as trace_writer_chunk has them (codec.h)."""

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def directory(*, on: bool = True) -> Iterator[Path]:
         yield path
 
 
+@cache
 def _tick(counter: int) -> float:
     """Nanoseconds of one, measured."""
     pairs = []
@@ -76,15 +78,20 @@ class Recorded:
         self._rings: list[Any] = []
         self._writer = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
         self._table: Table | None = None
-        self._modules = 0
+        self._paths: list[str] = []
         self._samples: list[dict[str, int]] = []
         self._written = self._sampled = time.monotonic()
         self.pid: int = self._control.process
         self.events = 0
         self.path = output(self.pid)
         self.cut = False
+        self.failed = ""
         self._tick = _tick(self._control.counter)
-        self._trace = Writer(self.path.open("wb"), self._start())
+        self._trace: Writer | None = None
+        try:
+            self._trace = Writer(self.path.open("wb", buffering=0), self._start())
+        except OSError as error:
+            self._fail(error)
 
     def _start(self) -> dict[str, Any]:
         command = ffi.buffer(self._control.command, self._control.command_length)[:]
@@ -117,6 +124,8 @@ class Recorded:
     def troubles(self) -> list[str]:
         """What is not in the trace, a sentence each."""
         found = []
+        if self.failed:
+            found.append(f"it ends where it could not be written: {self.failed}")
         if self.cut:
             found.append(f"it has reached {self._max_size:,} bytes, and ends there")
         if self._control.lost:
@@ -125,12 +134,30 @@ class Recorded:
             found.append("it ends where nobody read what the program wrote for two seconds")
         return found
 
+    def _fail(self, error: OSError) -> None:
+        self.failed = error.strerror or str(error)
+        self.stop()
+
     def stop(self) -> None:
         """Have it write no more."""
         self._control.on = 0
 
+    @property
+    def has_python(self) -> bool:
+        """Whether it is a Python's."""
+        return any("python" in Path(path).name for path in self._paths)
+
     def collect(self) -> bool:
-        """Take what there is; whether there was any."""
+        """Take what there is; whether there was any. What can't be written ends the trace."""
+        if self.failed:
+            return False
+        try:
+            return self._collect()
+        except OSError as error:
+            self._fail(error)
+            return False
+
+    def _collect(self) -> bool:
         while len(self._rings) < self._control.rings:
             with open(f"{self._stem}.{len(self._rings)}", "r+b") as file:
                 ring = mmap.mmap(file.fileno(), lib.RING_BYTES)
@@ -149,8 +176,8 @@ class Recorded:
             now = time.monotonic()
             pending = lib.trace_writer_pending(self._writer)
             full = pending >= lib.TRACE_CHUNK
-            if full or (pending and now - self._written > _FLUSH):
-                self._write()
+            if self._trace and (full or (pending and now - self._written > _FLUSH)):
+                self._write(self._trace)
                 self._written = now
             if not full:
                 break
@@ -176,39 +203,31 @@ class Recorded:
                 self._table = Table(memoryview(mapped))
         return self._table
 
-    def _write(self) -> None:
+    def _write(self, trace: Writer) -> None:
         numbers = ffi.new(f"uint32_t[{_STACKS}]")
         while count := lib.trace_writer_stacks(self._writer, numbers, _STACKS):
             table = self._open_stacks()
-            self._trace.stacks([table.stack(numbers[i]) if table else () for i in range(count)])
+            trace.stacks([table.stack(numbers[i]) if table else () for i in range(count)])
         table = self._open_stacks()
-        if table and len(modules := table.modules) > self._modules:
-            self._modules = len(modules)
-            self._trace.modules(modules)
+        if table and len(modules := table.modules) > len(self._paths):
+            self._paths = [each.path for each in modules]
+            trace.modules(modules)
         chunk = ffi.new("uint8_t const **")
         size = lib.trace_writer_chunk(self._writer, chunk)
         if not size:
             raise MemoryError
-        self._trace.events(ffi.buffer(chunk[0], size)[:])
+        trace.events(ffi.buffer(chunk[0], size)[:])
         if self._samples:
-            self._trace.json("SMPL", self._samples)
+            trace.json("SMPL", self._samples)
             self._samples = []
-        if self._max_size and self._trace.size > self._max_size and not self.cut:
+        if self._max_size and trace.size > self._max_size and not self.cut:
             self.cut = True
             self.stop()
 
-    def end(self, status: int | None, cpu: float | None = None) -> None:
-        """Take what is left, and end the trace.
-
-        Args:
-            status: the program's exit status, or minus a signal; None where that is not known.
-            cpu: seconds of processor time that it has taken; None likewise.
-        """
-        while self.collect():
-            pass
-        if lib.trace_writer_pending(self._writer):
-            self._write()
-        self._trace.json(
+    def _finish(self, trace: Writer, status: int | None, cpu: float | None) -> None:
+        if not self.failed and lib.trace_writer_pending(self._writer):
+            self._write(trace)
+        trace.json(
             "ENDS",
             {
                 "status": status,
@@ -220,7 +239,20 @@ class Recorded:
                 "size_limit": self.cut,
             },
         )
-        self._trace.close()
+        trace.close()
+
+    def end(self, status: int | None, cpu: float | None = None) -> None:
+        """Take what is left, and end the trace.
+
+        Args:
+            status: the program's exit status, or minus a signal; None where that is not known.
+            cpu: seconds of processor time that it has taken; None likewise.
+        """
+        while self.collect():
+            pass
+        if self._trace:
+            with suppress(OSError):
+                self._finish(self._trace, status, cpu)
         self._file.close()
         for path in Path(self._stem).parent.glob(Path(self._stem).name + ".*"):
             path.unlink()

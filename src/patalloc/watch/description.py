@@ -75,8 +75,26 @@ def _fill(image: Image, ours: Any, theirs: Any) -> None:  # noqa: ANN401 (cffi h
     ffi.buffer(ffi.cast("char *", ours.at), size)[:] = content
 
 
+_mapped: dict[int, int] = {}  # tables that are mapped here: where each starts, and its bytes
+
+
+def _map(table: Any) -> None:  # noqa: ANN401 (cffi has no types)
+    """Memory for a table, as far as there is none since the last time."""
+    start = int(ffi.cast("uintptr_t", table.at))
+    have = _mapped.get(start, 0)
+    if table.size <= have:
+        return
+    more = ffi.new("struct record *", {"size": table.size - have})
+    more.at = ffi.cast("void *", start + have)
+    if not lib.adopted_map(more):
+        raise ValueError(f"{table.at} is not free in this process: please try again")
+    _mapped[start] = table.size
+
+
 def adopt(image: Image) -> None:
-    """Make the records of a process this one's own: once, and where there is no Heap.
+    """Make the records of a process this one's own, where there is no Heap.
+
+    Again later for the same process, as it goes on; not for another one.
 
     Raises:
         ValueError: as find_records; or they are not all in the image, or damaged.
@@ -93,8 +111,7 @@ def adopt(image: Image) -> None:
                 return
             case -1:
                 raise ValueError(f"the records in {image.what} are damaged")
-        if table.size and not lib.adopted_map(table):
-            raise ValueError(f"{table.at} is not free in this process: please try again")
+        _map(table)
         _fill(image, table, table)
 
 

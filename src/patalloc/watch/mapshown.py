@@ -1,0 +1,145 @@
+"""Maps of heaps as data, in a terminal, as a picture, and as a page."""
+
+import html
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+from rich.text import Text
+
+from patalloc.watch.heapmap import Block, Map, Page, State
+
+_SHADES = "░▒▓█"  # by how much is written
+_COLOURS = {
+    Page.UNTOUCHED: "#e8e8e8",
+    Page.READ: "#56b4e9",
+    Page.WRITTEN: "#d55e00",
+    Page.SWAPPED: "#000000",
+    Page.GUARD: "#999999",
+}
+_KEPT, _QUARANTINED = "#f0e442", "#cc79a7"
+_STYLE = """:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
+canvas { width: 100%; display: block; border: 1px solid #8886; }
+canvas:focus-visible { outline: 3px solid #0072b2; }
+.told { min-height: 3em; font-variant-numeric: tabular-nums; }
+.key::before { content: "■ "; color: var(--colour); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: .1rem .8rem .1rem 0; text-align: right; border-bottom: 1px solid #8886; }
+"""
+
+
+def data(found: Map) -> dict[str, Any]:
+    """All of it, as JSON can have it: what `patalloc map --json` prints."""
+    return {
+        "version": 1,
+        "process": found.pid,
+        "page_size": found.page_size,
+        "blocks": [
+            {
+                "address": hex(each.address),
+                "size": each.size,
+                "state": each.state.name,
+                "fill": each.fill.name,
+                "since": each.since,
+                "pages": [[run.page, run.count] for run in each.runs],
+            }
+            for each in found.blocks
+        ],
+    }
+
+
+def totals(found: Map) -> list[tuple[str, int]]:
+    """Names of kinds, and their bytes."""
+    page = found.page_size
+    live = [(kind.name.lower(), found.pages(kind) * page) for kind in Page]
+    kept = [each for each in found.blocks if each.state == State.KEPT]
+    quarantined = [each for each in found.blocks if each.state == State.QUARANTINED]
+    return [
+        *live,
+        ("kept", sum(each.counts[Page.WRITTEN] for each in kept) * page),
+        ("quarantined", sum(each.end - each.start for each in quarantined)),
+    ]
+
+
+def headline(found: Map) -> str:
+    """How much there is."""
+    live = [each for each in found.blocks if each.state <= State.BUSY]
+    parts = ", ".join(f"{name} {size:,}" for name, size in totals(found) if size)
+    requested = sum(each.size for each in live)
+    return f"process {found.pid}: {len(live):,} blocks of {requested:,} bytes; {parts or 'none'}"
+
+
+def _colour(block: Block, page: Page) -> str:
+    if block.state == State.QUARANTINED:
+        return _QUARANTINED
+    return _KEPT if block.state == State.KEPT and page == Page.WRITTEN else _COLOURS[page]
+
+
+def lines(found: Map, width: int, most: int) -> Iterator[Text]:
+    """For a terminal: a line a block, the largest `most` of them, in the order of addresses."""
+    largest = sorted(found.blocks, key=lambda block: block.start - block.end)[:most]
+    for block in sorted(largest, key=lambda block: block.start):
+        name = f"{block.address:#x} {block.size:>14,} {block.state.name.lower():11} "
+        line = Text(name)
+        for page, share in block.parts(max(width - len(name), 10)):
+            shade = _SHADES[min(int(share * 4), 3)] if page == Page.WRITTEN else "·"
+            mark = {Page.UNTOUCHED: " ", Page.SWAPPED: "s", Page.GUARD: "g"}.get(page, shade)
+            line.append(mark, style=_colour(block, page))
+        yield line
+    if len(found.blocks) > most:
+        yield Text(f"... {len(found.blocks) - most:,} smaller ones")
+
+
+def svg(found: Map, most: int = 200) -> str:
+    """A picture: a bar a block, the largest ones."""
+    width, row, left = 1000, 14, 330
+    largest = sorted(found.blocks, key=lambda block: block.start - block.end)[:most]
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {row * (len(largest) + 2)}" '
+        f'font-family="monospace" font-size="10" role="img">'
+        f"<title>{html.escape(headline(found))}</title>"
+        f'<text x="0" y="{row - 3}">{html.escape(headline(found))}</text>'
+    ]
+    for number, block in enumerate(sorted(largest, key=lambda block: block.start), 1):
+        y, total = row * number, sum(block.counts) or 1
+        name = f"{block.address:#x} {block.size:,} {block.state.name.lower()}"
+        out.append(f'<text x="0" y="{y + row - 3}">{name}</text>')
+        at = 0
+        for each in block.runs:
+            x = left + (width - left) * at / total
+            wide = (width - left) * each.count / total
+            colour = _colour(block, each.page)
+            out.append(
+                f'<rect x="{x:.2f}" y="{y}" width="{wide:.2f}" height="{row - 2}" fill="{colour}"/>'
+            )
+            at += each.count
+    return "".join([*out, "</svg>\n"])
+
+
+def page(found: Map, machine: str) -> str:
+    """One file of HTML, which needs no network."""
+    script = files("patalloc").joinpath("watch", "map.js").read_text()
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{size:,}</td></tr>" for name, size in totals(found)
+    )
+    inner = json.dumps(data(found), separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8>"
+        f"<title>{html.escape(headline(found))}</title>"
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
+        f"<h1>A heap, page by page</h1><p>{html.escape(machine)}</p>"
+        f"<p>{html.escape(headline(found))}</p>"
+        '<p id="key"></p><p><button id="nearer">nearer</button> '
+        '<button id="farther">farther</button></p>'
+        '<p class="told" id="told" aria-live="polite"></p>'
+        '<canvas id="map" tabindex="0" role="application" aria-label="Pages of all blocks in the '
+        "order of their addresses. Arrows go from tile to tile, plus and minus nearer and farther, "
+        'Escape shows all."></canvas>'
+        "<p>A page that was read is the refpage's still; so are up to 15 around one that was read "
+        "or written, which the kernel maps with it.</p>"
+        f"<table><tr><th>pages</th><th>bytes</th></tr>{rows}</table>"
+        f'<script type="application/json" id="data">{inner}</script>'
+        f"<script>{script}</script></html>\n"
+    )
