@@ -80,14 +80,12 @@ uint32_t os_milliseconds(void) {
   return (uint32_t)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
 }
 
-/* As malloc does at its first call (glibc 2.36). Where that is refused: by the clock, the stack's
- * place and the auxiliary vector's random bytes, mixed (the finalizer of SplitMix64). */
-uint64_t os_random(void) {
-  enum { WITHOUT_WAITING = 1 }; /* GRND_NONBLOCK */
-  uint64_t word;
-  if (syscall(SYS_getrandom, &word, sizeof word, WITHOUT_WAITING) == sizeof word) return word;
+/* By the clock, the stack's place and the auxiliary vector's random bytes, mixed (the finalizer of
+ * SplitMix64). */
+RARE static uint64_t random_by_clock(void) {
   static _Atomic uint64_t calls;
   struct timespec now;
+  uint64_t word;
   clock_gettime(CLOCK_MONOTONIC, &now);
   const char *bytes = (const char *)getauxval(AT_RANDOM);
   memcpy(&word, bytes ? bytes : (const char *)&now, sizeof word);
@@ -95,6 +93,14 @@ uint64_t os_random(void) {
   word = (word ^ word >> 30) * 0xbf58476d1ce4e5b9;
   word = (word ^ word >> 27) * 0x94d049bb133111eb;
   return word ^ word >> 31;
+}
+
+/* As malloc does at its first call (glibc 2.36). */
+uint64_t os_random(void) {
+  enum { WITHOUT_WAITING = 1 }; /* GRND_NONBLOCK */
+  uint64_t word;
+  bool done = syscall(SYS_getrandom, &word, sizeof word, WITHOUT_WAITING) == sizeof word;
+  return done ? word : random_by_clock();
 }
 
 bool os_secure(void) {

@@ -106,7 +106,7 @@ static inline struct patalloc_heap *heap(void) {
   return ready ? &process_heap : NULL;
 }
 
-static bool start_plain(void) {
+__attribute__((noinline)) static bool start_plain(void) {
   return !started && start_heap() && plain;
 }
 
