@@ -90,7 +90,7 @@ def programs(directory: Path, *, short: bool) -> dict[str, tuple[list[str], dict
     return {name: each for name, each in found.items() if shutil.which(each[0][0])}
 
 
-def recorders(directory: Path, command: list[str]) -> dict[str, list[str]]:
+def recorders(directory: Path, command: list[str], *, short: bool) -> dict[str, list[str]]:
     """The command under each recorder; inside of it bench/timed.c tells what the program took."""
     trace = str(directory / "trace")
     record = [*PATALLOC, "record", "-o", trace]
@@ -109,7 +109,7 @@ def recorders(directory: Path, command: list[str]) -> dict[str, list[str]]:
     if find_spec("memray") and command[0] == sys.executable:
         options = ["run", "--native", "-fqo", trace]
         found["memray --native"] = [sys.executable, "-m", "memray", *options, *command[1:]]
-    if shutil.which("valgrind"):
+    if shutil.which("valgrind") and not short:
         dhat = ["valgrind", "-q", "--tool=dhat", "--trace-children=yes"]
         found["DHAT"] = [*dhat, f"--dhat-out-file={trace}", *command]
     return found
@@ -154,7 +154,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="patalloc-bench-") as name:
         directory = Path(name)
         for program, (command, env) in programs(directory, short=options.short).items():
-            commands = recorders(directory, command)
+            commands = recorders(directory, command, short=options.short)
             found: dict[str, list[Ran]] = {each: [] for each in commands}
             for number in range(rounds):
                 for each, whole in commands.items():
