@@ -85,7 +85,7 @@ void arena_retire(struct arena *arena, uint32_t granule, uint16_t kept);
 
 /* Drops pages that have been kept for at least so many milliseconds, and those of sizes of which no
  * block was ever taken again; returns how many bytes. */
-size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds);
+RARE size_t arena_drop_kept(struct arena *arena, uint32_t milliseconds);
 
 /* Drops those of the block that was kept first; false for none. */
 RARE bool arena_drop_oldest(struct arena *arena);

@@ -14,12 +14,10 @@
 
 #include <errno.h>
 
-static int process; /* whose blocks are told of at the end: not a child's of vfork(2) */
-
 bool recorded_start(const struct options *options) {
-  process = os_process_id();
   bool done = ring_start(options->record);
-  if (!done) report_line("record: files can't be made there; nothing is recorded");
+  if (!done && errno != ENOENT)
+    report_line("record: files can't be made there; nothing is recorded");
   if (done) fault_watch(false); /* for stacks that are not as they should be */
   return done;
 }
@@ -30,7 +28,7 @@ static inline void note(uint64_t kind, const void *pointer, size_t size, uint32_
 
 static inline uint32_t take_stack(const struct patalloc_heap *heap) {
   unsigned most = stack_frames(&heap->options);
-  return most ? stack_take_near(most, ring_mine.stacks) : 0;
+  return most && ring_mine.stacks ? stack_take_near(most, ring_mine.stacks) : 0;
 }
 
 static inline void note_taken(const struct patalloc_heap *heap, uint64_t kind, void *pointer,
@@ -69,9 +67,29 @@ static void add_page(struct written *written, uintptr_t page) {
   written->end = number + 1;
 }
 
+/* Ranges as the kernel tells them, apart (os/pagemap.h): no more than there is room for. */
+enum { RANGES = 256 };
+struct ranges {
+  unsigned count;
+  uintptr_t next; /* where the rest begins; 0: there is none */
+  struct {
+    uintptr_t from, to;
+  } list[RANGES];
+};
+
+static void note_range(void *context, uintptr_t from, uintptr_t to) {
+  struct ranges *ranges = context;
+  if (ranges->next) return;
+  if (ranges->count && ranges->list[ranges->count - 1].to == from)
+    ranges->list[ranges->count - 1].to = to;
+  else if (ranges->count < RANGES)
+    ranges->list[ranges->count].from = from, ranges->list[ranges->count++].to = to;
+  else
+    ranges->next = from;
+}
+
 /* Pages that were kept when another block was freed hold the pattern again. */
-static void add_range(void *context, uintptr_t from, uintptr_t to) {
-  struct written *written = context;
+static void add_range(struct written *written, uintptr_t from, uintptr_t to) {
   struct difference part;
   for (uintptr_t page = from; page < to && written->able; page += os_page)
     if (!written->pattern.size || compare_pattern(written->pattern, page, page + os_page, &part))
@@ -86,29 +104,38 @@ static struct pattern pattern_in(const struct patalloc_heap *heap, uint32_t gran
 }
 
 struct looking {
-  const struct patalloc_heap *heap;
-  struct written written;
+  struct written *written;
+  const struct ranges *ranges;
 };
 
 static void look(void *context) {
   struct looking *looking = context;
-  const struct options *options = &looking->heap->options;
-  uint32_t granule = looking->written.granule;
-  uintptr_t start = block_pages(granule);
-  bool scan = os_uses(options, OS_PAGEMAP_SCAN) && refpage_scans(block_run(granule)->refpage);
-  looking->written.known =
-      os_dirty_ranges(start, block_end(granule) - start, scan, add_range, &looking->written);
+  for (unsigned i = 0; i < looking->ranges->count; i++)
+    add_range(looking->written, looking->ranges->list[i].from, looking->ranges->list[i].to);
 }
 
-/* Of a block that its thread alone has, or that has no thread any more. What the program has made
- * inaccessible is not looked at any further. */
+/* Of a block that its thread alone has, or that has no thread any more. From a page on that the
+ * program has made inaccessible it is not known. */
 static void note_written(const struct patalloc_heap *heap, uint32_t granule) {
-  struct looking looking = {heap, {.able = ring_enter(), .granule = granule}};
-  looking.written.pattern = pattern_in(heap, granule);
-  if (!looking.written.able || !os_uses(&heap->options, OS_PROC)) return;
+  const struct options *options = &heap->options;
+  struct written written = {.able = ring_enter(),
+                            .granule = granule,
+                            .pattern = pattern_in(heap, granule),
+                            .known = true};
+  if (!written.able || !os_uses(options, OS_PROC)) return;
   int error = errno;
-  recover_try(look, &looking);
-  if (looking.written.able && looking.written.known) put_run(&looking.written);
+  bool scan = os_uses(options, OS_PAGEMAP_SCAN) && refpage_scans(block_run(granule)->refpage);
+  uintptr_t end = block_end(granule);
+  for (uintptr_t at = block_pages(granule); at && written.known;) {
+    struct ranges ranges;
+    ranges.count = 0;
+    ranges.next = 0;
+    written.known = os_dirty_ranges(at, end - at, scan, note_range, &ranges);
+    struct looking looking = {&written, &ranges};
+    written.known = written.known && recover_try(look, &looking);
+    at = ranges.next;
+  }
+  if (written.able && written.known) put_run(&written);
   errno = error;
 }
 
@@ -121,7 +148,7 @@ static void note_taking(const struct patalloc_heap *heap, const void *pointer) {
 }
 
 void recorded_end(struct patalloc_heap *heap) {
-  if (process != os_process_id()) return;
+  if (ring_process() != (uint32_t)os_process_id()) return; /* not in a child of vfork(2) */
   for (uint32_t granule = 1; heap->ready && region_known(granule); granule++)
     if (block_state(granule) == GRANULE_LIVE && heap_owns(heap, granule) &&
         region.table[granule].size >= LARGE)

@@ -58,8 +58,7 @@ static bool is_dirty(uint64_t entry) {
   return !file && (swapped || (present && entry >> 56 & 1));
 }
 
-/* Before Linux 6.7, and where a scan would count what was only read. */
-RARE static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end,
+static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end,
                                   os_range_function *each, void *context) {
   uint64_t entries[256];
   while (address < end) {

@@ -110,7 +110,7 @@ __attribute__((noinline)) static bool start_plain(void) {
   return !started && start_heap() && plain;
 }
 
-/* The same, but for requests that are recorded, too. */
+/* The same; NULL where requests are recorded, too. */
 static inline struct patalloc_heap *plain_heap(void) {
   bool ready = atomic_load_explicit(&plain, memory_order_acquire) || start_plain();
   return ready ? &process_heap : NULL;
@@ -150,7 +150,7 @@ PATALLOC_API RARE _Noreturn void _Exit(int status) {
   _exit(status);
 }
 
-patalloc_heap *patalloc_process_heap(void) {
+RARE patalloc_heap *patalloc_process_heap(void) {
   fork_handle();
   return heap();
 }
@@ -158,49 +158,23 @@ patalloc_heap *patalloc_process_heap(void) {
 /* The family. The C library's headers declare these without visibility. */
 #define EXPORT PATALLOC_API
 
-/* Where the heap is being started, or recorded. */
-
-RARE static void *other_malloc(size_t size) {
-  struct patalloc_heap *ours = heap();
-  return ours ? recorded_malloc(ours, size) : next_primary.malloc(size);
-}
-
-RARE static void *other_calloc(size_t count, size_t size) {
-  struct patalloc_heap *ours = heap();
-  return ours ? recorded_calloc(ours, count, size) : next_primary.calloc(count, size);
-}
-
-RARE static void *other_realloc(void *pointer, size_t size) {
-  struct patalloc_heap *ours = heap();
-  return ours ? recorded_realloc(ours, pointer, size) : next_primary.realloc(pointer, size);
-}
-
-RARE static void *other_aligned(size_t alignment, size_t size) {
-  struct patalloc_heap *ours = heap();
-  return ours ? recorded_aligned(ours, alignment, size) : next_primary.aligned(alignment, size);
-}
-
-RARE static void other_free(void *pointer) {
-  struct patalloc_heap *ours = heap();
-  if (ours)
-    recorded_free(ours, pointer);
-  else
-    next_primary.free(pointer);
-}
-
 EXPORT void *malloc(size_t size) {
   struct patalloc_heap *ours = plain_heap();
-  return ours ? patalloc_malloc(ours, size) : other_malloc(size);
+  if (ours) return patalloc_malloc(ours, size);
+  return started ? recorded_malloc(&process_heap, size) : next_primary.malloc(size);
 }
 
 EXPORT void *calloc(size_t count, size_t size) {
   struct patalloc_heap *ours = plain_heap();
-  return ours ? patalloc_calloc(ours, count, size) : other_calloc(count, size);
+  if (ours) return patalloc_calloc(ours, count, size);
+  return started ? recorded_calloc(&process_heap, count, size) : next_primary.calloc(count, size);
 }
 
 EXPORT void *realloc(void *pointer, size_t size) {
   struct patalloc_heap *ours = plain_heap();
-  return ours ? patalloc_realloc(ours, pointer, size) : other_realloc(pointer, size);
+  if (ours) return patalloc_realloc(ours, pointer, size);
+  return started ? recorded_realloc(&process_heap, pointer, size)
+                 : next_primary.realloc(pointer, size);
 }
 
 RARE EXPORT void *reallocarray(void *pointer, size_t count, size_t size) {
@@ -213,8 +187,10 @@ EXPORT void free(void *pointer) {
   struct patalloc_heap *ours = plain_heap();
   if (ours)
     patalloc_free(ours, pointer);
+  else if (started)
+    recorded_free(&process_heap, pointer);
   else
-    other_free(pointer);
+    next_primary.free(pointer);
 }
 
 /* C23: the size is the caller's promise, which nothing relies on, but is checked where it can be.
@@ -238,7 +214,9 @@ RARE EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
   struct patalloc_heap *ours = plain_heap();
-  return ours ? patalloc_aligned_alloc(ours, alignment, size) : other_aligned(alignment, size);
+  if (ours) return patalloc_aligned_alloc(ours, alignment, size);
+  return started ? recorded_aligned(&process_heap, alignment, size)
+                 : next_primary.aligned(alignment, size);
 }
 
 /* Other alignments than powers of two are rounded up, as glibc does. */

@@ -139,18 +139,18 @@ size_t adopted_blocks(uint32_t *granule, struct adopted_block *blocks, size_t mo
 }
 
 /* Bit 63: present; 62: swapped; 61: a file's page; 58: a guard region; 56: mapped nowhere else. */
-static enum adopted_page kind_of(uint64_t entry) {
+static enum adopted_page kind_of(uint64_t entry, bool zeros) {
   bool present = entry >> 63, file = entry >> 61 & 1, alone = entry >> 56 & 1;
   if (entry >> 58 & 1) return PAGE_GUARD;
   if (!present) return entry >> 62 & 1 ? PAGE_SWAPPED : PAGE_UNTOUCHED;
-  return !file && alone ? PAGE_WRITTEN : PAGE_READ;
+  return !file && (alone || !zeros) ? PAGE_WRITTEN : PAGE_READ;
 }
 
-size_t adopted_runs(const uint64_t *entries, size_t count, struct adopted_run *runs,
+size_t adopted_runs(const uint64_t *entries, size_t count, bool zeros, struct adopted_run *runs,
                     uint64_t counts[PAGE_KINDS]) {
   size_t used = 0;
   for (size_t i = 0; i < count; i++) {
-    enum adopted_page kind = kind_of(entries[i]);
+    enum adopted_page kind = kind_of(entries[i], zeros);
     counts[kind]++;
     if (used && runs[used - 1].page == kind)
       runs[used - 1].count++;

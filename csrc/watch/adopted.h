@@ -46,8 +46,9 @@ struct adopted_run {
 };
 
 /* As runs of pages that are alike, of which there must be room for as many as pages; returns how
- * many, and counts the pages by kind. */
-size_t adopted_runs(const uint64_t *entries, size_t count, struct adopted_run *runs,
+ * many, and counts the pages by kind. Of a block of zeros a page that is mapped elsewhere, too,
+ * counts as read: it is the zero page, or was written before a fork whose child lives. */
+size_t adopted_runs(const uint64_t *entries, size_t count, bool zeros, struct adopted_run *runs,
                     uint64_t counts[PAGE_KINDS]);
 
 /* Divides a block into so many parts: of each what is most of note in it (written, swapped, guard,

@@ -31,7 +31,7 @@ static char directory[DESTINATION_MOST], stem[PATH_MOST];
 static pthread_key_t at_thread_end;
 enum ring_counter ring_counter;
 static _Atomic uint32_t *bell; /* NULL: the reader looks by itself */
-static bool started;
+static bool started, stackless;
 
 _Thread_local struct ring_writer ring_mine;
 
@@ -40,7 +40,9 @@ _Thread_local struct ring_writer ring_mine;
 static enum ring_counter choose_counter(void) {
 #if defined __x86_64__
   unsigned a, b, c, d = 0;
-  return __get_cpuid(0x80000007, &a, &b, &c, &d) && d >> 8 & 1 ? RING_PROCESSOR : RING_NANOSECONDS;
+  bool invariant = __get_cpuid(0x80000007, &a, &b, &c, &d) && d >> 8 & 1;
+  bool ordered = __get_cpuid(0x80000001, &a, &b, &c, &d) && d >> 27 & 1; /* rdtscp */
+  return invariant && ordered ? RING_PROCESSOR : RING_NANOSECONDS;
 #elif defined __aarch64__
   return RING_PROCESSOR;
 #else
@@ -114,7 +116,7 @@ static struct ring_control *begin(int parent) {
   name_files();
   text_string(&text, stem);
   text_string(&text, ".stacks");
-  stack_trace_to(stacks);
+  stackless = !stack_trace_to(stacks);
   struct ring_control *made = make_file(".control", CONTROL_SIZE, true);
   if (!made) return NULL;
   made->version = RING_VERSION;
@@ -123,6 +125,7 @@ static struct ring_control *begin(int parent) {
   made->counter = ring_counter;
   made->began = ring_ticks() >> RING_TICK_SHIFT;
   made->page_shift = os_page_shift;
+  made->stackless = stackless;
   made->on = !(bell && bell[1]);
   os_apart(read_command, made);
   for (unsigned i = 0; i < sizeof magic; i++) made->magic[i] = magic[i];
@@ -139,7 +142,9 @@ void ring_bell(void) {
 
 /* What the thread does after this gets another one. */
 static void leave_ring(void *ring) {
+  bool ours = ring_mine.ring == ring && ring_own->control == ring_mine.control;
   ring_mine = (struct ring_writer){0};
+  if (!ours) return; /* a forked child's parent has it */
   atomic_store_explicit(&((struct ring *)ring)->taken, false, memory_order_release);
 }
 
@@ -215,7 +220,7 @@ static bool begin_in_thread(struct ring_control *control) {
   struct rings *taken = take_ring(control);
   if (!taken) return false;
   taken->stacks.last.count = 0;
-  ring_mine.stacks = &taken->stacks;
+  ring_mine.stacks = stackless ? NULL : &taken->stacks;
   ring_mine.ring = taken->ring;
   pthread_setspecific(at_thread_end, taken->ring);
   return find_limit(&ring_mine) || ring_enter();
@@ -223,8 +228,9 @@ static bool begin_in_thread(struct ring_control *control) {
 
 /* For a reader that is slow. One that is stopped, or gone, must not stop the program. */
 static bool wait_for_room(struct ring_control *control, struct ring_writer *mine) {
-  enum { PATIENCE = 100, MILLISECONDS = 20 };
-  for (int i = 0; i < PATIENCE; i++) {
+  enum { MILLISECONDS = 20 };
+  const uint64_t patience = 2000000000; /* nanoseconds; a signal may end each wait */
+  for (uint64_t begun = os_nanoseconds(); os_nanoseconds() - begun < patience;) {
     uint64_t before = mine->ring->read;
     if (find_limit(mine)) return true;
     ring_bell();
@@ -275,7 +281,13 @@ bool ring_start(const char *where) {
 
 bool ring_switch(bool on) {
   struct ring_control *control = ring_own ? ring_own->control : NULL;
-  return control && !control->abandoned && atomic_exchange(&control->on, on);
+  bool may = control && !control->abandoned && !control->stopped;
+  return may && atomic_exchange(&control->on, on);
+}
+
+uint32_t ring_process(void) {
+  const struct ring_control *control = ring_own ? ring_own->control : NULL;
+  return control ? control->process : 0;
 }
 
 void ring_end(void) {

@@ -87,6 +87,8 @@ struct ring_control {
   _Atomic uint32_t on;        /* whether events are written; any process may change it */
   _Atomic uint32_t ended;     /* whether the process has reached its end */
   _Atomic uint32_t abandoned; /* it was not emptied for long: nothing is written any more */
+  uint32_t stackless;         /* there is no file of stacks */
+  _Atomic uint32_t stopped;   /* the reader wants no more: it is not to be switched on again */
   uint32_t page_shift;
   uint32_t command_length; /* as in /proc/PID/cmdline (proc(5)), as far as it fits */
   char command[2048];
@@ -99,6 +101,9 @@ bool ring_start(const char *directory);
 /* Switches recording on and off; whether it was on. */
 bool ring_switch(bool on);
 
+/* Whose rings these are; 0: nothing is recorded. */
+uint32_t ring_process(void);
+
 /* The process is about to end; more may come. */
 void ring_end(void);
 
@@ -106,7 +111,7 @@ void ring_end(void);
 struct ring_writer {
   struct ring *ring;
   struct ring_control *control; /* it is a ring of that */
-  struct stack_memory *stacks;  /* for stack_take_near */
+  struct stack_memory *stacks;  /* for stack_take_near; NULL: none are taken */
   uint64_t limit, time;         /* of the last event, in the ticks of events */
   uint32_t thread, calls;
 };

@@ -3,6 +3,7 @@
 #include "watch/stack.h"
 
 #include "os/destination.h"
+#include "os/features.h"
 #include "os/files.h"
 #include "os/memory.h"
 #include "pages/region.h"
@@ -44,6 +45,10 @@ struct stack_table {
 };
 struct stack_table *_Atomic stack_table;
 static bool traced; /* it is a file, which is to have the objects of all that is in it */
+
+/* A file may have no room for what is mapped of it, and a store to it would end the process: up to
+ * here there is some. */
+static _Atomic size_t roomy;
 
 static const char magic[8] = "patstk1\n";
 enum { TABLE_LEAST = 1 << 20, TABLE_MOST = 1 << 28, DUMP_STEP = TABLE_LEAST };
@@ -101,10 +106,15 @@ bool stack_trace_to(const char *destination) {
   struct mapped made = {0};
   destination_identify(destination, &identity);
   if (!destination_visit(destination, &identity, OPEN_SHARED, map_table, &made)) return false;
+  size_t head = page_up(sizeof *made.table);
   bool is_copy = made.table == stack_table; /* over the parent's, whose content it has got */
   if (is_copy) {
     stack_table->used = end_of(stack_table);
+    roomy = page_down(sizeof *stack_table + stack_table->used);
   } else {
+    if (os_has(OS_POPULATE) && !os_populate((uintptr_t)made.table, head))
+      return os_unmap(made.table, made.size), false;
+    roomy = head;
     *made.table = (struct stack_table){.capacity = made.size};
     memcpy(made.table->magic, magic, sizeof magic);
     stack_table = made.table;
@@ -194,11 +204,22 @@ static uint32_t number_of(struct stack_table *stacks, uint32_t number, const str
   return 0;
 }
 
+static bool make_place(struct stack_table *stacks, size_t end) {
+  enum { STEP = 1 << 18 };
+  if (!traced || end <= roomy || !os_has(OS_POPULATE)) return true;
+  size_t from = roomy, to = (end + STEP) & ~(size_t)(STEP - 1);
+  if (to > stacks->capacity) to = page_up(end);
+  if (!os_populate((uintptr_t)stacks + from, to - from)) return false;
+  while (from < to && !atomic_compare_exchange_weak(&roomy, &from, to)) {
+  }
+  return true;
+}
+
 static uint32_t add_stack(struct stack_table *stacks, _Atomic uint32_t *bucket,
                           const struct stack *stack, uint32_t hash) {
   size_t size = sizeof(struct recorded) + stack->count * sizeof(uint64_t);
   size_t at = sizeof *stacks + atomic_fetch_add(&stacks->used, size);
-  if (at + size > stacks->capacity) {
+  if (at + size > stacks->capacity || !make_place(stacks, at + size)) {
     atomic_fetch_sub(&stacks->used, size);
     return 0;
   }

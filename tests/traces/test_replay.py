@@ -78,6 +78,32 @@ def test_a_thread_that_is_far_behind_and_waited_for(tmp_path: Path) -> None:
     assert done.peak > 60000 * 100
 
 
+def test_what_was_not_live_at_a_time_is_not(tmp_path: Path) -> None:
+    """A thread of few requests comes when its time does."""
+    writer = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
+    path, large = tmp_path / "a.trace", 100 << 20
+    file = Writer(path.open("wb", buffering=0), {"page_size": 4096})
+
+    def note(kind: int, address: int, thread: int, size: int) -> None:
+        event = ffi.new("struct trace_event *", {"thread": thread, "size": size})
+        assert lib.trace_writer_note(writer, kind, address, event)
+
+    malloc, free = 1, 4  # enum ring_kind
+    note(malloc, 1 << 40, 1, large)
+    note(free, 1 << 40, 1, 0)
+    for number in range(1, 50000):
+        note(malloc, number << 12, 1, 100)
+    note(malloc, 2 << 40, 2, large)
+    note(free, 2 << 40, 2, 0)
+    chunk = ffi.new("uint8_t const **")
+    size = lib.trace_writer_chunk(writer, chunk)
+    file.events(ffi.buffer(chunk[0], size)[:])
+    file.close()
+    with Trace(path) as trace:
+        (done,) = replay(trace, [Point.parse("glibc")], runs=3, timeout=60)
+    assert done.peak < 1.3 * large
+
+
 def test_memory_is_foretold(build: Build, tmp_path: Path) -> None:
     """What is resident at most, within 5 %, and the order of allocators that differ by more."""
     command = (str(build("churn")), "100000")

@@ -336,6 +336,16 @@ def test_a_full_disk_ends_the_trace_and_not_the_program(requests: Path, tmp_path
     assert "it ends where it could not be written: No space left on device" in done.stderr
 
 
+def test_many_processes_one_after_the_other(tmp_path: Path) -> None:
+    """More than there are descriptors for."""
+    loop = f"for i in {' '.join(map(str, range(60)))}; do ls; done"
+    recording = shlex.join([*PATALLOC, "record", "-o", "%p.trace", "--", "sh", "-c", loop])
+    script = f"ulimit -n 64; exec {recording}"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len([*tmp_path.glob("*.trace")]) == 61
+
+
 def test_what_can_not_be_recorded(tmp_path: Path) -> None:
     source = tmp_path / "static.c"
     source.write_text("int main(void) { return 0; }")
@@ -362,6 +372,71 @@ def test_what_pythons_pool_hides_is_told(tmp_path: Path) -> None:
     done = record("--python", "-o", "a.trace", "--", sys.executable, "-c", script, cwd=tmp_path)
     assert "not seen" not in done.stderr
     assert sum(kinds(tmp_path / "a.trace").values()) > few + 20000
+
+
+def test_a_child_tells_what_it_has_written(build: Build, tmp_path: Path) -> None:
+    source = tmp_path / "child.c"
+    source.write_text("""
+    #include <stdlib.h>
+    #include <unistd.h>
+    #include <sys/wait.h>
+    int main(void) {
+      if (!fork()) {
+        char *block = malloc(4 << 20);
+        block[4096 * 5] = 1;
+        exit(0);
+      }
+      wait(NULL);
+      return 0;
+    }""")
+    subprocess.run(["cc", source, "-o", tmp_path / "child"], check=True)
+    record("-o", "a.trace", "--", tmp_path / "child", cwd=tmp_path)
+    (path,) = tmp_path.glob("a.*.trace")
+    with Trace(path) as trace:
+        written = [event for event in trace.events() if event.kind == Kind.WRITTEN]
+        assert trace.end is not None
+        assert trace.end["reached_exit"]
+    assert [(event.first, event.size) for event in written] == [(5, 1)]
+
+
+def test_an_inaccessible_page_ends_nothing(build: Build, tmp_path: Path) -> None:
+    source = tmp_path / "shut.c"
+    source.write_text("""
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/mman.h>
+    int main(void) {
+      char *block = aligned_alloc(4096, 4 << 20);
+      memset(block, 1, 1 << 20);
+      mprotect(block + 4096 * 50, 4096, PROT_NONE);
+      free(block);
+      return 0;
+    }""")
+    subprocess.run(["cc", source, "-o", tmp_path / "shut"], check=True)
+    done = record("-o", "a.trace", "--", tmp_path / "shut", cwd=tmp_path)
+    assert done.returncode == 0
+    assert kinds(tmp_path / "a.trace")["FREE"] >= 1
+
+
+def test_what_was_stopped_is_not_switched_on_again(tmp_path: Path) -> None:
+    script = """if True:
+        import patalloc
+        for _ in range(200):
+            blocks = [bytearray(1000 + i * 7 % 9000) for i in range(1000)]
+            patalloc.recording(on=True)
+        """
+    done = record(
+        "-o", "a.trace", "--max-size", "20K", "--", sys.executable, "-c", script, cwd=tmp_path
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "a.trace").stat().st_size < 120_000
+
+
+def test_what_goes_on_in_the_background_is_told(requests: Path, tmp_path: Path) -> None:
+    script = f"(sleep 0.2; {requests} 1 10 exit; sleep 2) & sleep 0.1"
+    done = record("-o", "%p.trace", "--", "sh", "-c", script, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "it ends where the program did that was run; this one went on" in done.stderr
 
 
 @pytest.mark.parametrize("feature", ["", "pagemap_scan"])

@@ -31,10 +31,17 @@ def _shown(found: Map, width: int, most: int) -> Group:
     return Group(Text(headline(found)), *lines(found, width, most))
 
 
+def _is_there(pid: int) -> bool:
+    """And not a zombie, which has no memory."""
+    with suppress(OSError):
+        return bool(Path(f"/proc/{pid}/maps").read_bytes())
+    return False
+
+
 def _watch(pid: int, console: Console) -> None:
     """Until it ends. What changes while it is read may be torn, and is read again."""
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
-        while Path(f"/proc/{pid}").exists():
+        while _is_there(pid):
             with suppress(OSError, ValueError):
                 found = read(pid)
                 live.update(_shown(found, console.width, console.height - 2), refresh=True)

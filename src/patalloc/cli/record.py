@@ -1,5 +1,6 @@
 """`patalloc record`."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -33,11 +34,12 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 
 def _try_to_write(output: str) -> None:
     """Before the program has run in vain."""
-    if "%p" in output:
-        return
     try:
-        with open(output, "ab"):
-            pass
+        if "%p" not in output:
+            with open(output, "ab"):
+                pass
+        elif not Path(output).absolute().parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     except OSError as error:
         raise click.UsageError(f"--output {output}: {error.strerror}") from None
 
@@ -47,12 +49,12 @@ class _Names:
     """Paths of traces: the program's is FILE, and those of other processes are named after it."""
 
     output: str
-    first: bool = True
+    pid: int = 0
+    taken: set[Path] = attrs.field(factory=set)
 
     def __call__(self, pid: int) -> Path:
         name = self.output.replace("%p", str(pid))
-        if self.first or "%p" in self.output:
-            self.first = False
+        if pid == self.pid or "%p" in self.output:
             return self._free(Path(name), keep=True)
         path = Path(name)
         return self._free(path.with_name(f"{path.stem}.{pid}{path.suffix}"), keep=False)
@@ -66,11 +68,9 @@ class _Names:
         self.taken.add(found)
         return found
 
-    taken: set[Path] = attrs.field(factory=set)
-
 
 def _tell(process: Recorded) -> None:
-    size = process.path.stat().st_size
+    size = process.path.stat().st_size if process.path.is_file() else 0
     each = f", {size / process.events:.2f} bytes each" if process.events else ""
     click.echo(
         f"patalloc: {process.path}: process {process.pid}: {process.events:,} events, "
@@ -103,7 +103,7 @@ def _tell(process: Recorded) -> None:
     help="Have CPython, NumPy and others call malloc for each object, which costs more.",
 )
 @click.option("--max-size", callback=_size, metavar="SIZE", help="Of a file; then it ends.")
-@click.option("--off", is_flag=True, help="Record when it is switched on: patalloc_record(1).")
+@click.option("--off", is_flag=True, help="Record when it is switched on: patalloc_recording(1).")
 @click.argument("command", nargs=-1, required=True)
 def record(
     output: str, stacks: int, python: bool, max_size: int, off: bool, command: tuple[str, ...]
@@ -127,21 +127,31 @@ def record(
         environ = environment(config)
         if python:
             environ = with_site({**WITHOUT_POOLS, **environ})
-        recorder = Recorder(where, _Names(output), max_size)
+        names = _Names(output)
+        recorder = Recorder(where, names, max_size)
         try:
             process = subprocess.Popen(command, env=environ)
         except OSError as error:
             click.echo(f"patalloc: {command[0]}: {error.strerror}", err=True)
             sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_STARTED)
-        recorder.pid = process.pid
+        recorder.pid = names.pid = process.pid
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each thread's ring is a file
         with signals_for(process):
-            while process.poll() is None:
-                recorder.look()
-                recorder.sleep()
-            used = resource.getrusage(resource.RUSAGE_CHILDREN)
-            recorder.end(process.returncode, used.ru_utime + used.ru_stime)
+            try:
+                while process.poll() is None:
+                    recorder.look()
+                    recorder.sleep()
+                used = resource.getrusage(resource.RUSAGE_CHILDREN)
+                recorder.end(process.returncode, used.ru_utime + used.ru_stime)
+            except Exception:
+                recorder.stop()
+                process.wait()
+                raise
     for each in recorder.ended:
         _tell(each)
+    for trouble in recorder.troubles:
+        click.echo(f"patalloc: {trouble}", err=True)
     if any(each.has_python for each in recorder.ended) and "PYTHONMALLOC" not in environ:
         click.echo(
             "patalloc: not seen: what CPython's own pool has, which is most objects; see --python",

@@ -10,6 +10,12 @@ from patalloc.traces.file import Event, Kind, Trace
 from patalloc.traces.frames import Frames
 from patalloc.traces.sums import Site, Sums, of_trace
 
+
+def command_of(trace: Trace) -> str:
+    """In a line."""
+    return " ".join(" ".join(trace.start.get("command", [])).split())
+
+
 _TAKES = {Kind.MALLOC, Kind.CALLOC, Kind.ALIGNED, Kind.RESIZE}
 _GIVES = {Kind.FREE, Kind.MISSED}
 
@@ -75,7 +81,7 @@ def speedscope(trace: Trace, out: IO[str], measure: str, moment: int | None = No
         "$schema": "https://www.speedscope.app/file-format-schema.json",
         "shared": {"frames": [{"name": name} for name in frames]},
         "profiles": [profile],
-        "name": " ".join(trace.start.get("command", [])),
+        "name": command_of(trace),
         "exporter": "patalloc",
     }
     json.dump(document, out)
@@ -191,7 +197,7 @@ class _Heaptrack:
 
     def write(self) -> None:
         self._out.write("v 10400 3\n")
-        self._out.write(f"X {' '.join(self._trace.start.get('command', []))}\n")
+        self._out.write(f"X {command_of(self._trace)}\n")
         self._line("I", self._trace.start.get("page_size", 4096), 0)
         live: dict[int, int] = {}
         time = 0
@@ -206,7 +212,7 @@ class _Heaptrack:
                 if event.kind in _TAKES:
                     live[event.slot] = self._info(event.size, event.stack)
                     self._line("+", live[event.slot])
-        self._line("c", max(summary.last for summary, _ in self._trace.chunks) // 1000)
+        self._line("c", max((each.last for each, _ in self._trace.chunks), default=0) // 1000)
 
 
 def heaptrack(trace: Trace, out: IO[str]) -> None:

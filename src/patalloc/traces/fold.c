@@ -7,7 +7,8 @@
 struct block {
   uint64_t size, time, pages; /* pages: written */
   uint32_t stack;
-  uint32_t turn; /* of its thread: how many allocations it had made */
+  uint32_t turn, thread; /* of its thread: how many allocations it had made; and that */
+  uint32_t told;         /* up to which page what was written is told */
   bool live, seen;
 };
 
@@ -134,6 +135,7 @@ static bool add_block(struct fold *fold, const struct trace_event *event) {
                           .time = begun,
                           .stack = event->stack,
                           .turn = ++fold->turns.data[event->thread],
+                          .thread = event->thread,
                           .live = true};
   fold->live_bytes += event->size;
   fold->live_blocks++;
@@ -157,7 +159,7 @@ static bool drop_block(struct fold *fold, const struct trace_event *event) {
   if (!block || !list_reach(&fold->turns, event->thread)) return false;
   if (!block->live) return true;
   count_pages(fold, block);
-  bool temporary = block->turn == fold->turns.data[event->thread];
+  bool temporary = block->thread == event->thread && block->turn == fold->turns.data[event->thread];
   uint64_t lifetime = event->time - block->time;
   struct fold_site *site = site_of(fold, block->stack);
   struct fold_size *size = &fold->sizes[class_of(block->size)];
@@ -184,8 +186,10 @@ static bool drop_block(struct fold *fold, const struct trace_event *event) {
 static bool note_written(struct fold *fold, const struct trace_event *event) {
   struct block *block = block_at(fold, event->slot);
   if (!block) return false;
+  if (event->first < block->told) block->pages = 0; /* it is told once more, from the first on */
   block->seen = true;
   block->pages += event->size;
+  block->told = event->first + (uint32_t)event->size;
   return true;
 }
 

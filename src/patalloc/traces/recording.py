@@ -19,6 +19,7 @@ from typing import Any
 from patalloc._core import ffi, lib
 from patalloc.hunt.trace import Table
 from patalloc.traces.file import Writer
+from patalloc.watch import Module
 
 _SHARED = Path("/dev/shm")  # noqa: S108 - tempfile makes a directory of its own there
 _ROOM = 1 << 30  # bytes that the rings and stacks of many threads may take
@@ -72,20 +73,22 @@ class Recorded:
         """
         self._stem = str(control).removesuffix(".control")
         self._file = control.open("r+b")
-        self._map = mmap.mmap(self._file.fileno(), 0)
-        self._control = ffi.cast("struct ring_control *", ffi.from_buffer(self._map))
+        self._map: mmap.mmap | None = mmap.mmap(self._file.fileno(), 0)
+        self._held: Any = ffi.from_buffer(self._map)
+        self._control: Any = ffi.cast("struct ring_control *", self._held)
         self._max_size = max_size
         self._rings: list[Any] = []
-        self._writer = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
+        self._writer: Any = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
         self._table: Table | None = None
-        self._paths: list[str] = []
+        self._modules: tuple[Module, ...] = ()
         self._samples: list[dict[str, int]] = []
         self._written = self._sampled = time.monotonic()
         self.pid: int = self._control.process
         self.events = 0
         self.path = output(self.pid)
-        self.cut = False
+        self.cut = self.left = False
         self.failed = ""
+        self._lost = self._abandoned = self._stackless = 0
         self._tick = _tick(self._control.counter)
         self._trace: Writer | None = None
         try:
@@ -128,24 +131,29 @@ class Recorded:
             found.append(f"it ends where it could not be written: {self.failed}")
         if self.cut:
             found.append(f"it has reached {self._max_size:,} bytes, and ends there")
-        if self._control.lost:
-            found.append(f"{self._control.lost} threads are not in it, as there was no memory")
-        if self._control.abandoned:
+        if self.left:
+            found.append("it ends where the program did that was run; this one went on")
+        if self._lost:
+            found.append(f"{self._lost} threads are not in it, as there was no memory")
+        if self._stackless:
+            found.append("it has no call stacks, as there was no memory for them")
+        if self._abandoned:
             found.append("it ends where nobody read what the program wrote for two seconds")
         return found
 
-    def _fail(self, error: OSError) -> None:
-        self.failed = error.strerror or str(error)
+    def _fail(self, error: Exception) -> None:
+        self.failed = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self.stop()
 
     def stop(self) -> None:
         """Have it write no more."""
+        self._control.stopped = 1
         self._control.on = 0
 
     @property
     def has_python(self) -> bool:
         """Whether it is a Python's."""
-        return any("python" in Path(path).name for path in self._paths)
+        return any("python" in Path(each.path).name for each in self._modules)
 
     def collect(self) -> bool:
         """Take what there is; whether there was any. What can't be written ends the trace."""
@@ -153,7 +161,7 @@ class Recorded:
             return False
         try:
             return self._collect()
-        except OSError as error:
+        except (OSError, MemoryError, ValueError) as error:
             self._fail(error)
             return False
 
@@ -209,14 +217,15 @@ class Recorded:
             table = self._open_stacks()
             trace.stacks([table.stack(numbers[i]) if table else () for i in range(count)])
         table = self._open_stacks()
-        if table and len(modules := table.modules) > len(self._paths):
-            self._paths = [each.path for each in modules]
+        if table and (modules := table.modules) != self._modules:
+            self._modules = modules
             trace.modules(modules)
-        chunk = ffi.new("uint8_t const **")
-        size = lib.trace_writer_chunk(self._writer, chunk)
-        if not size:
-            raise MemoryError
-        trace.events(ffi.buffer(chunk[0], size)[:])
+        if lib.trace_writer_pending(self._writer):
+            chunk = ffi.new("uint8_t const **")
+            size = lib.trace_writer_chunk(self._writer, chunk)
+            if not size:
+                raise MemoryError
+            trace.events(ffi.buffer(chunk[0], size)[:])
         if self._samples:
             trace.json("SMPL", self._samples)
             self._samples = []
@@ -225,7 +234,7 @@ class Recorded:
             self.stop()
 
     def _finish(self, trace: Writer, status: int | None, cpu: float | None) -> None:
-        if not self.failed and lib.trace_writer_pending(self._writer):
+        if not self.failed:
             self._write(trace)
         trace.json(
             "ENDS",
@@ -234,9 +243,11 @@ class Recorded:
                 "cpu": cpu,
                 "events": self.events,
                 "reached_exit": bool(self._control.ended),
-                "threads_lost": self._control.lost,
-                "abandoned": bool(self._control.abandoned),
+                "threads_lost": self._lost,
+                "abandoned": bool(self._abandoned),
+                "stackless": bool(self._stackless),
                 "size_limit": self.cut,
+                "left": self.left,
             },
         )
         trace.close()
@@ -250,12 +261,23 @@ class Recorded:
         """
         while self.collect():
             pass
+        control = self._control
+        self._lost, self._abandoned = control.lost, control.abandoned
+        self._stackless = control.stackless
         if self._trace:
             with suppress(OSError):
                 self._finish(self._trace, status, cpu)
         self._file.close()
+        self._rings.clear()  # and with them what they have mapped
+        self._table = self._writer = self._control = self._held = self._map = None
         for path in Path(self._stem).parent.glob(Path(self._stem).name + ".*"):
             path.unlink()
+
+
+def _when(control: Path) -> int:
+    """When the process began that it is of."""
+    when = control.name.removesuffix(".control").partition("-")[2]
+    return int(when) if when.isdigit() else 0
 
 
 class Recorder:
@@ -264,6 +286,7 @@ class Recorder:
     Attributes:
         pid: of the program that is run; its trace goes on until `end`, which knows its status.
         ended: those that have ended.
+        troubles: of processes that have no trace, a sentence each.
     """
 
     def __init__(self, directory: Path, output: Callable[[int], Path], max_size: int = 0) -> None:
@@ -279,16 +302,22 @@ class Recorder:
         self._seen: set[str] = set()
         self._processes: list[Recorded] = []
         self.pid = 0
+        self.troubles: list[str] = []
         self.ended: list[Recorded] = []
         with (directory / "bell").open("r+b") as file:
             self._bell = ffi.from_buffer(mmap.mmap(file.fileno(), _BELL))
 
     def look(self) -> None:
         """Take what there is, of new processes, too."""
-        for path in sorted(self._directory.glob("*.control")):
-            if path.name not in self._seen and path.read_bytes().startswith(_MAGIC):
+        found = [path for path in self._directory.glob("*.control") if path.name not in self._seen]
+        for path in sorted(found, key=_when):
+            try:
+                if path.read_bytes().startswith(_MAGIC):
+                    self._seen.add(path.name)
+                    self._processes.append(Recorded(path, self._output, self._max_size))
+            except (OSError, MemoryError, ValueError) as error:
                 self._seen.add(path.name)
-                self._processes.append(Recorded(path, self._output, self._max_size))
+                self.troubles.append(f"process {path.name.partition('-')[0]}: {error}")
         for process in [*self._processes]:
             over = process.is_over
             process.collect()
@@ -313,7 +342,14 @@ class Recorder:
         """
         for _ in range(2):  # the second time what came while others were looked at
             self.look()
+        last = [each for each in self._processes if each.pid == self.pid][-1:]
         for process in [*self._processes]:
+            process.left = process.pid != self.pid and not process.is_over
             process.stop()
-            is_it = process.pid == self.pid
+            is_it = process in last
             self._end(process, status if is_it else None, cpu if is_it else None)
+
+    def stop(self) -> None:
+        """Have all write no more."""
+        for process in self._processes:
+            process.stop()

@@ -27,7 +27,8 @@ struct slot {
 
 struct thread {
   const struct plan_step *steps;
-  uint64_t count, cpu;
+  uint64_t count, cpu, waited;
+  uint64_t clear;          /* up to which event it need not look where others are */
   _Atomic uint64_t number; /* of the event that is next */
   pthread_t thread;
   char apart[64];
@@ -60,20 +61,39 @@ static uint64_t nanoseconds(clockid_t clock) {
   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Who waits says where it is, or others would wait for it. */
+/* Who waits says where it is, or others would wait for it; what it takes meanwhile is not the
+ * allocator's. */
+static uint64_t begin_waiting(struct thread *self, uint64_t number) {
+  atomic_store_explicit(&self->number, number, memory_order_release);
+  return nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void end_waiting(struct thread *self, uint64_t begun) {
+  self->waited += nanoseconds(CLOCK_THREAD_CPUTIME_ID) - begun;
+}
+
 static void wait_for_turn(struct thread *self, const struct slot *slot,
                           const struct plan_step *step) {
-  if (atomic_load_explicit(&slot->turns, memory_order_acquire) != step->turn)
-    atomic_store_explicit(&self->number, step->number, memory_order_release);
+  if (atomic_load_explicit(&slot->turns, memory_order_acquire) == step->turn) return;
+  uint64_t begun = begin_waiting(self, step->number);
   for (int i = 0; atomic_load_explicit(&slot->turns, memory_order_acquire) != step->turn; i++)
     if (i > LOOKS) sched_yield();
+  end_waiting(self, begun);
 }
 
 /* The one that is furthest behind never waits here, and what it waits for is behind it. */
-static void wait_for_others(uint64_t number) {
-  for (uint32_t i = 0; i < head->threads; i++)
-    while (atomic_load_explicit(&threads[i].number, memory_order_acquire) + AHEAD < number)
+static void wait_for_others(struct thread *self, uint64_t number) {
+  uint64_t begun = begin_waiting(self, number), least = UINT64_MAX - AHEAD;
+  for (uint32_t i = 0; i < head->threads; i++) {
+    uint64_t other;
+    if (&threads[i] == self) continue;
+    while ((other = atomic_load_explicit(&threads[i].number, memory_order_acquire)) + AHEAD <
+           number)
       sched_yield();
+    if (other < least) least = other;
+  }
+  self->clear = least + AHEAD;
+  end_waiting(self, begun);
 }
 
 static void touch_pages(char *block, const struct plan_step *step) {
@@ -126,13 +146,13 @@ static void *run(void *argument) {
   pthread_barrier_wait(&barrier);
   uint64_t begun = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
   for (uint64_t i = 0; i < self->count; i++) {
-    if (head->threads > 1 && i % LOOKS == 0) {
-      atomic_store_explicit(&self->number, self->steps[i].number, memory_order_release);
-      wait_for_others(self->steps[i].number);
-    }
+    uint64_t number = self->steps[i].number;
+    if (head->threads > 1 && i % LOOKS == 0)
+      atomic_store_explicit(&self->number, number, memory_order_release);
+    if (head->threads > 1 && number > self->clear) wait_for_others(self, number);
     take_step(self, &self->steps[i]);
   }
-  self->cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - begun;
+  self->cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - begun - self->waited;
   atomic_store_explicit(&self->number, UINT64_MAX - AHEAD, memory_order_release);
   pthread_barrier_wait(&barrier);
   return NULL;

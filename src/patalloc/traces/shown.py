@@ -55,7 +55,8 @@ def sentences(found: dict[str, Any]) -> Iterator[str]:
     ended = "" if status is None else f", exit status {status}"
     if status is not None and status < 0:
         ended = f", ended by signal {-status}"
-    yield f"{' '.join(found['command'])[:200]}: {found['duration']:.2f} s{ended}"
+    command = " ".join(" ".join(found["command"]).split())[:200]
+    yield f"{command}: {found['duration']:.2f} s{ended}"
     if not found["whole"]:
         yield "the trace has no end: who wrote it was killed"
     requests, temporary = found["requests"], found["temporary"]

@@ -117,7 +117,7 @@ class Map:
 
 
 def _pages(
-    pagemap: BinaryIO, start: int, end: int, page_size: int
+    pagemap: BinaryIO, start: int, end: int, page_size: int, *, zeros: bool
 ) -> tuple[tuple[int, ...], bytes]:
     """Of a range, as /proc/PID/pagemap has them: how many of each kind, and runs."""
     counts, runs = ffi.new("uint64_t[]", len(Page)), ffi.new("struct adopted_run[]", _PAGES)
@@ -126,7 +126,7 @@ def _pages(
         count = (min(end, at + _PAGES * page_size) - at) // page_size
         pagemap.seek(at // page_size * 8)
         entries = ffi.from_buffer("uint64_t[]", pagemap.read(count * 8))
-        used = lib.adopted_runs(entries, len(entries), runs, counts)
+        used = lib.adopted_runs(entries, len(entries), zeros, runs, counts)
         packed.append(ffi.buffer(runs, used * _RUN.size)[:])
     return tuple(counts), b"".join(packed)
 
@@ -159,7 +159,9 @@ def read(pid: int) -> Map:
                         State(each.state),
                         Fill(each.fill),
                         each.since,
-                        *_pages(pagemap, each.first, each.end, page_size),
+                        *_pages(
+                            pagemap, each.first, each.end, page_size, zeros=each.fill == Fill.ZERO
+                        ),
                     )
                 )
     return Map(pid, page_size, tuple(found))
