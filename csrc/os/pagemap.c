@@ -58,8 +58,8 @@ static bool is_dirty(uint64_t entry) {
   return !file && (swapped || (present && entry >> 56 & 1));
 }
 
-static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end,
-                                  os_range_function *each, void *context) {
+static bool dirty_by_entries(int pagemap, uintptr_t address, uintptr_t end, os_range_function *each,
+                             void *context) {
   uint64_t entries[256];
   while (address < end) {
     size_t pages = (end - address) >> os_page_shift;
