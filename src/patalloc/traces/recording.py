@@ -27,6 +27,7 @@ _FLUSH = 0.5  # seconds after which events are written even if they are few
 _LOOK = 0.02  # seconds between two looks for new processes and threads
 _SAMPLE = 0.1  # seconds between two samples of a process's memory
 _MAGIC = b"patring\n"
+_PAGE = os.sysconf("SC_PAGESIZE")  # what the program says of itself it may have overwritten
 _BELL = 4096  # bytes of its file
 _STACKS = 4096  # that are written at a time
 
@@ -97,7 +98,7 @@ class Recorded:
             self._fail(error)
 
     def _start(self) -> dict[str, Any]:
-        command = ffi.buffer(self._control.command, self._control.command_length)[:]
+        command = ffi.buffer(self._control.command)[: self._control.command_length]
         ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         lib.trace_clock(self._control.counter, ticks, nanoseconds)
         ago = (ticks[0] - self._control.began) * self._tick / 1e9
@@ -106,7 +107,7 @@ class Recorded:
             "parent": self._control.parent,
             "command": [each.decode(errors="replace") for each in command.split(b"\0")[:-1]],
             "began": time.time() - ago,
-            "page_size": 1 << self._control.page_shift,
+            "page_size": _PAGE,
         }
 
     @property
@@ -200,8 +201,7 @@ class Recorded:
             ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
             lib.trace_clock(self._control.counter, ticks, nanoseconds)
             at = int((ticks[0] - self._control.began) * self._tick / 1000)
-            page = 1 << self._control.page_shift
-            resident, shared = int(fields[1]) * page, int(fields[2]) * page
+            resident, shared = int(fields[1]) * _PAGE, int(fields[2]) * _PAGE
             self._samples.append({"time": at, "rss": resident, "anonymous": resident - shared})
 
     def _open_stacks(self) -> Table | None:
