@@ -6,8 +6,9 @@ from typing import IO, cast
 
 import click
 
+from patalloc.cli.measures import with_measure
+
 _FORMS = ("folded", "speedscope", "heaptrack", "csv", "arrow")
-MEASURES = ("requested", "requests", "live", "left", "temporary", "written", "unwritten")
 
 
 @click.command()
@@ -19,36 +20,21 @@ MEASURES = ("requested", "requests", "live", "left", "temporary", "written", "un
     required=True,
     help="folded, for flamegraph.pl; speedscope; heaptrack, for its own; csv or arrow: events.",
 )
-@click.option(
-    "--by",
-    "measure",
-    type=click.Choice(MEASURES),
-    default="requested",
-    show_default=True,
-    help="What folded and speedscope have of each call stack.",
-)
-@click.option(
-    "--at",
-    "moment",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="From the begin, for --by live; unless given when most bytes were live.",
-)
+@with_measure("What folded and speedscope have of each call stack.")
 @click.option("-o", "--output", type=click.Path(), default="-", metavar="FILE", help="Else stdout.")
-def export(trace: str, form: str, measure: str, moment: float | None, output: str) -> None:
+def export(trace: str, form: str, measure: str, moment: int | None, output: str) -> None:
     """Write a trace for other programs."""
     from patalloc.traces import Trace
     from patalloc.traces import export as exports
 
-    when = None if moment is None else int(moment * 1e6)
     with ExitStack() as stack:
         found = stack.enter_context(Trace(trace))
         mode = "wb" if form == "arrow" else "w"
         out = stack.enter_context(click.open_file(output, mode))
         if form == "folded":
-            exports.folded(found, out, measure, when)
+            exports.folded(found, out, measure, moment)
         elif form == "speedscope":
-            exports.speedscope(found, out, measure, when)
+            exports.speedscope(found, out, measure, moment)
         elif form == "heaptrack":
             exports.heaptrack(found, out)
         elif form == "csv":

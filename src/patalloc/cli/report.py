@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from patalloc.cli.experiment import print_results, read_results, refusals, refuse
+from patalloc.cli.measures import with_measure
 from patalloc.lab import page, pyperf
 from patalloc.lab.texts import as_csv, data
 from patalloc.machine import describe
@@ -17,14 +18,14 @@ _LINES = 8  # of a call stack
 _STACKS = 5  # that are printed, unless another number is asked for
 
 
-def _tell_trace(path: Path, measure: str, moment: float | None, stacks: int) -> None:
+def _tell_trace(path: Path, measure: str, moment: int | None, stacks: int) -> None:
     from patalloc.traces import Trace
     from patalloc.traces.frames import Frames
     from patalloc.traces.shown import by, facts, sentences, site_lines, stack_lines
     from patalloc.traces.sums import of_trace
 
     with Trace(path) as trace:
-        sums = of_trace(trace, moment=None if moment is None else int(moment * 1e6))
+        sums = of_trace(trace, moment=moment)
         for line in sentences(facts(trace, sums)):
             click.echo(line)
         frames = Frames(trace)
@@ -83,23 +84,7 @@ def _report_journal(
     type=click.Path(dir_okay=False, path_type=Path),
     help="A page of HTML, with pictures, tables and data, that needs no network.",
 )
-@click.option(
-    "--by",
-    "measure",
-    type=click.Choice(
-        ["requested", "requests", "live", "left", "temporary", "written", "unwritten"]
-    ),
-    default="requested",
-    show_default=True,
-    help="Of a trace: what its call stacks are ordered by.",
-)
-@click.option(
-    "--at",
-    "moment",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="From its begin, for --by live; unless given when most bytes were live.",
-)
+@with_measure("Of a trace: what its call stacks are ordered by.")
 @click.option(
     "--stacks", type=click.IntRange(0), default=_STACKS, show_default=True, help="So many of them."
 )
@@ -117,7 +102,7 @@ def _report_journal(
 def report(
     output: Path | None,
     measure: str,
-    moment: float | None,
+    moment: int | None,
     stacks: int,
     prefix: Path | None,
     as_json: bool,

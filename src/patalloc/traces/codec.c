@@ -652,3 +652,10 @@ long trace_reader_events(struct trace_reader *reader, struct trace_event *events
     if (!event_in(reader, &events[count])) return -1;
   return (long)count;
 }
+
+bool trace_reader_each(struct trace_reader *reader, trace_each *each, void *context) {
+  struct trace_event event;
+  for (; reader->left; reader->left--)
+    if (!event_in(reader, &event) || !each(context, &event)) return false;
+  return true;
+}

@@ -93,4 +93,9 @@ bool trace_reader_chunk(struct trace_reader *reader, const uint8_t *bytes, size_
 /* The next events of it; 0 at its end, -1 where it is not as it should be. */
 long trace_reader_events(struct trace_reader *reader, struct trace_event *events, size_t most);
 
+/* Calls `each` for all that are left of it; false where it is not as it should be, or `each` says
+ * so. */
+typedef bool trace_each(void *context, const struct trace_event *event);
+bool trace_reader_each(struct trace_reader *reader, trace_each *each, void *context);
+
 #endif

@@ -211,7 +211,8 @@ static void add_moment(struct fold *fold) {
           fold->blocks[i].size;
 }
 
-static bool add(struct fold *fold, const struct trace_event *event) {
+static bool add(void *context, const struct trace_event *event) {
+  struct fold *fold = context;
   bool good = true;
   switch ((enum trace_kind)event->kind) {
   case TRACE_MALLOC:
@@ -238,12 +239,7 @@ static bool add(struct fold *fold, const struct trace_event *event) {
 }
 
 bool fold_chunk(struct fold *fold, struct trace_reader *reader) {
-  struct trace_event events[256];
-  long count;
-  while ((count = trace_reader_events(reader, events, sizeof events / sizeof *events)) > 0)
-    for (long i = 0; i < count; i++)
-      if (!add(fold, &events[i])) return false;
-  return !count;
+  return trace_reader_each(reader, add, fold);
 }
 
 /* Stretches in which nothing happened have what was there before. */
@@ -259,12 +255,11 @@ static void fill_gaps(struct fold *fold) {
   }
 }
 
-bool fold_end(struct fold *fold) {
+void fold_end(struct fold *fold) {
   for (size_t i = 0; i < fold->blocks_used; i++)
     if (fold->blocks[i].live) count_pages(fold, &fold->blocks[i]);
   add_live(fold, false);
   fill_gaps(fold);
-  return true;
 }
 
 const struct fold_site *fold_sites(const struct fold *fold) {

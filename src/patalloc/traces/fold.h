@@ -52,7 +52,7 @@ void fold_free(struct fold *fold);
 bool fold_chunk(struct fold *fold, struct trace_reader *reader);
 
 /* At the end: what is left counts. */
-bool fold_end(struct fold *fold);
+void fold_end(struct fold *fold);
 
 const struct fold_site *fold_sites(const struct fold *fold);
 const struct fold_size *fold_sizes(const struct fold *fold);

@@ -31,7 +31,7 @@ struct plan {
   struct thread *threads;
   struct block *blocks;
   struct use *uses;
-  struct bytes runs, starts;
+  struct bytes runs;
   size_t threads_used, blocks_used, uses_capacity;
   uint32_t slots, touches;
   uint64_t number;
@@ -122,7 +122,8 @@ static bool write_pages(struct plan *plan, const struct trace_event *event) {
   return true;
 }
 
-static bool add(struct plan *plan, const struct trace_event *event) {
+static bool add(void *context, const struct trace_event *event) {
+  struct plan *plan = context;
   plan->number++;
   if (!reach(&plan->threads, &plan->threads_used, event->thread, sizeof *plan->threads) ||
       !reach(&plan->blocks, &plan->blocks_used, event->slot, sizeof *plan->blocks))
@@ -145,12 +146,7 @@ static bool add(struct plan *plan, const struct trace_event *event) {
 }
 
 bool plan_chunk(struct plan *plan, struct trace_reader *reader) {
-  struct trace_event events[256];
-  long count;
-  while ((count = trace_reader_events(reader, events, sizeof events / sizeof *events)) > 0)
-    for (long i = 0; i < count; i++)
-      if (!add(plan, &events[i])) return false;
-  return !count;
+  return trace_reader_each(reader, add, plan);
 }
 
 static bool write_all(int descriptor, const void *data, size_t size) {
