@@ -7,6 +7,7 @@
 #include "pages/compare.h"
 #include "patalloc.h"
 #include "watch/fault.h"
+#include "watch/pycalls.h"
 #include "watch/recover.h"
 #include "watch/report.h"
 #include "watch/ring.h"
@@ -19,6 +20,7 @@ bool recorded_start(const struct options *options) {
   if (!done && errno != ENOENT)
     report_line("record: files can't be made there; nothing is recorded");
   if (done) fault_watch(false); /* for stacks that are not as they should be */
+  if (done && stack_frames(options)) pycalls_start();
   return done;
 }
 

@@ -7,6 +7,7 @@
 #include "os/files.h"
 #include "os/memory.h"
 #include "pages/region.h"
+#include "watch/pycalls.h"
 #include "watch/recover.h"
 #include "watch/step.h"
 
@@ -367,6 +368,51 @@ static uint32_t number_near(struct stack_table *stacks, unsigned most, uint64_t 
   return memory->known[place].number;
 }
 
+/* Python's */
+
+/* What calls of Python's are as frames, by a hash of each. */
+enum { NAMES_LOG = 13 };
+static struct { _Atomic uint64_t hash, frame; } names[1 << NAMES_LOG];
+
+static uint64_t name_call(struct stack_table *stacks, const struct pycall *call) {
+  enum { LINE_MOST = (1 << STACK_NAME_SHIFT) - 1 };
+  struct stack text;
+  uint32_t line, number;
+  text.count = pycall_name(call, (char *)text.frames, &line) / sizeof *text.frames;
+  number = text.count ? record(stacks, &text) : 0;
+  return number ? STACK_NAMED | (uint64_t)number << STACK_NAME_SHIFT | (line & LINE_MOST) : 0;
+}
+
+/* 0 for one that is to be left out. */
+static uint64_t frame_of(struct stack_table *stacks, const struct pycall *call) {
+  uint64_t hash = mix_in(mix_in(call->identity, call->code), call->instruction);
+  size_t place = hash >> (64 - NAMES_LOG);
+  uint64_t frame = names[place].frame;
+  if (names[place].hash == hash) return frame;
+  frame = name_call(stacks, call);
+  names[place].hash = 0;
+  names[place].frame = frame;
+  names[place].hash = hash;
+  return frame;
+}
+
+/* The stack of that number together with these. */
+static uint32_t with_calls(struct stack_table *stacks, unsigned most, uint32_t number,
+                           const struct pycalls *calls, struct stack_memory *memory) {
+  struct stack stack;
+  uint64_t hash = mix_in(calls->hash, number);
+  size_t place = hash >> (64 - NEAR_LOG);
+  if (memory->known[place].hash == hash) return memory->known[place].number;
+  unwind_inside(&stack, most / 2, calls->inside);
+  for (unsigned i = 0; i < calls->count && stack.count < most; i++) {
+    uint64_t frame = frame_of(stacks, &calls->calls[i]);
+    if (frame) stack.frames[stack.count++] = frame;
+  }
+  memory->known[place].number = stack.count ? record(stacks, &stack) : 0;
+  memory->known[place].hash = hash;
+  return memory->known[place].number;
+}
+
 /* By steps to where the last walk was, and one time in some with a trail. */
 static void take_near(struct search *search, struct trails *trails, struct stack_memory *memory) {
   enum { EVERY = 8 };
@@ -398,7 +444,9 @@ __attribute__((noinline)) uint32_t stack_take_near(unsigned most, struct stack_m
   if (trails) recover_try(search_trails, &search);
   if (!search.number) take_near(&search, trails, memory);
   if (trails) leave_trails(trails);
-  return search.number;
+  struct pycalls calls;
+  if (!pycalls_find(&calls, most)) return search.number;
+  return with_calls(search.stacks, most, search.number, &calls, memory);
 }
 
 uint32_t stack_record(const struct options *options) {

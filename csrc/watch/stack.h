@@ -10,7 +10,13 @@
 uint32_t stack_take(unsigned most);
 
 /* The same, for a thread that remembers its last walk, and the numbers of some stacks: faster where
- * they are many. Zeros at first; always of as many frames. */
+ * they are many. Zeros at first; always of as many frames. In Python (pycalls.h) it is the calls
+ * inside the innermost call of a function of Python's, at most half of them, and then those of
+ * Python's functions. These are no addresses, but STACK_NAMED, the number of what is called so, and
+ * the line; under the number the table has file and function, a NUL behind each, as if that were a
+ * stack's frames. */
+#define STACK_NAMED (UINT64_C(1) << 63)
+enum { STACK_NAME_SHIFT = 24 }; /* below it is the line; 0: not known */
 enum { NEAR_LOG = 12 };
 struct stack_memory {
   unsigned turn;

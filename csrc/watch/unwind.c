@@ -97,6 +97,32 @@ __attribute__((noinline)) bool unwind(struct stack *stack, unsigned most,
   return whole && walk.clear;
 }
 
+/* Inside a call: up to the frame that ends above the place. */
+
+struct inside {
+  struct stack *stack;
+  unsigned most;
+  uintptr_t place;
+  struct frame frame;
+};
+
+static void walk_inside(void *context) {
+  struct inside *inside = context;
+  struct stack *stack = inside->stack;
+  const uintptr_t *slot;
+  while (stack->count < inside->most) {
+    uintptr_t place = inside->frame.place;
+    if (!step_up(&inside->frame, &slot) || inside->frame.sp > inside->place) return;
+    if (stack->count || !recover_is_own(place)) stack->frames[stack->count++] = place;
+  }
+}
+
+__attribute__((noinline)) void unwind_inside(struct stack *stack, unsigned most, uintptr_t place) {
+  struct inside inside = {stack, limit(most), place, step_here()};
+  stack->count = 0;
+  recover_try(walk_inside, &inside);
+}
+
 /* Near the last walk */
 
 struct near {

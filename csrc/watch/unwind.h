@@ -39,6 +39,10 @@ uint64_t unwind_near(struct walked *last);
 /* The innermost of these. */
 void unwind_remembered(struct stack *stack, unsigned most, const struct walked *last);
 
+/* At most so many calls that led here from the function in whose frame that place on the stack
+ * lies, without it. */
+void unwind_inside(struct stack *stack, unsigned most, uintptr_t place);
+
 /* Those that led to an interrupted instruction of this thread. Of more than `most` calls the last
  * ones of these are the outermost, STACK_LAST of them; returns how many are left out before them.
  */

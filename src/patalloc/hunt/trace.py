@@ -97,6 +97,12 @@ class Table:
         found: tuple[int, ...] = struct.unpack_from(f"{frames}Q", self.data, at + _STACK.size)
         return found
 
+    def name(self, number: int) -> tuple[str, str]:
+        """What a call of Python's is called, by number: its file, and the function."""
+        words = self.stack(number)
+        text = struct.pack(f"{len(words)}Q", *words).decode(errors="replace").split("\0")
+        return text[0], text[1] if len(text) > 1 else ""
+
 
 def read(file_path: Path, *, zeros: bool = False) -> Trace:
     """The trace that a process has left, or is writing.

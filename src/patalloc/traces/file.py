@@ -138,6 +138,10 @@ class Writer:
         parts = [struct.pack(f"<I{len(each)}Q", len(each), *each) for each in stacks]
         self.chunk("STAK", b"".join(parts))
 
+    def names(self, names: dict[int, tuple[str, str]]) -> None:
+        """Append what calls of Python are called, by number: file and function."""
+        self.json("NAME", [[number, *each] for number, each in names.items()])
+
     def modules(self, modules: tuple[Module, ...]) -> None:
         """Append all that are known: they take the place of those before."""
         self.json("MODS", [[each.path, each.base, each.start, each.end] for each in modules])
@@ -147,6 +151,14 @@ def is_trace(path: Path) -> bool:
     """Whether a file says that it is one; of which version it does not matter."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
+
+
+def named(frame: int) -> tuple[int, int] | None:
+    """Of a call of Python's the number of its name, and its line (0: not known); else None."""
+    if frame < lib.STACK_NAMED:
+        return None
+    frame -= lib.STACK_NAMED
+    return frame >> lib.STACK_NAME_SHIFT, frame & ((1 << lib.STACK_NAME_SHIFT) - 1)
 
 
 def _stacks_in(data: bytes) -> Iterator[tuple[int, ...]]:
@@ -164,8 +176,10 @@ class Trace:
         path: its own.
         start: what was known of the process when it began.
         end: what was known when it ended; None if it has no end, as who wrote it was killed.
-        stacks: addresses inside the calls, the innermost first, by number; 0 is none.
+        stacks: addresses inside the calls, the innermost first, by number; 0 is none. One from
+            2 ** 63 on is a call of Python's (`named`).
         modules: where these are from.
+        names: of calls of Python's the files and functions, by number.
         chunks: of the events, with where each lies in the file.
         samples: of the process's memory, a dict each.
     """
@@ -182,6 +196,7 @@ class Trace:
         self.end: dict[str, Any] | None = None
         self.stacks: list[tuple[int, ...]] = [()]
         self.modules: tuple[Module, ...] = ()
+        self.names: dict[int, tuple[str, str]] = {}
         self.chunks: list[tuple[Summary, int]] = []
         self.samples: list[dict[str, Any]] = []
         self._file = self.path.open("rb")
@@ -253,7 +268,7 @@ class Trace:
         data = self._chunk_at(at)
         if name == "STAK":
             self.stacks.extend(_stacks_in(data))
-        elif name in ("STRT", "ENDS", "MODS", "SMPL"):
+        elif name in ("STRT", "ENDS", "MODS", "NAME", "SMPL"):
             found = json.loads(data.decode(errors="surrogateescape"))
             if name == "STRT":
                 self.start = found
@@ -261,6 +276,8 @@ class Trace:
                 self.end = found
             elif name == "SMPL":
                 self.samples.extend(found)
+            elif name == "NAME":
+                self.names.update((number, (file, function)) for number, file, function in found)
             else:
                 self.modules = tuple(
                     Module(path=path, base=hex(base), start=hex(start), end=hex(end), build_id="")

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import attrs
 
-from patalloc.traces.file import Trace
+from patalloc.traces.file import Trace, named
 from patalloc.watch import Module
 from patalloc.watch.symbols import Location, locate
 
@@ -33,6 +33,10 @@ class Frames:
         return next((each for each in modules if each.start <= address < each.end), None)
 
     def _looked_up(self, address: int) -> tuple[Location, ...]:
+        if call := named(address):
+            number, line = call
+            file, function = self._trace.names.get(number, ("", ""))
+            return (Location(function or "?", file or None, line or None, None, 0),)
         return tuple(locate(self._module(address), address))
 
     def at(self, address: int) -> tuple[Location, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from patalloc._core import ffi, lib
 from patalloc.hunt.trace import Table
-from patalloc.traces.file import Writer
+from patalloc.traces.file import Writer, named
 from patalloc.watch import Module
 
 _SHARED = Path("/dev/shm")  # noqa: S108 - tempfile makes a directory of its own there
@@ -82,6 +82,7 @@ class Recorded:
         self._writer: Any = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
         self._table: Table | None = None
         self._modules: tuple[Module, ...] = ()
+        self._named: set[int] = set()
         self._samples: list[dict[str, int]] = []
         self._written = self._sampled = time.monotonic()
         self.pid: int = self._control.process
@@ -215,7 +216,10 @@ class Recorded:
         numbers = ffi.new(f"uint32_t[{_STACKS}]")
         while count := lib.trace_writer_stacks(self._writer, numbers, _STACKS):
             table = self._open_stacks()
-            trace.stacks([table.stack(numbers[i]) if table else () for i in range(count)])
+            stacks = [table.stack(numbers[i]) if table else () for i in range(count)]
+            if table:
+                self._write_names(trace, table, stacks)
+            trace.stacks(stacks)
         table = self._open_stacks()
         if table and (modules := table.modules) != self._modules:
             self._modules = modules
@@ -232,6 +236,16 @@ class Recorded:
         if self._max_size and trace.size > self._max_size and not self.cut:
             self.cut = True
             self.stop()
+
+    def _write_names(self, trace: Writer, table: Table, stacks: list[tuple[int, ...]]) -> None:
+        """Of the calls of Python's in these stacks that are in none before."""
+        new: dict[int, tuple[str, str]] = {}
+        for call in filter(None, (named(frame) for stack in stacks for frame in stack)):
+            if call[0] not in self._named:
+                self._named.add(call[0])
+                new[call[0]] = table.name(call[0])
+        if new:
+            trace.names(new)
 
     def _finish(self, trace: Writer, status: int | None, cpu: float | None) -> None:
         if not self.failed:

@@ -9,13 +9,13 @@ from patalloc.watch.symbols import Location, locate
 
 def render_place(location: Location) -> str:
     """A function, and where it is, as far as that is known."""
-    if location.module is None:
-        return f"{location.offset:#x} (code from no file)"
+    place = f"{location.module}+{location.offset:#x}"
     if location.function is None:
-        return f"{location.module}+{location.offset:#x}"
+        return place if location.module else f"{location.offset:#x} (code from no file)"
     if location.file is None:
-        return f"{location.function} ({location.module}+{location.offset:#x})"
-    return f"{location.function} at {location.file}:{location.line or '?'} ({location.module})"
+        return f"{location.function} ({place})"
+    module = f" ({location.module})" if location.module else ""
+    return f"{location.function} at {location.file}:{location.line or '?'}{module}"
 
 
 def render_stack(stack: tuple[int, ...], modules: tuple[Module, ...]) -> Iterator[str]:
