@@ -481,15 +481,18 @@ void stack_extent(bool rest, const void **start, uint64_t *size) {
   *size = !stack_table ? 0 : !rest ? head : page_up(sizeof *stack_table + stack_table->used) - head;
 }
 
-/* A number may come from memory that the program overwrites: one that no stack was recorded by is
- * none. */
-static bool is_recorded(uint32_t number) {
+static bool is_inside(uint32_t number) {
   size_t at = (size_t)number * UNIT;
-  if (!stack_table || at < sizeof *stack_table || at >= sizeof *stack_table + stack_table->used)
-    return false;
+  return at >= sizeof *stack_table && at < sizeof *stack_table + stack_table->used;
+}
+
+/* A number may come from memory that the program overwrites: one that no stack was recorded by is
+ * none. In a copy of a process that goes on, buckets may have stacks that it ends before. */
+static bool is_recorded(uint32_t number) {
+  if (!stack_table || !is_inside(number)) return false;
   uint32_t found = stack_table->buckets[stack_at(stack_table, number)->hash % BUCKETS];
-  while (found && found != number) found = stack_at(stack_table, found)->next;
-  return found;
+  while (found != number && is_inside(found)) found = stack_at(stack_table, found)->next;
+  return found == number;
 }
 
 void stack_find(uint32_t number, struct stack *stack) {
