@@ -115,6 +115,16 @@ def adopt(image: Image) -> None:
         _fill(image, table, table)
 
 
+def call_stack(number: int) -> tuple[int, ...]:
+    """The one of that number in the records that were adopted: addresses, the innermost first.
+
+    Empty where there is none.
+    """
+    stack = ffi.new("struct stack *")
+    lib.stack_find(number, stack)
+    return tuple(stack.frames[0 : stack.count])
+
+
 def describe(image: Image, address: int) -> Description:
     """What is known of an address in the process whose records were adopted."""
     text = ffi.new("char[]", 1 << 16)

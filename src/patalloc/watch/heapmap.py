@@ -8,15 +8,16 @@ what it does at the same time may be seen in part.
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from enum import IntEnum
-from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import Self
 
 import attrs
 
 from patalloc._core import ffi, lib
 from patalloc.watch.description import adopt
-from patalloc.watch.image import of_process
+from patalloc.watch.image import Image, of_process
 
 _BLOCKS = 4096  # that are read at a time
 _PAGES = 1 << 16  # likewise
@@ -69,7 +70,8 @@ class Block:
         start: of its first page; end: behind its last one.
         state, fill: of it. since: milliseconds from the program's begin to its allocation; 0 where
             that is not kept (option report).
-        counts: how many of its pages are of each kind.
+        stack: the number of the call stack that allocated it (description.call_stack); 0 for none.
+        counts: how many of its pages are of each kind; zeros where that is not known.
         packed: runs of them, as struct adopted_run has them (csrc/watch/adopted.h).
     """
 
@@ -80,6 +82,7 @@ class Block:
     state: State
     fill: Fill
     since: int
+    stack: int
     counts: tuple[int, ...]
     packed: bytes
 
@@ -104,11 +107,13 @@ class Map:
 
     Attributes:
         pid: the process. page_size: bytes.
+        now: milliseconds from the program's begin, as blocks' `since`; None where that is not kept.
         blocks: in the order of addresses.
     """
 
     pid: int
     page_size: int
+    now: int | None
     blocks: tuple[Block, ...]
 
     def pages(self, page: Page, *, live: bool = True) -> int:
@@ -116,19 +121,101 @@ class Map:
         return sum(each.counts[page] for each in self.blocks if live == (each.state <= State.BUSY))
 
 
-def _pages(
-    pagemap: BinaryIO, start: int, end: int, page_size: int, *, zeros: bool
-) -> tuple[tuple[int, ...], bytes]:
-    """Of a range, as /proc/PID/pagemap has them: how many of each kind, and runs."""
-    counts, runs = ffi.new("uint64_t[]", len(Page)), ffi.new("struct adopted_run[]", _PAGES)
-    packed = []
-    for at in range(start, end, _PAGES * page_size):
-        count = (min(end, at + _PAGES * page_size) - at) // page_size
-        pagemap.seek(at // page_size * 8)
-        entries = ffi.from_buffer("uint64_t[]", pagemap.read(count * 8))
-        used = lib.adopted_runs(entries, len(entries), zeros, runs, counts)
-        packed.append(ffi.buffer(runs, used * _RUN.size)[:])
-    return tuple(counts), b"".join(packed)
+class Attached:
+    """A running process whose heap is read again and again, by a process that has no Heap.
+
+    Until it becomes another program (execve(2)); and always the same one.
+
+    Attributes:
+        image: its memory, and what was mapped in it when that was asked last.
+        blind: why it is not known what its pages are; None where it is.
+    """
+
+    def __init__(self, pid: int) -> None:
+        """Open what there is to read.
+
+        Raises:
+            FileNotFoundError: there is no such process.
+            PermissionError: it may not be read by this one (ptrace(2)).
+        """
+        self._pid = pid
+        self.blind: OSError | None = None
+        self._pagemap: int | None = None
+        with ExitStack() as files:
+            self._memory = self._open("mem", files)
+            self.image = self.mapped()
+            try:
+                self._pagemap = self._open("pagemap", files)
+            except OSError as error:
+                self.blind = error
+            self._files = files.pop_all()
+        self._page_size = os.sysconf("SC_PAGESIZE")
+        self._blocks = ffi.new("struct adopted_block[]", _BLOCKS)
+        self._runs = ffi.new("struct adopted_run[]", _PAGES)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it all."""
+        self._files.close()
+
+    def _open(self, name: str, files: ExitStack) -> int:
+        descriptor = os.open(f"/proc/{self._pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        files.callback(os.close, descriptor)
+        return descriptor
+
+    def mapped(self) -> Image:
+        """Its memory, with what is mapped in it now."""
+        self.image = of_process(self._pid, self._memory)
+        return self.image
+
+    def _pages(self, start: int, end: int, *, zeros: bool) -> tuple[tuple[int, ...], bytes]:
+        """Of a range, as /proc/PID/pagemap has them: how many of each kind, and runs."""
+        counts, packed, size = ffi.new("uint64_t[]", len(Page)), [], self._page_size
+        if self._pagemap is None:
+            return tuple(counts), b""
+        for at in range(start, end, _PAGES * size):
+            count = (min(end, at + _PAGES * size) - at) // size
+            read = os.pread(self._pagemap, count * 8, at // size * 8)
+            entries = ffi.from_buffer("uint64_t[]", read)
+            used = lib.adopted_runs(entries, len(entries), zeros, self._runs, counts)
+            packed.append(ffi.buffer(self._runs, used * _RUN.size)[:])
+        return tuple(counts), b"".join(packed)
+
+    def read(self) -> Map:
+        """The map of its heap now.
+
+        Raises:
+            OSError, ValueError: it does not run under this version of patalloc; or it has ended.
+        """
+        adopt(self.image)
+        began, clock = lib.history_began, lib.os_milliseconds()
+        granule, found = ffi.new("uint32_t *"), []
+        while count := lib.adopted_blocks(granule, self._blocks, _BLOCKS):
+            for each in self._blocks[0:count]:
+                fill = Fill(each.fill)
+                found.append(
+                    Block(
+                        each.address,
+                        each.size,
+                        each.first,
+                        each.end,
+                        State(each.state),
+                        fill,
+                        each.since,
+                        each.stack,
+                        *self._pages(each.first, each.end, zeros=fill == Fill.ZERO),
+                    )
+                )
+        now = clock - began & 0xFFFFFFFF if began else None
+        return Map(self._pid, self._page_size, now, tuple(found))
 
 
 def read(pid: int) -> Map:
@@ -139,29 +226,7 @@ def read(pid: int) -> Map:
         PermissionError: it may not be read by this one (ptrace(2)).
         ValueError: it does not run under this version of patalloc.
     """
-    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        adopt(of_process(pid, memory))
-    finally:
-        os.close(memory)
-    page_size = os.sysconf("SC_PAGESIZE")
-    granule, found = ffi.new("uint32_t *"), []
-    blocks = ffi.new("struct adopted_block[]", _BLOCKS)
-    with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
-        while count := lib.adopted_blocks(granule, blocks, _BLOCKS):
-            for each in blocks[0:count]:
-                found.append(
-                    Block(
-                        each.address,
-                        each.size,
-                        each.first,
-                        each.end,
-                        State(each.state),
-                        Fill(each.fill),
-                        each.since,
-                        *_pages(
-                            pagemap, each.first, each.end, page_size, zeros=each.fill == Fill.ZERO
-                        ),
-                    )
-                )
-    return Map(pid, page_size, tuple(found))
+    with Attached(pid) as process:
+        if process.blind:
+            raise process.blind
+        return process.read()

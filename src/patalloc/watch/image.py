@@ -94,6 +94,7 @@ class Image:
     what: str
     mappings: tuple[Mapping, ...]
     _memory: _Memory
+    _notes: dict[int, tuple[Note, ...]] = attrs.field(factory=dict, init=False, repr=False)
 
     def read(self, address: int, size: int) -> bytes:
         """So many bytes at an address.
@@ -113,8 +114,16 @@ class Image:
         """The mapping that an address is in."""
         return next((each for each in self.mappings if each.start <= address < each.end), None)
 
-    def notes(self, base: int) -> Iterator[Note]:
-        """Those of a file whose start is mapped at this address; none where it is no ELF file."""
+    def notes(self, base: int) -> tuple[Note, ...]:
+        """Those of a file whose start is mapped at this address; none where it is no ELF file.
+
+        As they were when they were first asked for.
+        """
+        if base not in self._notes:
+            self._notes[base] = tuple(self._read_notes(base))
+        return self._notes[base]
+
+    def _read_notes(self, base: int) -> Iterator[Note]:
         try:  # a core dump may have the first page of it alone (core(5))
             head = bytearray(self._memory.read(base, 1 << 12))
             head[0x28:0x30], head[0x3C:0x40] = bytes(8), bytes(4)  # sections, which are not mapped
