@@ -6,6 +6,8 @@ from pathlib import Path
 import attrs
 import click
 
+from patalloc.cli.processes import refusal
+
 
 class _Address(click.ParamType[int]):
     name = "address"
@@ -49,14 +51,8 @@ def describe(
         image = of_core(core) if core else of_process(pid or 0, memory)
         adopt(image)
         found = find(image, address)
-    except FileNotFoundError:
-        raise click.UsageError(f"there is no process {pid}") from None
-    except PermissionError:
-        raise click.UsageError(
-            f"process {pid} may not be read by this user, or not by this process (ptrace(2))"
-        ) from None
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    except (FileNotFoundError, PermissionError, ValueError) as error:
+        raise refusal(pid or 0, error) from None
     if as_json:
         click.echo(json.dumps(attrs.asdict(found)))
         return

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from patalloc.cli.processes import is_there, refusal
 from patalloc.machine import describe
 from patalloc.watch.heapmap import Map, read
 from patalloc.watch.mapshown import data, headline, lines, page, svg
@@ -17,31 +18,14 @@ from patalloc.watch.mapshown import data, headline, lines, page, svg
 _RATE = 4  # a second
 
 
-def _refuse(pid: int, error: Exception) -> click.UsageError:
-    if isinstance(error, (FileNotFoundError, ProcessLookupError)):
-        return click.UsageError(f"there is no process {pid}")
-    if isinstance(error, PermissionError):
-        return click.UsageError(
-            f"process {pid} may not be read by this user, or not by this process (ptrace(2))"
-        )
-    return click.UsageError(str(error))
-
-
 def _shown(found: Map, width: int, most: int) -> Group:
     return Group(Text(headline(found)), *lines(found, width, most))
-
-
-def _is_there(pid: int) -> bool:
-    """And not a zombie, which has no memory."""
-    with suppress(OSError):
-        return bool(Path(f"/proc/{pid}/maps").read_bytes())
-    return False
 
 
 def _watch(pid: int, console: Console) -> None:
     """Until it ends. What changes while it is read may be torn, and is read again."""
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
-        while _is_there(pid):
+        while is_there(pid):
             with suppress(OSError, ValueError):
                 found = read(pid)
                 live.update(_shown(found, console.width, console.height - 2), refresh=True)
@@ -69,7 +53,7 @@ def map(pid: int, output: Path | None, as_json: bool, watch: bool, blocks: int) 
     try:
         found = read(pid)
     except (OSError, ValueError) as error:
-        raise _refuse(pid, error) from None
+        raise refusal(pid, error) from None
     if watch:
         _watch(pid, console)
     elif as_json:
