@@ -188,6 +188,47 @@ def test_arrays_of_numpy() -> None:
     end(process)
 
 
+def test_containers_are_passed_over(tmp_path: Path) -> None:
+    code = """
+    #include <cstdio>
+    #include <vector>
+    __attribute__((noinline)) std::vector<int> filled() { return std::vector<int>(1 << 20, 7); }
+    int main() {
+      std::vector<int> first = filled(), second;
+      second.reserve(1 << 21);
+      std::puts("1");
+      std::fflush(stdout);
+      return std::getchar() == EOF;
+    }
+    """
+    program = tmp_path / "program"
+    command = ["c++", "-g", "-O1", "-x", "c++", "-", "-o", program]
+    subprocess.run(command, input=code, text=True, check=True)
+    process = start(program)
+    rows = look(process.pid)["rows"]
+    assert [(row["site"]["function"], row["bytes"]) for row in rows] == [
+        ("main", 8 * MIB),
+        ("filled()", 4 * MIB),
+    ]
+    end(process)
+
+
+def test_a_process_that_becomes_another_program() -> None:
+    process = start("sh", "-c", "echo 1; read line; exec env -u LD_PRELOAD sleep 60")
+    command = [*PATALLOC, "top", str(process.pid), "--interval", "0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        assert it.stdout
+        it.stdout.readline()
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+        _, errors = it.communicate(timeout=60)
+    process.kill()
+    process.communicate()
+    assert it.returncode == 2
+    assert f"process {process.pid} can't be read any more" in errors
+
+
 def test_what_is_new(program: Program) -> None:
     command = [*PATALLOC, "top", str(program.pid), "--json", "--interval", "0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:

@@ -45,12 +45,14 @@ def _watch(pid: int, top: Top, interval: float, show: Callable[[Look, float], No
         began = time.process_time() - top.naming
         try:
             look = top.look()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             missed += 1
             if not is_there(pid):
                 return
-            if is_first or missed == _MISSED:
+            if is_first:
                 raise
+            if missed == _MISSED:  # it may have become another program (execve(2))
+                raise ValueError(f"process {pid} can't be read any more: {error}") from None
         else:
             show(look, every)
             if not is_first:

@@ -81,12 +81,18 @@ class Look:
         return sorted(self.rows, key=lambda row: (-_KEYS[key](row), -row.size))
 
 
-# What asks for memory on others' behalf, in C++, Rust, Python and NumPy.
-_PASSES_ON = re.compile(
+# What asks for memory on others' behalf, in C++, Rust, Python and NumPy: functions, and the sources
+# of libraries whose inlined functions have short names.
+_FUNCTIONS = re.compile(
     r"operator new|(?:std|__gnu_cxx|alloc)::|__rust_|__rdl_"
     r"|_?Py(?:Mem|Object|DataMem)_\w*(?:Malloc|Calloc|Realloc|NEW|RENEW)"
     r"|pymalloc_|allocate_from_new_pool$|new_arena$|arena_map_|default_(?:malloc|calloc|realloc)$"
 )
+_SOURCES = re.compile(r"/include/c\+\+/|/rustc/\w+/library/")
+
+
+def _passes_on(location: Location) -> bool:
+    return bool(_FUNCTIONS.match(location.function or "") or _SOURCES.search(location.file or ""))
 
 
 class Sites:
@@ -108,7 +114,7 @@ class Sites:
         if not all(any(each.start <= at < each.end for each in modules) for at in stack):
             modules = self._process.mapped().modules  # it has loaded another library since
         places = list(locate_in(stack, modules))
-        wanted = (each for each in places if not _PASSES_ON.match(each.function or ""))
+        wanted = (each for each in places if not _passes_on(each))
         found = next(wanted, places[0] if places else None)
         return attrs.evolve(found, offset=0) if found and found.line else found
 
