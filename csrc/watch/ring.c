@@ -290,8 +290,20 @@ uint32_t ring_process(void) {
   return control ? control->process : 0;
 }
 
+static void wait_to_be_looked_at(struct ring_control *control) {
+  enum { MILLISECONDS = 5, FIRST = 400, FURTHER = 2000 }; /* for somebody to come; to look */
+  int error = errno;
+  for (int waited = 0; !control->looked && waited < (control->looking ? FURTHER : FIRST);
+       waited += MILLISECONDS)
+    os_wait_shared(&control->looked, 0, MILLISECONDS);
+  errno = error;
+}
+
 void ring_end(void) {
   if (!ring_own || !ring_own->control) return;
-  ring_own->control->ended = true;
+  struct ring_control *control = ring_own->control;
+  control->ended = true;
+  os_wake_shared(&control->ended);
   ring_bell();
+  if (control->looking || (bell && bell[2] == control->parent)) wait_to_be_looked_at(control);
 }

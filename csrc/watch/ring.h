@@ -8,8 +8,9 @@
  *   N.control   what is below as struct ring_control; N is the process's number and when it began
  *   N.stacks    its call stacks (watch/stack.c)
  *   N.I         the I-th ring, struct ring
- * and beside these bell, a word that the reader sleeps on while it is 0 (futex(2)), and behind it
- * another one: whether processes begin with recording switched off.
+ * and beside these bell, words: one that the reader sleeps on while it is 0 (futex(2)); whether
+ * processes begin with recording switched off; and the number of a process whose children, by
+ * their parent, wait at their end until they were looked at, or some time.
  * The process holds a lock of the first one (flock(2)) for as long as it has it mapped. What
  * changes of this changes RING_VERSION.
  *
@@ -89,6 +90,8 @@ struct ring_control {
   _Atomic uint32_t abandoned; /* it was not emptied for long: nothing is written any more */
   uint32_t stackless;         /* there is no file of stacks */
   _Atomic uint32_t stopped;   /* the reader wants no more: it is not to be switched on again */
+  _Atomic uint32_t looking;   /* somebody looks at the heap, and wants to at its end */
+  _Atomic uint32_t looked;    /* has done so */
   uint32_t page_shift;
   uint32_t command_length; /* as in /proc/PID/cmdline (proc(5)), as far as it fits */
   char command[2048];
@@ -104,7 +107,7 @@ bool ring_switch(bool on);
 /* Whose rings these are; 0: nothing is recorded. */
 uint32_t ring_process(void);
 
-/* The process is about to end; more may come. */
+/* The process is about to end; more may come. Waits to be looked at, where that is wanted. */
 void ring_end(void);
 
 /* A thread's ring, and how far it may write to it without asking the reader again. */
@@ -179,10 +182,10 @@ void ring_put_wide(uint64_t size);
 
 /* An event of this thread, now; `kind` with the alignment above it. To ask for the time takes as
  * long as all else here: where there is one thread, whose events are in order anyway, one event in
- * some does so. */
+ * some does so, and what takes longer by itself. */
 static inline void ring_note(uint64_t kind, uint64_t address, uint64_t size, uint32_t stack) {
-  enum { CLOCKLESS = 8 };
-  bool alone = SINGLE_THREADED && ring_mine.calls++ % CLOCKLESS;
+  enum { CLOCKLESS = 8, LARGE = 1 << 16 };
+  bool alone = SINGLE_THREADED && size < LARGE && ring_mine.calls++ % CLOCKLESS;
   uint64_t time = alone ? ring_mine.time : ring_ticks() >> RING_TICK_SHIFT;
   uint64_t since = time - ring_mine.time;
   if (__builtin_expect(since > RING_TIME_MOST, false)) ring_put_clock(time), since = 0;

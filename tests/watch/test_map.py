@@ -82,7 +82,7 @@ def test_text_picture_and_page(program: tuple[int, list[int], str], tmp_path: Pa
     const press = (key) => document.getElementById("map").dispatchEvent(
       new KeyboardEvent("keydown", { key, cancelable: true }));
     const noted = [], told = () => document.getElementById("told").textContent;
-    const number = shown.blocks.findIndex((block) => block.address === "ADDRESS");
+    const number = blocks.findIndex((block) => block.address === "ADDRESS");
     map.focus = starts[number] + 120;
     for (let i = 0; i < 12; i++) press("+");
     noted.push(told());

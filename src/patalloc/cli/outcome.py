@@ -142,6 +142,12 @@ def print_summary(outcome: Outcome) -> None:
         click.echo(text, err=True)
 
 
+def not_started(command: Sequence[str], error: OSError) -> NoReturn:
+    """End as shells do where a program can't be run."""
+    click.echo(f"patalloc: {command[0]}: {error.strerror}", err=True)
+    sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
 def end_as(status: int) -> NoReturn:
     """Exit as the program did, or die of the same signal (without a core dump of our own)."""
     if status < 0:

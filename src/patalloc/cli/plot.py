@@ -6,6 +6,7 @@ import click
 
 from patalloc.cli.experiment import picture_form, read_results, refusals, refuse
 from patalloc.lab import METRICS, page
+from patalloc.pictures import picture, require_matplotlib
 
 
 @click.command()
@@ -32,6 +33,6 @@ def plot(metric: str, cost: bool, output: Path, journal: Path) -> None:
         results, _ = read_results(journal)
         if metric not in results.metrics:
             refuse(f"{journal}: no run that counts has {metric}")
-        page.require_matplotlib()
+        require_matplotlib()
         figure = page.cost(results) if cost else page.ratios(results, metric)
-        output.write_bytes(page.picture(figure, form))
+        output.write_bytes(picture(figure, form))

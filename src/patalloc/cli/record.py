@@ -2,23 +2,13 @@
 
 import errno
 import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
-import attrs
 import click
 
-from patalloc.cli.outcome import end_as
-from patalloc.errors import PreloadError
-from patalloc.heap import PRESETS, Config
-from patalloc.preload import WITHOUT_POOLS, environment, signals_for, with_site
-from patalloc.reach import obstacle
-from patalloc.traces.recording import Recorded, Recorder, directory
-
-_CHEAP = "small_fill=no:guard_small=0"  # small requests go on as they come
-_NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it
+from patalloc.cli.outcome import end_as, not_started
+from patalloc.traces import running
+from patalloc.traces.recording import Recorded
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> int:
@@ -42,31 +32,6 @@ def _try_to_write(output: str) -> None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     except OSError as error:
         raise click.UsageError(f"--output {output}: {error.strerror}") from None
-
-
-@attrs.define
-class _Names:
-    """Paths of traces: the program's is FILE, and those of other processes are named after it."""
-
-    output: str
-    pid: int = 0
-    taken: set[Path] = attrs.field(factory=set)
-
-    def __call__(self, pid: int) -> Path:
-        name = self.output.replace("%p", str(pid))
-        if pid == self.pid or "%p" in self.output:
-            return self._free(Path(name), keep=True)
-        path = Path(name)
-        return self._free(path.with_name(f"{path.stem}.{pid}{path.suffix}"), keep=False)
-
-    def _free(self, path: Path, *, keep: bool) -> Path:
-        """The path; of a process that has become another program another one."""
-        number, found = 2, path
-        while found in self.taken or (not keep and found.exists()):
-            found = path.with_name(f"{path.stem}-{number}{path.suffix}")
-            number += 1
-        self.taken.add(found)
-        return found
 
 
 def _tell(process: Recorded) -> None:
@@ -114,49 +79,23 @@ def record(
     and more which pages were written. Other processes that it starts have traces of their own.
     `patalloc report`, `replay` and `export` read them.
     """
-    inherited = os.environ.get("PATALLOC_OPTIONS")
-    given = [PRESETS["light"], _CHEAP, *([inherited] if inherited else [])]
-    config = Config.parse(":".join(given))
-    if config.trace or config.select:
-        raise click.UsageError("PATALLOC_OPTIONS: trace and select are for hunts, and not recorded")
-    if in_the_way := obstacle(command):
-        raise PreloadError(f"{in_the_way}: it can't be recorded")
     _try_to_write(output)
-    with directory(on=not off) as where:
-        config = attrs.evolve(config, record=str(where), stacks=str(stacks), report="no")
-        environ = environment(config)
-        if python:
-            environ = with_site({**WITHOUT_POOLS, **environ})
-        names = _Names(output)
-        recorder = Recorder(where, names, max_size)
-        try:
-            process = subprocess.Popen(command, env=environ)
-        except OSError as error:
-            click.echo(f"patalloc: {command[0]}: {error.strerror}", err=True)
-            sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_STARTED)
-        recorder.pid = names.pid = process.pid
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each thread's ring is a file
-        with signals_for(process):
-            try:
-                while process.poll() is None:
-                    recorder.look()
-                    recorder.sleep()
-                used = resource.getrusage(resource.RUSAGE_CHILDREN)
-                recorder.end(process.returncode, used.ru_utime + used.ru_stime)
-            except Exception:
-                recorder.stop()
-                process.wait()
-                raise
+    try:
+        run = running.record(
+            command, output, stacks=stacks, python=python, max_size=max_size, on=not off
+        )
+    except OSError as error:
+        not_started(command, error)
+    recorder = run.recorder
     for each in recorder.ended:
         _tell(each)
     for trouble in recorder.troubles:
         click.echo(f"patalloc: {trouble}", err=True)
-    if any(each.has_python for each in recorder.ended) and "PYTHONMALLOC" not in environ:
+    if run.has_pools and any(each.has_python for each in recorder.ended):
         click.echo(
             "patalloc: not seen: what CPython's own pool has, which is most objects; see --python",
             err=True,
         )
     if not recorder.ended:
         click.echo(f"patalloc: {command[0]}: nothing was recorded; it calls no malloc", err=True)
-    end_as(process.returncode)
+    end_as(run.status)

@@ -12,6 +12,7 @@ from patalloc.cli.measures import with_measure
 from patalloc.lab import page, pyperf
 from patalloc.lab.texts import as_csv, data
 from patalloc.machine import describe
+from patalloc.pictures import require_matplotlib
 from patalloc.traces import is_trace
 
 _LINES = 8  # of a call stack
@@ -66,7 +67,7 @@ def _report_journal(
         if output:
             if not results.metrics:
                 refuse(f"{journal}: no run counts yet")
-            page.require_matplotlib()
+            require_matplotlib()
             files = [
                 ("results.json", "application/json", json.dumps(data(results), indent=2)),
                 ("runs.csv", "text/csv", as_csv(results)),

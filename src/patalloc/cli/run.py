@@ -12,6 +12,7 @@ import click
 from patalloc.cli.outcome import (
     FORMATS,
     end_as,
+    not_started,
     print_summary,
     print_suppressions,
     without_known,
@@ -23,8 +24,6 @@ from patalloc.machine import options as all_options
 from patalloc.preload import WITHOUT_POOLS, Outcome, environment, with_site
 from patalloc.preload import run as run_and_wait
 from patalloc.reach import obstacle
-
-_NOT_FOUND, _NOT_STARTED = 127, 126  # as shells have it
 
 
 def _with_heap_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -166,5 +165,4 @@ def _started(command: tuple[str, ...], config: Config, *, counting: bool) -> Out
             os.execvpe(command[0], command, environment(config))  # noqa: S606
         return run_and_wait(command, config, counting=counting)
     except OSError as error:
-        click.echo(f"patalloc: {command[0]}: {error.strerror}", err=True)
-        sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_STARTED)
+        not_started(command, error)

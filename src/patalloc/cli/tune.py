@@ -18,6 +18,7 @@ from patalloc.cli.tables import show, table
 from patalloc.lab import Interval, Tuned, Tuning, Verdict, page
 from patalloc.lab.texts import data, percent
 from patalloc.lab.tuning import blocks
+from patalloc.pictures import picture, require_matplotlib
 
 _METRICS = {"time": "cpu", "rss": "peak_rss"}
 
@@ -99,7 +100,7 @@ def tune(
     form = picture_form(output) if output else ""
     with refusals():
         if output:
-            page.require_matplotlib()
+            require_matplotlib()
         measured = program(command, check, timeout)
         count, seconds = blocks(measured)
         if count == 0:
@@ -117,7 +118,7 @@ def tune(
         with showing(tuning):
             tuned = tuning.run()
         if output:
-            output.write_bytes(page.picture(page.cost(tuned.searched, tuned.front), form))
+            output.write_bytes(picture(page.cost(tuned.searched, tuned.front), form))
     if as_json:
         told = {"winner": tuned.winner, "front": [*tuned.front], "searched": data(tuned.searched)}
         confirmed = data(tuned.confirmed) if tuned.confirmed else None

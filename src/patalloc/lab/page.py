@@ -8,12 +8,13 @@ import base64
 import html
 import math
 from collections.abc import Sequence
-from io import BytesIO, StringIO
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from patalloc.lab.statistics import Verdict
 from patalloc.lab.sweep import Results
 from patalloc.lab.texts import TITLES, number, percent
+from patalloc.pictures import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,13 +96,6 @@ def cost(results: Results, front: Sequence[str] = ()) -> "Figure":
     return figure
 
 
-def picture(figure: "Figure", form: str) -> bytes:
-    """As svg or png."""
-    data = BytesIO()
-    figure.savefig(data, format=form, metadata={"Date": None} if form == "svg" else None, dpi=150)
-    return data.getvalue()
-
-
 def _svg(figure: "Figure", title: str) -> str:
     """To stand inside a page, with a name for who listens to it."""
     text = picture(figure, "svg").decode()
@@ -166,11 +160,3 @@ def page(results: Results, title: str, machine: str, files: Sequence[tuple[str, 
     links = " ".join(_link(data, kind, name) for name, kind, data in files)
     out.write(f"<h2>Data</h2><p>{links}</p></html>\n")
     return out.getvalue()
-
-
-def require_matplotlib() -> None:
-    """Raises ImportError, with what to install, where it is not there."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ImportError("pictures need matplotlib: pip install 'patalloc[plot]'") from None

@@ -125,6 +125,8 @@ struct trace_writer {
   struct map threads, stacks; /* their numbers, one more, by those of the process */
   struct resizing *resizing;  /* by thread */
   size_t resizing_used;
+  struct list stack,
+      made;         /* by slot: of its block, and when it was made, in milliseconds, from 1 */
   struct list news; /* stacks' numbers in the process, as they came */
   size_t told;      /* of these how many are in chunks */
   struct bytes columns[COLUMNS], chunk;
@@ -143,6 +145,8 @@ void trace_writer_free(struct trace_writer *writer) {
   map_drop(&writer->threads);
   map_drop(&writer->stacks);
   free(writer->news.data);
+  free(writer->stack.data);
+  free(writer->made.data);
   for (int i = 0; i < COLUMNS; i++) free(writer->columns[i].data);
   free(writer->chunk.data);
   free(writer->resizing);
@@ -225,6 +229,14 @@ static bool take(struct trace_writer *writer, enum trace_kind kind, uint32_t slo
 static bool settle(struct trace_writer *writer, uint64_t address, uint32_t slot) {
   return map_put(&writer->live, address, slot + 1);
 }
+static bool settle_new(struct trace_writer *writer, uint64_t address, uint32_t slot,
+                       uint32_t stack) {
+  enum { MICROSECONDS = 1000 };
+  if (!list_reach(&writer->stack, slot) || !list_reach(&writer->made, slot)) return false;
+  writer->stack.data[slot] = stack;
+  writer->made.data[slot] = (uint32_t)(writer->state.time / MICROSECONDS) + 1;
+  return settle(writer, address, slot);
+}
 static bool clear(struct trace_writer *writer, uint64_t address, const struct trace_event *event) {
   uint32_t old;
   if (!map_find(&writer->live, address, &old)) return true;
@@ -241,7 +253,7 @@ static bool note_taken(struct trace_writer *writer, uint64_t address,
   put_size(writer, stack, event->size);
   writer->state.slot = slot;
   note_peak(writer);
-  return settle(writer, address, slot);
+  return settle_new(writer, address, slot, stack);
 }
 
 static bool note_freed(struct trace_writer *writer, uint64_t address,
@@ -293,7 +305,7 @@ static bool note_resized(struct trace_writer *writer, uint64_t address,
   put_size(writer, stack, event->size);
   resize_slot(&writer->state, slot, event->size);
   note_peak(writer);
-  return settle(writer, address, slot);
+  return settle_new(writer, address, slot, stack);
 }
 
 static bool note_written(struct trace_writer *writer, uint64_t address,
@@ -496,10 +508,24 @@ size_t trace_writer_chunk(struct trace_writer *writer, const uint8_t **bytes) {
   return chunk->used;
 }
 
-void trace_sleep(void *bell, unsigned milliseconds) {
+void trace_writer_tell(const struct trace_writer *writer, struct adopted_block *blocks,
+                       size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint32_t slot;
+    bool known = map_find(&writer->live, blocks[i].address, &slot) &&
+                 size_of(&writer->state, slot - 1) == blocks[i].size;
+    blocks[i].stack = known ? writer->stack.data[slot - 1] : 0;
+    blocks[i].since = known ? writer->made.data[slot - 1] : 0;
+  }
+}
+
+void trace_wait(void *word, unsigned milliseconds) {
   struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
-  _Atomic uint32_t *word = bell;
-  if (!atomic_exchange(word, 0)) syscall(SYS_futex, word, FUTEX_WAIT, 0, &time);
+  syscall(SYS_futex, word, FUTEX_WAIT, 0, &time);
+}
+
+void trace_sleep(void *bell, unsigned milliseconds) {
+  if (!atomic_exchange((_Atomic uint32_t *)bell, 0)) trace_wait(bell, milliseconds);
 }
 
 /* Reading */

@@ -8,6 +8,7 @@
 #ifndef PATALLOC_TRACE_CODEC_H
 #define PATALLOC_TRACE_CODEC_H
 
+#include "watch/adopted.h"
 #include "watch/ring.h"
 
 #include <stdbool.h>
@@ -70,8 +71,16 @@ size_t trace_writer_stacks(struct trace_writer *writer, uint32_t *numbers, size_
 /* Makes a chunk of them: returns its bytes, which are the writer's until the next call. */
 size_t trace_writer_chunk(struct trace_writer *writer, const uint8_t **bytes);
 
+/* Of blocks that a process has, those that are live here, too, get the numbers of their call stacks
+ * in the trace, and when they were made, in milliseconds from its begin; others 0. */
+void trace_writer_tell(const struct trace_writer *writer, struct adopted_block *blocks,
+                       size_t count);
+
 /* Sleeps until the bell (ring.h) rings, or so long. */
 void trace_sleep(void *bell, unsigned milliseconds);
+
+/* Sleeps while the word is 0, or so long. */
+void trace_wait(void *word, unsigned milliseconds);
 
 /* Reading */
 

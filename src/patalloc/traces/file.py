@@ -16,7 +16,9 @@ import zstandard
 
 from patalloc._core import ffi, lib
 from patalloc.errors import TraceError
+from patalloc.traces.maps import unpack
 from patalloc.watch import Module
+from patalloc.watch.heapmap import Map
 
 VERSION = 1
 _MAGIC = b"patalloc trace "
@@ -199,6 +201,7 @@ class Trace:
         self.names: dict[int, tuple[str, str]] = {}
         self.chunks: list[tuple[Summary, int]] = []
         self.samples: list[dict[str, Any]] = []
+        self._maps: list[int] = []
         self._file = self.path.open("rb")
         self._decompressor = zstandard.ZstdDecompressor()
         self._read()
@@ -233,6 +236,8 @@ class Trace:
             if name == b"EVTS":
                 raw = self._file.read(_SUMMARY.size)
                 self.chunks.append((Summary(*_SUMMARY.unpack(raw)), at))
+            elif name == b"HMAP":
+                self._maps.append(at)
             else:
                 self._take(name.decode(errors="replace"), at)
             at += length
@@ -302,6 +307,24 @@ class Trace:
     def damaged(self) -> TraceError:
         """For events that can't be."""
         return self._wrong("damaged: events that can't be")
+
+    @property
+    def maps(self) -> int:
+        """How many there are of the process's heap."""
+        return len(self._maps)
+
+    def heap_maps(self) -> Iterator[tuple[int, Map]]:
+        """The heap from time to time: microseconds from the trace's begin, and the map.
+
+        Raises:
+            TraceError: one is damaged.
+        """
+        before: dict[int, tuple[bytes, tuple[int, ...]]] = {}
+        for at in self._maps:
+            try:
+                yield unpack(self._chunk_at(at), self.start.get("process", 0), before)
+            except (ValueError, LookupError, struct.error):
+                raise self._wrong("damaged: a map that can't be") from None
 
     def batches(self) -> Iterator[Any]:
         """All events in order, in arrays of struct trace_event (codec.h), which are reused.

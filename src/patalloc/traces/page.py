@@ -56,20 +56,46 @@ def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
     return f'<path d="{" ".join(parts)}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
 
 
+_MOMENTS = 20  # of a table
+
+# What is drawn over time: what it is, its colour, and where the numbers are.
+_SERIES = (
+    ("live, as requested", "one", "times", "start", "bytes"),
+    ("anonymous memory of the process", "two", "samples", "time", "anonymous"),
+    ("written, of live large blocks", "three", "heap", "time", "written"),
+    ("kept, of freed ones", "four", "heap", "time", "kept"),
+    ("quarantined (addresses)", "five", "heap", "time", "quarantined"),
+)
+
+
+def _times(shown: dict[tuple[str, str], list[tuple[float, float]]], last: float) -> str:
+    """The same in numbers: at some moments what was last known then."""
+    rows = []
+    for number in range(1, _MOMENTS + 1):
+        moment = last * number / _MOMENTS
+        known = [[size for time, size in points if time <= moment] for points in shown.values()]
+        rows.append([f"{moment / 1e6:.2f}", *(f"{each[-1]:,}" if each else "" for each in known)])
+    table = _rows(["s", *(name for name, _ in shown)], rows)
+    return f"<details><summary>In numbers</summary>{table}</details>"
+
+
 def _over_time(run: dict[str, Any]) -> str:
-    """Live bytes, and what was resident, over time."""
-    times, samples = run["times"], run["samples"]
-    last = (
-        max([run["facts"]["duration"] * 1e6, *(each["time"] for each in samples)], default=0) or 1
-    )
-    most = max(
-        [*(each["bytes"] for each in times), *(each["anonymous"] for each in samples)], default=0
-    )
-    most = most or 1
+    """Live bytes, what was resident, and what became of large blocks, over time."""
+    series = {
+        (name, colour): [(each[time], each[size]) for each in run[rows]]
+        for name, colour, rows, time, size in _SERIES
+    }
+    every = [each for points in series.values() for each in points]
+    last = max([run["facts"]["duration"] * 1e6, *(time for time, _ in every)]) or 1
+    most = max([size for _, size in every], default=0) or 1
+    shown = {key: points for key, points in series.items() if any(size for _, size in points)}
     lines = [
-        _line([(each["start"] / last, each["bytes"] / most) for each in times], "var(--one)"),
-        _line([(each["time"] / last, each["anonymous"] / most) for each in samples], "var(--two)"),
+        _line([(time / last, size / most) for time, size in points], f"var(--{colour})")
+        for (_, colour), points in shown.items()
     ]
+    keys = " ".join(
+        f'<span class="key" style="color: var(--{colour})">{name}</span>' for name, colour in shown
+    )
     scale = "".join(
         f'<text x="{_LEFT - 6}" y="{(1 - share) * (_HEIGHT - _BOTTOM) + 12:.0f}" text-anchor="end" '
         f'font-size="12" fill="currentColor">{_bytes(most * share)}</text>'
@@ -84,9 +110,7 @@ def _over_time(run: dict[str, Any]) -> str:
     title = f"Live bytes over time: at most {run['facts']['peak']:,}"
     return (
         f'<svg role="img" aria-label="{_escaped(title)}" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
-        f"{''.join(lines)}{scale}</svg>"
-        '<p><span class="key" style="color: var(--one)">live, as requested</span> '
-        '<span class="key" style="color: var(--two)">anonymous memory of the process</span></p>'
+        f"{''.join(lines)}{scale}</svg><p>{keys}</p>{_times(shown, last)}"
     )
 
 

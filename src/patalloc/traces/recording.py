@@ -19,6 +19,7 @@ from typing import Any
 from patalloc._core import ffi, lib
 from patalloc.hunt.trace import Table
 from patalloc.traces.file import Writer, named
+from patalloc.traces.maps import Looker, look_at, tell_stacks
 from patalloc.watch import Module
 
 _SHARED = Path("/dev/shm")  # noqa: S108 - tempfile makes a directory of its own there
@@ -45,7 +46,7 @@ def directory(*, on: bool = True) -> Iterator[Path]:
     where = _SHARED if room >= _ROOM else None
     with tempfile.TemporaryDirectory(prefix="patalloc-", dir=where) as made:
         path = Path(made)
-        bell = struct.pack("II", 0, not on)
+        bell = struct.pack("III", 0, not on, os.getpid())  # whose children wait to be looked at
         (path / "bell").write_bytes(bell.ljust(_BELL, b"\0"))
         yield path
 
@@ -82,6 +83,9 @@ class Recorded:
         self._writer: Any = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
         self._table: Table | None = None
         self._modules: tuple[Module, ...] = ()
+        self._looker: Looker | None = None
+        self._maps: list[bytes] = []
+        self.looked_cpu = 0.0
         self._named: set[int] = set()
         self._samples: list[dict[str, int]] = []
         self._written = self._sampled = time.monotonic()
@@ -183,6 +187,8 @@ class Recorded:
                 raise MemoryError
             total += noted
             self.events += noted
+            for packed in self._looker.new() if self._looker else ():
+                self._maps.append(tell_stacks(self._writer, packed))
             now = time.monotonic()
             pending = lib.trace_writer_pending(self._writer)
             full = pending >= lib.TRACE_CHUNK
@@ -192,16 +198,27 @@ class Recorded:
             if not full:
                 break
         if now - self._sampled > _SAMPLE:
+            self.look()
             self._sample()
             self._sampled = now
         return bool(total)
 
+    def _now(self) -> int:
+        """Microseconds from the trace's begin."""
+        ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        lib.trace_clock(self._control.counter, ticks, nanoseconds)
+        return int((ticks[0] - self._control.began) * self._tick / 1000)
+
+    def look(self) -> None:
+        """Have its heap looked at from now on."""
+        if not self._looker and not self.failed:
+            path = Path(f"{self._stem}.maps")
+            self._looker = look_at(self.pid, self._control, self._now, path)
+
     def _sample(self) -> None:
         with suppress(OSError, ValueError, IndexError):
             fields = Path(f"/proc/{self.pid}/statm").read_text().split()
-            ticks, nanoseconds = ffi.new("uint64_t *"), ffi.new("uint64_t *")
-            lib.trace_clock(self._control.counter, ticks, nanoseconds)
-            at = int((ticks[0] - self._control.began) * self._tick / 1000)
+            at = self._now()
             resident, shared = int(fields[1]) * _PAGE, int(fields[2]) * _PAGE
             self._samples.append({"time": at, "rss": resident, "anonymous": resident - shared})
 
@@ -233,6 +250,9 @@ class Recorded:
         if self._samples:
             trace.json("SMPL", self._samples)
             self._samples = []
+        for packed in self._maps:
+            trace.chunk("HMAP", packed)
+        self._maps.clear()
         if self._max_size and trace.size > self._max_size and not self.cut:
             self.cut = True
             self.stop()
@@ -275,6 +295,9 @@ class Recorded:
         """
         while self.collect():
             pass
+        if self._looker:
+            self._looker.end()
+            self.looked_cpu = self._looker.cpu
         control = self._control
         self._lost, self._abandoned = control.lost, control.abandoned
         self._stackless = control.stackless
@@ -299,6 +322,7 @@ class Recorder:
 
     Attributes:
         pid: of the program that is run; its trace goes on until `end`, which knows its status.
+        looked_cpu: seconds of processor time that those took which looked at heaps.
         ended: those that have ended.
         troubles: of processes that have no trace, a sentence each.
     """
@@ -316,6 +340,7 @@ class Recorder:
         self._seen: set[str] = set()
         self._processes: list[Recorded] = []
         self.pid = 0
+        self.looked_cpu = 0.0
         self.troubles: list[str] = []
         self.ended: list[Recorded] = []
         with (directory / "bell").open("r+b") as file:
@@ -333,6 +358,8 @@ class Recorder:
                 self._seen.add(path.name)
                 self.troubles.append(f"process {path.name.partition('-')[0]}: {error}")
         for process in [*self._processes]:
+            if process.pid == self.pid:
+                process.look()
             over = process.is_over
             process.collect()
             if over and process.pid != self.pid:
@@ -341,6 +368,7 @@ class Recorder:
     def _end(self, process: Recorded, status: int | None, cpu: float | None = None) -> None:
         process.end(status, cpu)
         self._processes.remove(process)
+        self.looked_cpu += process.looked_cpu
         self.ended.append(process)
 
     def sleep(self) -> None:

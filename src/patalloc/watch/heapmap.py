@@ -87,6 +87,11 @@ class Block:
     packed: bytes
 
     @property
+    def is_live(self) -> bool:
+        """Whether it was not freed."""
+        return self.state <= State.BUSY
+
+    @property
     def runs(self) -> Iterator[Run]:
         """Its pages in order."""
         for page, count in _RUN.iter_unpack(self.packed):
@@ -116,9 +121,14 @@ class Map:
     now: int | None
     blocks: tuple[Block, ...]
 
+    @property
+    def requested(self) -> int:
+        """Bytes of live blocks."""
+        return sum(each.size for each in self.blocks if each.is_live)
+
     def pages(self, page: Page, *, live: bool = True) -> int:
         """How many of all pages are such: of live blocks, or of others."""
-        return sum(each.counts[page] for each in self.blocks if live == (each.state <= State.BUSY))
+        return sum(each.counts[page] for each in self.blocks if live == each.is_live)
 
 
 class Attached:

@@ -7,11 +7,38 @@ const COLOURS = ["#e8e8e8", "#56b4e9", "#d55e00", "#000000", "#999999", "#f0e442
 const byId = (name) => document.getElementById(name);
 const grouped = (number) => number.toLocaleString("en");
 
+/* A block: its address, size, state, fill, milliseconds from the program's begin to its allocation,
+ * call stack, and runs of pages, each its length times five and its kind. */
+const blocks = []; // those that there are at the moment, in the order of addresses
 const starts = []; // the number of each block's first page
-let total = 0;
-for (const block of shown.blocks) {
-  starts.push(total);
-  for (const [, count] of block.pages) total += count;
+let total = 0, moment = -1;
+
+/* Maps say what goes and what comes since the one before. */
+function goTo(number) {
+  const there = new Set();
+  for (const [, gone, come] of shown.maps.slice(0, number + 1)) {
+    for (const each of gone) there.delete(each);
+    for (const each of come) there.add(each);
+  }
+  moment = number;
+  blocks.length = starts.length = total = 0;
+  const found = [...there].map((each) => shown.blocks[each]);
+  for (const block of found.sort((one, other) => Number(one[0]) - Number(other[0]))) {
+    const [address, size, state, fill, since, stack, runs] = block;
+    const pages = runs.map((run) => [run % 5, Math.floor(run / 5)]);
+    blocks.push({ address, size, state, fill, since, stack, pages });
+    starts.push(total);
+    for (const [, count] of pages) total += count;
+  }
+}
+
+/* By live blocks. */
+function written() {
+  let sum = 0;
+  for (const block of blocks)
+    for (const [page, count] of block.pages)
+      if (kindOf(block, page) === 2) sum += count;
+  return sum * shown.page_size;
 }
 
 function kindOf(block, page) {
@@ -29,7 +56,7 @@ function blockAt(page) {
 }
 
 const map = {
-  canvas: byId("map"), first: 0, each: 1, wide: 1, focus: 0,
+  canvas: byId("map"), first: 0, each: 1, most: 1, wide: 1, focus: 0,
 
   fit() {
     this.wide = Math.max(Math.floor((this.canvas.clientWidth || 1000) / TILE), 10);
@@ -44,7 +71,7 @@ const map = {
     const count = this.wide * ROWS, end = this.first + count * this.each;
     const sums = new Float64Array(count * KINDS.length);
     for (let number = blockAt(this.first); number < starts.length && starts[number] < end; number++) {
-      const block = shown.blocks[number];
+      const block = blocks[number];
       let at = starts[number];
       for (const [page, length] of block.pages) {
         const kind = kindOf(block, page);
@@ -84,7 +111,7 @@ const map = {
   },
 
   tell() {
-    const number = blockAt(this.focus), block = shown.blocks[number];
+    const number = blockAt(this.focus), block = blocks[number];
     if (!block) return;
     let at = starts[number], kind = 0;
     for (const [page, length] of block.pages) {
@@ -92,10 +119,13 @@ const map = {
       at += length;
     }
     const place = (this.focus - starts[number]) * shown.page_size;
+    const age = (shown.maps[moment][0] / 1000 - block.since) / 1000;
+    const calls = block.stack < 0 ? [] : shown.stacks[block.stack];
     byId("told").textContent = `${block.address}: ${grouped(block.size)} bytes, ` +
       `${block.state.toLowerCase()}, ${block.fill.toLowerCase()}` +
-      `${block.since ? `, since ${(block.since / 1000).toFixed(1)} s` : ""}; ` +
-      `at byte ${grouped(place)}: ${KINDS[kind]}; a tile is ${grouped(this.each)} pages`;
+      `${block.since ? `, for ${Math.max(age, 0).toFixed(2)} s` : ""}; ` +
+      `at byte ${grouped(place)}: ${KINDS[kind]}; a tile is ${grouped(this.each)} pages` +
+      (calls.length ? `; from ${calls.join(" < ")}` : "");
   },
 
   /* So many times nearer, around the focus. */
@@ -146,4 +176,17 @@ byId("farther").addEventListener("click", () => map.zoom(0.5));
 window.addEventListener("resize", () => map.fit());
 byId("key").innerHTML = KINDS.map((kind, place) =>
   `<span class="key" style="--colour: ${COLOURS[place]}">${kind}</span>`).join(" ");
-map.fit();
+
+/* As near as it was. */
+function show(number) {
+  const nearer = map.most > map.each, { each, first, focus } = map;
+  goTo(number);
+  const at = (shown.maps[number][0] / 1e6).toFixed(2);
+  if (byId("at")) byId("at").textContent = `${at} s: ${grouped(written())} bytes written`;
+  map.fit();
+  if (!nearer || focus >= total) return;
+  Object.assign(map, { each: Math.min(each, map.most), first, focus });
+  map.draw();
+}
+if (byId("moment")) byId("moment").addEventListener("input", () => show(Number(byId("moment").value)));
+show(shown.first);

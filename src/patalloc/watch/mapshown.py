@@ -2,12 +2,13 @@
 
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
 from rich.text import Text
 
+from patalloc.pictures import picture, require_matplotlib
 from patalloc.watch.heapmap import Block, Map, Page, State
 
 _SHADES = "░▒▓█"  # by how much is written
@@ -18,6 +19,9 @@ _COLOURS = {
     Page.SWAPPED: "#000000",
     Page.GUARD: "#999999",
 }
+_PARTS = 600  # of a block in a picture
+_MAPS = 500  # on a page at most
+_RUNS = 4 << 20  # bytes of all different runs on a page, which become about as many in it
 _KEPT, _QUARANTINED = "#f0e442", "#cc79a7"
 _STYLE = """:root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
@@ -65,10 +69,10 @@ def totals(found: Map) -> list[tuple[str, int]]:
 
 def headline(found: Map) -> str:
     """How much there is."""
-    live = [each for each in found.blocks if each.state <= State.BUSY]
+    live = sum(each.is_live for each in found.blocks)
     parts = ", ".join(f"{name} {size:,}" for name, size in totals(found) if size)
-    requested = sum(each.size for each in live)
-    return f"process {found.pid}: {len(live):,} blocks of {requested:,} bytes; {parts or 'none'}"
+    requested = found.requested
+    return f"process {found.pid}: {live:,} blocks of {requested:,} bytes; {parts or 'none'}"
 
 
 def _colour(block: Block, page: Page) -> str:
@@ -118,21 +122,116 @@ def svg(found: Map, most: int = 200) -> str:
     return "".join([*out, "</svg>\n"])
 
 
-def page(found: Map, machine: str) -> str:
-    """One file of HTML, which needs no network."""
+def png(found: Map, most: int = 100) -> bytes:
+    """A picture, too: a bar a block, the largest ones, of what is most of note in each part of it.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+
+    largest = sorted(found.blocks, key=lambda block: block.start - block.end)[:most]
+    blocks = sorted(largest, key=lambda block: block.start)
+    rows = [
+        [to_rgb(_colour(block, kind)) for kind, _ in block.parts(_PARTS)] for block in blocks
+    ] or [[to_rgb("white")] * _PARTS]
+    figure = Figure(figsize=(10, 1 + 0.16 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(rows, aspect="auto", interpolation="nearest")
+    axes.set_title(headline(found), fontsize=8, loc="left")
+    names = [f"{block.address:#x} {block.size:,} {block.state.name.lower()}" for block in blocks]
+    axes.set_yticks(range(len(names)), names, fontsize=6, family="monospace")
+    axes.set_xticks([])
+    return picture(figure, "png")
+
+
+def _distinct(
+    maps: Sequence[Map], stacks: dict[int, int]
+) -> tuple[list[list[Any]], list[list[list[int]]]]:
+    """All states that blocks are in, as the page has them; and of each map what goes and comes."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    states: list[list[Any]] = []
+    changes, before = [], set[int]()
+    for found in maps:
+        now = set()
+        for block in found.blocks:
+            key = (block.start, block.address, block.size, block.state, block.since, block.packed)
+            if key not in numbers:
+                numbers[key] = len(states)
+                runs = [run.count * len(Page) + run.page for run in block.runs]
+                stack = stacks.setdefault(block.stack, len(stacks)) if block.stack else -1
+                kinds = [block.state.name, block.fill.name]
+                states.append([hex(block.address), block.size, *kinds, block.since, stack, runs])
+            now.add(numbers[key])
+        changes.append([sorted(before - now), sorted(now - before)])
+        before = now
+    return states, changes
+
+
+def most_live(maps: Sequence[tuple[int, Map]]) -> int:
+    """Of which of them the live blocks have most bytes, as requested."""
+    live = [found.requested for _, found in maps]
+    return live.index(max(live))
+
+
+def _chosen(maps: Sequence[tuple[int, Map]], first: int) -> list[tuple[int, Map]]:
+    """That one, and evenly so many of the others as a page has room for."""
+    count, last = min(len(maps), _MAPS), len(maps) - 1
+    while True:
+        places = {first, *(number * last // max(count - 1, 1) for number in range(count))}
+        chosen = [maps[place] for place in sorted(places)]
+        runs = {each.packed for _, found in chosen for each in found.blocks}
+        if count <= 1 or sum(map(len, runs)) <= _RUNS:
+            return chosen
+        count //= 2
+
+
+def page(
+    maps: Sequence[tuple[int, Map]],
+    first: int,
+    machine: str,
+    names: Callable[[int], list[str]] | None = None,
+) -> str:
+    """One file of HTML, which needs no network.
+
+    Args:
+        maps: at least one: microseconds from the program's begin, and the heap then.
+        first: which is shown first.
+        machine: on which it was.
+        names: of a call stack's number the frames, the innermost first; None: they have none.
+    """
     script = files("patalloc").joinpath("watch", "map.js").read_text()
+    chosen, found = _chosen(maps, first), maps[first][1]
+    place = chosen.index(maps[first])
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{size:,}</td></tr>" for name, size in totals(found)
     )
-    inner = json.dumps(data(found), separators=(",", ":")).replace("<", "\\u003c")
+    stacks: dict[int, int] = {}
+    states, changes = _distinct([each for _, each in chosen], stacks)
+    inner = json.dumps(
+        {
+            "page_size": found.page_size,
+            "stacks": [names(stack) if names else [] for stack in stacks],
+            "blocks": states,
+            "first": place,
+            "maps": [[at, *change] for (at, _), change in zip(chosen, changes, strict=True)],
+        },
+        separators=(",", ":"),
+    ).replace("<", "\\u003c")
+    slider = (
+        '<p><label>at <input type="range" id="moment" min="0" '
+        f'max="{len(chosen) - 1}" value="{place}"></label> <output id="at"></output></p>'
+    )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         f"<title>{html.escape(headline(found))}</title>"
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
         f"<h1>A heap, page by page</h1><p>{html.escape(machine)}</p>"
         f"<p>{html.escape(headline(found))}</p>"
-        '<p id="key"></p><p><button id="nearer">nearer</button> '
-        '<button id="farther">farther</button></p>'
+        f'<p id="key"></p>{slider if len(chosen) > 1 else ""}'
+        '<p><button id="nearer">nearer</button> <button id="farther">farther</button></p>'
         '<p class="told" id="told" aria-live="polite"></p>'
         '<canvas id="map" tabindex="0" role="application" aria-label="Pages of all blocks in the '
         "order of their addresses. Arrows go from tile to tile, plus and minus nearer and farther, "

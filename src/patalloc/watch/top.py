@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from patalloc.watch.description import call_stack
-from patalloc.watch.heapmap import Attached, Block, Map, Page, State
+from patalloc.watch.heapmap import Attached, Block, Map, Page
 from patalloc.watch.symbols import Location, locate_in
 
 
@@ -173,7 +173,7 @@ class Top:
             OSError, ValueError: as Attached.read.
         """
         found, now = self.process.read(), time.monotonic()
-        live = [each for each in found.blocks if each.state <= State.BUSY]
+        live = [each for each in found.blocks if each.is_live]
         by_site = any(each.stack for each in live)
         if by_site:
             self._name(live)
