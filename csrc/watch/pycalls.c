@@ -103,7 +103,7 @@ void pycalls_start(void) {
       find(&type, "PyType_Type") && find(&thread, "PyGILState_GetThisThreadState") &&
       find_head(type) && find_parts())
     *(void **)&python.thread = thread;
-  dlerror(); /* is the program's */
+  while (dlerror()) continue; /* the second time it is freed, and no error left for the program */
 }
 
 /* Looking: any word may be an address, or not. */
