@@ -10,7 +10,8 @@ from patalloc.errors import OptionError, PreloadError, TraceError
 
 _COMMANDS = (
     *("compare", "describe", "doctor", "export", "hunt", "lib", "machine", "map", "options"),
-    *("plot", "record", "replay", "report", "run", "sites", "sweep", "symbolize", "top", "tune"),
+    *("plot", "record", "replay", "report", "run", "sites", "sweep", "symbolize"),
+    *("synthesize", "top", "tune"),
 )
 
 

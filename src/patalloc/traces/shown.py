@@ -43,6 +43,7 @@ def facts(trace: Trace, sums: Sums) -> dict[str, Any]:
         "large": large,
         "large_bytes": large_bytes,
         "whole": trace.end is not None,
+        "synthetic": trace.start.get("synthetic"),
     }
 
 
@@ -60,6 +61,8 @@ def sentences(found: dict[str, Any]) -> Iterator[str]:
     yield f"{command}: {found['duration']:.2f} s{ended}"
     if not found["whole"]:
         yield "the trace has no end: who wrote it was killed"
+    if made := found["synthetic"]:
+        yield f"synthetic: as {made['trace']}, scale {made['scale']:g}, seed {made['seed']}"
     requests, temporary = found["requests"], found["temporary"]
     yield (
         f"requested: {found['requested']:,} bytes in {requests:,} requests; "
