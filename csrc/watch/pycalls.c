@@ -203,18 +203,18 @@ static void look(uintptr_t thread) {
 
 /* Calls */
 
-static inline uint64_t mix(uint64_t hash, uintptr_t word) {
-  hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-  return hash ^ hash >> 32;
+static inline uint64_t turned(uintptr_t word, unsigned bits) {
+  return word << bits | word >> (64 - bits);
 }
 
 static void add(struct pycalls *calls, words frame, words code) {
   struct pycall *call = &calls->calls[calls->count++];
   call->code = (uintptr_t)code;
   call->instruction = frame[places.instruction];
-  call->identity =
-      mix(mix(word_in(code, python.file), word_in(code, python.name)), word_in(code, python.lines));
-  calls->hash = mix(calls->hash ^ call->identity, call->code ^ call->instruction << 17);
+  call->identity = word_in(code, python.file) ^ turned(word_in(code, python.name), 20) ^
+                   turned(word_in(code, python.lines), 40);
+  uint64_t mixed = call->identity ^ call->code ^ turned(call->instruction, 17);
+  calls->hash += (mixed ^ mixed >> 32) * (0x9e3779b97f4a7c15 + calls->count * 0xbf58476d1ce4e5b8);
 }
 
 struct walk {
@@ -224,7 +224,7 @@ struct walk {
 };
 
 /* What has no code is where the interpreter's function was entered, and lies in its frame. */
-static void walk_up(void *walked) {
+static void walk_calls(void *walked) {
   enum { FURTHER = 256 };
   struct walk *walk = walked;
   struct pycalls *calls = walk->calls;
@@ -249,7 +249,7 @@ bool pycalls_find(struct pycalls *calls, unsigned most) {
   calls->hash = 1;
   calls->inside = 0;
   struct walk walk = {calls, most < PYCALLS_MOST ? most : PYCALLS_MOST, thread};
-  return known && recover_try(walk_up, &walk) && calls->count;
+  return known && recover_try(walk_calls, &walk) && calls->count;
 }
 
 /* Names */

@@ -385,6 +385,7 @@ def synthesize(trace: Trace, path: Path, *, scale: float = 1.0, seed: int = 0) -
         file = Writer(opened, {**trace.start, "synthetic": fitted})
         output = _Output(trace, file)
         file.modules(trace.modules)
+        file.names(trace.names)
         for place, block, step, copy in _steps(model, scale, seed):
             old = model.event(step)
             kind, size, first = old[0], old[3], old[7]
