@@ -36,6 +36,16 @@ def test_examples(build: Build, tmp_path: Path) -> None:
         assert done.stdout
 
 
+def test_pictures_can_be_made(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, root / "tools" / "pictures", tmp_path], check=True, timeout=200)
+    names = {each.name for each in tmp_path.iterdir()}
+    assert names == {"terminal.svg", "map.png", "flame.png"}
+    text = (root / "README.md").read_text()
+    assert all(f"(docs/pictures/{name})" in text for name in names)
+    assert "█" in (tmp_path / "terminal.svg").read_text()
+
+
 def test_options_are_told() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "patalloc", "record", "--help"], capture_output=True, text=True

@@ -62,7 +62,8 @@ const map = {
     this.wide = Math.max(Math.floor((this.canvas.clientWidth || 1000) / TILE), 10);
     this.most = Math.max(Math.ceil(total / (this.wide * ROWS)), 1);
     this.each = this.most;
-    this.first = this.focus = 0;
+    this.first = 0;
+    this.focus = Math.max(Math.min(this.focus, total - 1), 0);
     this.draw();
   },
 
@@ -173,7 +174,7 @@ map.canvas.addEventListener("mousemove", (event) => {
 map.canvas.addEventListener("click", () => map.zoom(4));
 byId("nearer").addEventListener("click", () => map.zoom(2));
 byId("farther").addEventListener("click", () => map.zoom(0.5));
-window.addEventListener("resize", () => map.fit());
+window.addEventListener("resize", () => show(moment));
 byId("key").innerHTML = KINDS.map((kind, place) =>
   `<span class="key" style="--colour: ${COLOURS[place]}">${kind}</span>`).join(" ");
 
