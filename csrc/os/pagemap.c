@@ -24,11 +24,15 @@ struct pagemap_scan {
 #define CATEGORY_PRESENT   (1u << 3)
 #define CATEGORY_SWAPPED   (1u << 4)
 #define CATEGORY_PFNZERO   (1u << 5)
+#define CATEGORY_HUGE      (1u << 6)
 
-/* Dirty pages */
+/* Pages that are in none of `out`, in all of `in`, and in any of `any`. */
+struct categories {
+  __u64 out, in, any;
+};
 
-static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_range_function *each,
-                          void *context) {
+static bool scan_for(struct categories wanted, int pagemap, uintptr_t address, uintptr_t end,
+                     os_range_function *each, void *context) {
   struct page_region regions[64] = {0}; /* Valgrind does not know who writes there */
   while (address < end) {
     struct pagemap_scan scan = {
@@ -37,10 +41,10 @@ static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_rang
         .end = end,
         .vec = (uintptr_t)regions,
         .vec_len = sizeof regions / sizeof *regions,
-        .category_inverted = CATEGORY_FILE | CATEGORY_PFNZERO,
-        .category_mask = CATEGORY_FILE | CATEGORY_PFNZERO,
-        .category_anyof_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
-        .return_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
+        .category_inverted = wanted.out,
+        .category_mask = wanted.out | wanted.in,
+        .category_anyof_mask = wanted.any,
+        .return_mask = wanted.any,
     };
     long found = os_refuses("ioctl") ? -1 : syscall(SYS_ioctl, pagemap, PAGEMAP_SCAN_IOCTL, &scan);
     if (found < 0) return false;
@@ -49,6 +53,21 @@ static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_rang
   }
   return true;
 }
+
+static bool dirty_by_scan(int pagemap, uintptr_t address, uintptr_t end, os_range_function *each,
+                          void *context) {
+  struct categories dirty = {.out = CATEGORY_FILE | CATEGORY_PFNZERO,
+                             .any = CATEGORY_PRESENT | CATEGORY_SWAPPED};
+  return scan_for(dirty, pagemap, address, end, each, context);
+}
+
+bool os_huge_ranges(int pagemap, uintptr_t address, size_t size, os_range_function *each,
+                    void *context) {
+  struct categories huge = {.out = CATEGORY_PFNZERO, .in = CATEGORY_HUGE, .any = CATEGORY_PRESENT};
+  return scan_for(huge, pagemap, address, address + size, each, context);
+}
+
+/* Dirty pages */
 
 /* Bit 63: present; 62: swapped; 61: a file's page, or shared anonymous; 56: mapped nowhere else
  * (pagemap.rst). The zero page, and a kernel's refpage, are neither a file's nor mapped here alone;

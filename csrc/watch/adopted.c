@@ -3,6 +3,7 @@
 
 #include "blocks/block.h"
 #include "os/memory.h"
+#include "os/pagemap.h"
 #include "watch/event_json.h"
 #include "watch/history.h"
 
@@ -138,12 +139,31 @@ size_t adopted_blocks(uint32_t *granule, struct adopted_block *blocks, size_t mo
   return count;
 }
 
-/* Bit 63: present; 62: swapped; 61: a file's page; 58: a guard region; 56: mapped nowhere else. */
+/* Bit 63: present; 62: swapped; 61: a file's page; 58: a guard region; 56: mapped nowhere else. No
+ * kernel sets bit 59, which is ours. */
+#define ENTRY_HUGE (UINT64_C(1) << 59)
+
 static enum adopted_page kind_of(uint64_t entry, bool zeros) {
   bool present = entry >> 63, file = entry >> 61 & 1, alone = entry >> 56 & 1;
   if (entry >> 58 & 1) return PAGE_GUARD;
+  if (entry & ENTRY_HUGE) return PAGE_HUGE;
   if (!present) return entry >> 62 & 1 ? PAGE_SWAPPED : PAGE_UNTOUCHED;
   return !file && (alone || !zeros) ? PAGE_WRITTEN : PAGE_READ;
+}
+
+struct marking {
+  uint64_t first, *entries;
+};
+
+static void mark(void *context, uintptr_t from, uintptr_t to) {
+  const struct marking *marking = context;
+  for (uintptr_t page = from; page < to; page += os_page)
+    marking->entries[(page - marking->first) >> os_page_shift] |= ENTRY_HUGE;
+}
+
+void adopted_mark_huge(int pagemap, uint64_t first, uint64_t *entries, size_t count) {
+  struct marking marking = {first, entries};
+  os_huge_ranges(pagemap, first, count << os_page_shift, mark, &marking);
 }
 
 size_t adopted_runs(const uint64_t *entries, size_t count, bool zeros, struct adopted_run *runs,
@@ -168,9 +188,12 @@ static double overlap(double from, double end, double low, double high) {
 
 void adopted_parts(const struct adopted_run *runs, size_t count, unsigned parts, uint8_t *pages,
                    uint8_t *shares) {
-  static const uint8_t notes[PAGE_KINDS] = {
-      [PAGE_WRITTEN] = 4, [PAGE_SWAPPED] = 3, [PAGE_GUARD] = 2, [PAGE_READ] = 1}; /* which is most
-                                                                                     of note */
+  static const uint8_t notes[PAGE_KINDS] = {/* which is most of note */
+                                            [PAGE_WRITTEN] = 5,
+                                            [PAGE_HUGE] = 4,
+                                            [PAGE_SWAPPED] = 3,
+                                            [PAGE_GUARD] = 2,
+                                            [PAGE_READ] = 1};
   uint64_t total = 0, at = 0;
   for (size_t i = 0; i < count; i++) total += runs[i].count;
   size_t first = 0;

@@ -39,6 +39,7 @@ enum adopted_page {
   PAGE_WRITTEN,
   PAGE_SWAPPED,
   PAGE_GUARD, /* Linux 6.15 tells */
+  PAGE_HUGE,  /* in a huge page that was written in some place; Linux 6.7 tells */
   PAGE_KINDS
 };
 struct adopted_run {
@@ -50,6 +51,10 @@ struct adopted_run {
  * counts as read: it is the zero page, or was written before a fork whose child lives. */
 size_t adopted_runs(const uint64_t *entries, size_t count, bool zeros, struct adopted_run *runs,
                     uint64_t counts[PAGE_KINDS]);
+
+/* Marks those of such entries that are of huge pages, for adopted_runs. The descriptor is of
+ * /proc/PID/pagemap, and the first one is of the page at that address. */
+void adopted_mark_huge(int pagemap, uint64_t first, uint64_t *entries, size_t count);
 
 /* Divides a block into so many parts: of each what is most of note in it (written, swapped, guard,
  * read), and how much of it that is, in 255ths. */

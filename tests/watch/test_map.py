@@ -68,7 +68,7 @@ def test_each_page(program: tuple[int, list[int], str]) -> None:
 def test_text_picture_and_page(program: tuple[int, list[int], str], tmp_path: Path) -> None:
     pid, (written, *_), _ = program
     lines = run(pid).stdout.splitlines()
-    assert re.match(rf"process {pid}: \d+ blocks of [\d,]+ bytes; untouched [\d,]+, ", lines[0])
+    assert re.match(rf"process {pid}: \d+ blocks of [\d,]+ bytes in \d+ spans; untouched [\d,]+, ", lines[0])
     (line,) = [line for line in lines if line.startswith(f"{written:#x} ")]
     assert re.search(r"4,194,304 live .*[░▒▓█]", line)
     assert run(pid, "-o", tmp_path / "map.svg").returncode == 0
@@ -107,6 +107,42 @@ def test_text_picture_and_page(program: tuple[int, list[int], str], tmp_path: Pa
     assert noted[1] == "213,94,0,255"
     assert f"at byte {121 * PAGE:,}: written" in noted[2]
     assert noted[3] == "0"
+
+
+def test_huge_pages_and_spans(tmp_path: Path) -> None:
+    """As /proc/PID/smaps has them."""
+    text = (
+        "import mmap, numpy, sys\n"
+        "zeros = numpy.zeros(8 << 20); zeros[: 3 << 20] = 1\n"
+        "empty = numpy.empty(8 << 20); empty[:100000] = 1\n"
+        "print(zeros.ctypes.data, empty.ctypes.data, flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", text],
+        env=environment(Config()),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        zeros, empty = map(int, process.stdout.readline().split())
+        smaps = Path(f"/proc/{process.pid}/smaps").read_text()
+        found = json.loads(run(process.pid, "--json").stdout)
+        process.communicate("")
+    spans: dict[int, int] = {}  # where each starts, and bytes in huge pages
+    for line in smaps.splitlines():
+        if head := re.match(r"([0-9a-f]+)-[0-9a-f]+ ", line):
+            start = int(head[1], 16)
+        elif line.startswith("AnonHugePages:"):
+            spans[start] = int(line.split()[1]) << 10
+    known = {int(start, 16): int(end, 16) for start, end in found["spans"]}
+    assert known.keys() <= spans.keys()
+    for address in (zeros, empty):
+        assert any(start <= address < end for start, end in known.items())
+    huge = sum(
+        count * PAGE for block in found["blocks"] for page, count in block["pages"] if page == 5
+    )
+    assert huge == sum(spans[start] for start in known)
 
 
 def test_watch_ends_with_the_program(build: Build) -> None:

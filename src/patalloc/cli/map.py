@@ -61,7 +61,7 @@ def _watch(pid: int, console: Console) -> None:
 def _of_process(pid: int) -> _Found:
     try:
         with Attached(pid) as process:
-            found, modules = process.read(), process.image.modules
+            found, modules = process.read(spans=True), process.image.modules
             if process.blind:
                 raise process.blind
     except (OSError, ValueError) as error:

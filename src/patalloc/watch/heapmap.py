@@ -21,6 +21,7 @@ from patalloc.watch.image import Image, of_process
 
 _BLOCKS = 4096  # that are read at a time
 _PAGES = 1 << 16  # likewise
+_HUGE = 1 << 21  # bytes of a huge page, on most machines
 _RUN = struct.Struct("=II")
 
 
@@ -32,6 +33,7 @@ class Page(IntEnum):
     WRITTEN = 2
     SWAPPED = 3  # written, and then moved out of memory
     GUARD = 4
+    HUGE = 5  # in a huge page, in which one of its pages at least was written
 
 
 class State(IntEnum):
@@ -114,12 +116,15 @@ class Map:
         pid: the process. page_size: bytes.
         now: milliseconds from the program's begin, as blocks' `since`; None where that is not kept.
         blocks: in the order of addresses.
+        spans: of what is mapped by one call and holds blocks, start and end, in order. Empty where
+            that was not asked for.
     """
 
     pid: int
     page_size: int
     now: int | None
     blocks: tuple[Block, ...]
+    spans: tuple[tuple[int, int], ...] = ()
 
     @property
     def requested(self) -> int:
@@ -186,21 +191,37 @@ class Attached:
         self.image = of_process(self._pid, self._memory)
         return self.image
 
-    def _pages(self, start: int, end: int, *, zeros: bool) -> tuple[tuple[int, ...], bytes]:
+    def _pages(self, start: int, end: int, fill: Fill) -> tuple[tuple[int, ...], bytes]:
         """Of a range, as /proc/PID/pagemap has them: how many of each kind, and runs."""
         counts, packed, size = ffi.new("uint64_t[]", len(Page)), [], self._page_size
         if self._pagemap is None:
             return tuple(counts), b""
         for at in range(start, end, _PAGES * size):
             count = (min(end, at + _PAGES * size) - at) // size
-            read = os.pread(self._pagemap, count * 8, at // size * 8)
+            read = bytearray(count * 8)
+            got = os.preadv(self._pagemap, [read], at // size * 8) // 8
             entries = ffi.from_buffer("uint64_t[]", read)
-            used = lib.adopted_runs(entries, len(entries), zeros, self._runs, counts)
+            if fill != Fill.REFPAGE and end - start >= _HUGE:
+                lib.adopted_mark_huge(self._pagemap, at, entries, got)
+            used = lib.adopted_runs(entries, got, fill == Fill.ZERO, self._runs, counts)
             packed.append(ffi.buffer(self._runs, used * _RUN.size)[:])
         return tuple(counts), b"".join(packed)
 
-    def read(self) -> Map:
+    def _spans(self, blocks: list[Block]) -> Iterator[tuple[int, int]]:
+        """Those with any of them."""
+        mappings, rest = self.mapped().mappings, iter(blocks)
+        block = next(rest, None)
+        for each in mappings:
+            while block and block.end <= each.start:
+                block = next(rest, None)
+            if block and block.start < each.end:
+                yield each.start, each.end
+
+    def read(self, *, spans: bool = False) -> Map:
         """The map of its heap now.
+
+        Args:
+            spans: whether they are wanted, which takes as long again in a process with many.
 
         Raises:
             OSError, ValueError: it does not run under this version of patalloc; or it has ended.
@@ -221,11 +242,12 @@ class Attached:
                         fill,
                         each.since,
                         each.stack,
-                        *self._pages(each.first, each.end, zeros=fill == Fill.ZERO),
+                        *self._pages(each.first, each.end, fill),
                     )
                 )
         now = clock - began & 0xFFFFFFFF if began else None
-        return Map(self._pid, self._page_size, now, tuple(found))
+        wanted = tuple(self._spans(found)) if spans else ()
+        return Map(self._pid, self._page_size, now, tuple(found), wanted)
 
 
 def read(pid: int) -> Map:
@@ -239,4 +261,4 @@ def read(pid: int) -> Map:
     with Attached(pid) as process:
         if process.blind:
             raise process.blind
-        return process.read()
+        return process.read(spans=True)

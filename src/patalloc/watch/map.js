@@ -2,13 +2,15 @@
 /* All pages of all blocks, one behind the other, as tiles: so many pages each, by how near it is. */
 const shown = JSON.parse(document.getElementById("data").textContent);
 const TILE = 8, ROWS = 60;
-const KINDS = ["untouched", "read", "written", "swapped", "guard", "kept", "quarantined"];
-const COLOURS = ["#e8e8e8", "#56b4e9", "#d55e00", "#000000", "#999999", "#f0e442", "#cc79a7"];
+const KINDS = ["untouched", "read", "written", "swapped", "guard", "huge", "kept",
+  "quarantined"];
+const COLOURS = ["#e8e8e8", "#56b4e9", "#d55e00", "#000000", "#999999", "#009e73",
+  "#f0e442", "#cc79a7"];
 const byId = (name) => document.getElementById(name);
 const grouped = (number) => number.toLocaleString("en");
 
 /* A block: its address, size, state, fill, milliseconds from the program's begin to its allocation,
- * call stack, and runs of pages, each its length times five and its kind. */
+ * call stack, and runs of pages, each its length times six and its kind. */
 const blocks = []; // those that there are at the moment, in the order of addresses
 const starts = []; // the number of each block's first page
 let total = 0, moment = -1;
@@ -25,7 +27,7 @@ function goTo(number) {
   const found = [...there].map((each) => shown.blocks[each]);
   for (const block of found.sort((one, other) => Number(one[0]) - Number(other[0]))) {
     const [address, size, state, fill, since, stack, runs] = block;
-    const pages = runs.map((run) => [run % 5, Math.floor(run / 5)]);
+    const pages = runs.map((run) => [run % 6, Math.floor(run / 6)]);
     blocks.push({ address, size, state, fill, since, stack, pages });
     starts.push(total);
     for (const [, count] of pages) total += count;
@@ -37,13 +39,13 @@ function written() {
   let sum = 0;
   for (const block of blocks)
     for (const [page, count] of block.pages)
-      if (kindOf(block, page) === 2) sum += count;
+      if ([2, 5].includes(kindOf(block, page))) sum += count;
   return sum * shown.page_size;
 }
 
 function kindOf(block, page) {
-  if (block.state === "KEPT" && page === 2) return 5;
-  return block.state === "QUARANTINED" ? 6 : page;
+  if (block.state === "KEPT" && (page === 2 || page === 5)) return 6;
+  return block.state === "QUARANTINED" ? 7 : page;
 }
 
 function blockAt(page) {
@@ -120,11 +122,14 @@ const map = {
       at += length;
     }
     const place = (this.focus - starts[number]) * shown.page_size;
+    const address = Number(block.address) - Number(block.address) % shown.page_size + place;
+    const span = shown.spans.find(([start, end]) => start <= address && address < end);
     const age = (shown.maps[moment][0] / 1000 - block.since) / 1000;
     const calls = block.stack < 0 ? [] : shown.stacks[block.stack];
     byId("told").textContent = `${block.address}: ${grouped(block.size)} bytes, ` +
       `${block.state.toLowerCase()}, ${block.fill.toLowerCase()}` +
       `${block.since ? `, for ${Math.max(age, 0).toFixed(2)} s` : ""}; ` +
+      (span ? `in a span of ${grouped(span[1] - span[0])} bytes; ` : "") +
       `at byte ${grouped(place)}: ${KINDS[kind]}; a tile is ${grouped(this.each)} pages` +
       (calls.length ? `; from ${calls.join(" < ")}` : "");
   },

@@ -18,6 +18,7 @@ _COLOURS = {
     Page.WRITTEN: "#d55e00",
     Page.SWAPPED: "#000000",
     Page.GUARD: "#999999",
+    Page.HUGE: "#009e73",
 }
 _PARTS = 600  # of a block in a picture
 _MAPS = 500  # on a page at most
@@ -40,6 +41,7 @@ def data(found: Map) -> dict[str, Any]:
         "version": 1,
         "process": found.pid,
         "page_size": found.page_size,
+        "spans": [[hex(start), hex(end)] for start, end in found.spans],
         "blocks": [
             {
                 "address": hex(each.address),
@@ -62,7 +64,7 @@ def totals(found: Map) -> list[tuple[str, int]]:
     quarantined = [each for each in found.blocks if each.state == State.QUARANTINED]
     return [
         *live,
-        ("kept", sum(each.counts[Page.WRITTEN] for each in kept) * page),
+        ("kept", sum(each.counts[Page.WRITTEN] + each.counts[Page.HUGE] for each in kept) * page),
         ("quarantined", sum(each.end - each.start for each in quarantined)),
     ]
 
@@ -72,13 +74,15 @@ def headline(found: Map) -> str:
     live = sum(each.is_live for each in found.blocks)
     parts = ", ".join(f"{name} {size:,}" for name, size in totals(found) if size)
     requested = found.requested
-    return f"process {found.pid}: {live:,} blocks of {requested:,} bytes; {parts or 'none'}"
+    spans = f" in {len(found.spans):,} spans" if found.spans else ""
+    return f"process {found.pid}: {live:,} blocks of {requested:,} bytes{spans}; {parts or 'none'}"
 
 
 def _colour(block: Block, page: Page) -> str:
     if block.state == State.QUARANTINED:
         return _QUARANTINED
-    return _KEPT if block.state == State.KEPT and page == Page.WRITTEN else _COLOURS[page]
+    is_kept = block.state == State.KEPT and page in (Page.WRITTEN, Page.HUGE)
+    return _KEPT if is_kept else _COLOURS[page]
 
 
 def lines(found: Map, width: int, most: int) -> Iterator[Text]:
@@ -89,7 +93,9 @@ def lines(found: Map, width: int, most: int) -> Iterator[Text]:
         line = Text(name)
         for page, share in block.parts(max(width - len(name), 10)):
             shade = _SHADES[min(int(share * 4), 3)] if page == Page.WRITTEN else "·"
-            mark = {Page.UNTOUCHED: " ", Page.SWAPPED: "s", Page.GUARD: "g"}.get(page, shade)
+            mark = {Page.UNTOUCHED: " ", Page.SWAPPED: "s", Page.GUARD: "g", Page.HUGE: "H"}.get(
+                page, shade
+            )
             line.append(mark, style=_colour(block, page))
         yield line
     if len(found.blocks) > most:
@@ -213,6 +219,7 @@ def page(
     inner = json.dumps(
         {
             "page_size": found.page_size,
+            "spans": [[start, end] for start, end in found.spans],
             "stacks": [names(stack) if names else [] for stack in stacks],
             "blocks": states,
             "first": place,

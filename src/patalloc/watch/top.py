@@ -139,7 +139,7 @@ def _rows(
             key,
             len(members),
             sum(each.size for each in members),
-            (pages[Page.WRITTEN] + pages[Page.SWAPPED]) * page_size,
+            (pages[Page.WRITTEN] + pages[Page.HUGE] + pages[Page.SWAPPED]) * page_size,
             (pages[Page.UNTOUCHED] + pages[Page.READ]) * page_size,
             min(each.since for each in members),
         )

@@ -10,7 +10,7 @@ from patalloc.watch.mapshown import totals
 from patalloc.watch.symbols import Location
 from patalloc.watch.top import Look, Row
 
-_WRITTEN = ("written", "read", "untouched", "swapped", "kept")  # which pages tell
+_WRITTEN = ("written", "read", "untouched", "swapped", "huge", "kept")  # which pages tell
 
 
 def _totals(look: Look) -> dict[str, int | None]:
