@@ -280,6 +280,7 @@ bool ring_start(const char *where) {
 }
 
 bool ring_switch(bool on) {
+  if (started && ring_own && !ring_own->control) begin_in_child();
   struct ring_control *control = ring_own ? ring_own->control : NULL;
   bool may = control && !control->abandoned && !control->stopped;
   return may && atomic_exchange(&control->on, on);

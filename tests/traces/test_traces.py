@@ -317,6 +317,18 @@ def test_recording_is_switched_on_and_off(tmp_path: Path) -> None:
     assert {size // 100_000: count for size, count in sizes.items()} == {2: 10}
 
 
+def test_a_forked_child_is_switched_on_before_its_first_request(
+    build: Build, tmp_path: Path
+) -> None:
+    done = record("-o", "a.trace", "--off", "--", build("switched"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (child,) = tmp_path.glob("a.*.trace")
+    with Trace(child) as trace:
+        assert [event.size for event in trace.events()] == [300_001, 300_001]
+    with Trace(tmp_path / "a.trace") as trace:
+        assert not [*trace.events()]
+
+
 def test_a_trace_ends_where_it_is_large(requests: Path, tmp_path: Path) -> None:
     done = record(
         "-o", "a.trace", "--max-size", "100K", "--", requests, "2", "300000", "exit", cwd=tmp_path
@@ -572,6 +584,27 @@ def test_an_event_that_can_not_be_is_noticed(tmp_path: Path) -> None:
 
 
 # Other programs
+
+
+def test_arrow(small: Path, tmp_path: Path) -> None:
+    import pyarrow
+
+    output = tmp_path / "t.arrow"
+    command = [*PATALLOC, "export", str(small), "--as", "arrow", "-o", str(output)]
+    subprocess.run(command, check=True)
+    with pyarrow.memory_map(str(output)) as file:
+        rows = pyarrow.ipc.open_file(file).read_all().to_pylist()
+    with Trace(small) as trace:
+        for row, event in zip(rows, trace.events(), strict=True):
+            assert row.pop("kind") == event.kind.name.lower()
+            assert row.pop("first_page") == event.first
+            assert all(getattr(event, name) == value for name, value in row.items())
+    (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError(name='pyarrow')")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pyarrow" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_exports(small: Path, tmp_path: Path) -> None:

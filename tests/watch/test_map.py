@@ -68,7 +68,9 @@ def test_each_page(program: tuple[int, list[int], str]) -> None:
 def test_text_picture_and_page(program: tuple[int, list[int], str], tmp_path: Path) -> None:
     pid, (written, *_), _ = program
     lines = run(pid).stdout.splitlines()
-    assert re.match(rf"process {pid}: \d+ blocks of [\d,]+ bytes in \d+ spans; untouched [\d,]+, ", lines[0])
+    assert re.match(
+        rf"process {pid}: \d+ blocks of [\d,]+ bytes in \d+ spans; untouched [\d,]+, ", lines[0]
+    )
     (line,) = [line for line in lines if line.startswith(f"{written:#x} ")]
     assert re.search(r"4,194,304 live .*[░▒▓█]", line)
     assert run(pid, "-o", tmp_path / "map.svg").returncode == 0

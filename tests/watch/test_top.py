@@ -115,7 +115,9 @@ def test_text(program: Program) -> None:
     assert re.fullmatch(rf"process {program.pid}: .*topped.*", lines[0])
     assert re.fullmatch(r"resident [\d,]+, anonymous [\d,]+; a look every 1 s", lines[1])
     assert lines[2] == "7 blocks of 25,165,824 bytes"
-    assert re.match(r"written [\d,]+, read [\d,]+, untouched [\d,]+, swapped 0, huge 0, kept", lines[3])
+    assert re.match(
+        r"written [\d,]+, read [\d,]+, untouched [\d,]+, swapped 0, huge 0, kept", lines[3]
+    )
     assert lines[4].split() == ["blocks", "bytes", "written", "unwritten", "oldest", "site"]
     assert re.fullmatch(
         r" +1 +16,777,216 +409,600 +97\.6% +[\d,.]+ s  largest at topped\.c:\d+", lines[5]

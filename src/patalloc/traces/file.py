@@ -1,5 +1,6 @@
 """Trace files: chunks, each compressed, behind a line that says what it is (docs/traces.md)."""
 
+import errno
 import json
 import os
 import struct
@@ -304,8 +305,10 @@ class Trace:
                 raise self.damaged()
             yield reader
 
-    def damaged(self) -> TraceError:
-        """For events that can't be."""
+    def damaged(self) -> Exception:
+        """For events that can't be, unless there was no memory for them."""
+        if ffi.errno == errno.ENOMEM:
+            return MemoryError()
         return self._wrong("damaged: events that can't be")
 
     @property

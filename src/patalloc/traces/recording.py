@@ -134,7 +134,7 @@ class Recorded:
         """What is not in the trace, a sentence each."""
         found = []
         if self.failed:
-            found.append(f"it ends where it could not be written: {self.failed}")
+            found.append(f"it ends where {self.failed}")
         if self.cut:
             found.append(f"it has reached {self._max_size:,} bytes, and ends there")
         if self.left:
@@ -147,8 +147,9 @@ class Recorded:
             found.append("it ends where nobody read what the program wrote for two seconds")
         return found
 
-    def _fail(self, error: Exception) -> None:
-        self.failed = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    def _fail(self, error: Exception, what: str = "it could not be written") -> None:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self.failed = f"{what}: {why}"
         self.stop()
 
     def stop(self) -> None:
@@ -166,12 +167,17 @@ class Recorded:
         if self.failed:
             return False
         try:
+            self._open_rings()
+        except (OSError, MemoryError, ValueError) as error:
+            self._fail(error, "what a thread asks for could not be read")
+            return False
+        try:
             return self._collect()
         except (OSError, MemoryError, ValueError) as error:
             self._fail(error)
             return False
 
-    def _collect(self) -> bool:
+    def _open_rings(self) -> None:
         while len(self._rings) < self._control.rings:
             with open(f"{self._stem}.{len(self._rings)}", "r+b") as file:
                 ring = mmap.mmap(file.fileno(), lib.RING_BYTES)
@@ -179,6 +185,8 @@ class Recorded:
             self._rings.append(held)
             if not lib.trace_writer_add(self._writer, held):
                 raise MemoryError
+
+    def _collect(self) -> bool:
         total = 0
         while True:
             began = self._control.began
