@@ -12,8 +12,9 @@ typedef void os_range_function(void *context, uintptr_t from, uintptr_t to);
 bool os_dirty_ranges(uintptr_t address, size_t size, bool scan, os_range_function *each,
                      void *context);
 
-/* The same for those in huge pages, of the process whose /proc/PID/pagemap the descriptor is; not
- * the huge page of zeros. False where that can't be told (before Linux 6.7). */
+/* The same for those in huge pages, of the process whose /proc/PID/pagemap the descriptor is. Not
+ * all kernels can tell the huge page of zeros from others. False before Linux 6.7, where none can.
+ */
 RARE bool os_huge_ranges(int pagemap, uintptr_t address, size_t size, os_range_function *each,
                          void *context);
 

@@ -146,7 +146,7 @@ size_t adopted_blocks(uint32_t *granule, struct adopted_block *blocks, size_t mo
 static enum adopted_page kind_of(uint64_t entry, bool zeros) {
   bool present = entry >> 63, file = entry >> 61 & 1, alone = entry >> 56 & 1;
   if (entry >> 58 & 1) return PAGE_GUARD;
-  if (entry & ENTRY_HUGE) return PAGE_HUGE;
+  if (entry & ENTRY_HUGE && (alone || !zeros)) return PAGE_HUGE; /* else it may be that of zeros */
   if (!present) return entry >> 62 & 1 ? PAGE_SWAPPED : PAGE_UNTOUCHED;
   return !file && (alone || !zeros) ? PAGE_WRITTEN : PAGE_READ;
 }

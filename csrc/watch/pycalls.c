@@ -117,9 +117,16 @@ static void read_word(void *peeked) {
   peek->word = *(words)peek->address;
 }
 
+/* Of a program's addresses: Documentation/arch/x86/x86_64/mm.rst, .../arm64/memory.rst */
+#ifdef __x86_64__
+enum { ADDRESS_BITS = 47 };
+#else
+enum { ADDRESS_BITS = 48 };
+#endif
+
 /* 0 where there is none. */
 static uintptr_t peek(uintptr_t address, unsigned word) {
-  const uintptr_t lowest = 1 << 16, highest = (uintptr_t)1 << 47;
+  const uintptr_t lowest = 1 << 16, highest = (uintptr_t)1 << ADDRESS_BITS;
   struct peek peek = {.address = address + word * sizeof(uintptr_t)};
   bool may_be = address >= lowest && address < highest && address % sizeof(uintptr_t) == 0;
   return may_be && recover_try(read_word, &peek) ? peek.word : 0;
@@ -213,6 +220,7 @@ static void add(struct pycalls *calls, words frame, words code) {
   call->instruction = frame[places.instruction];
   call->identity = word_in(code, python.file) ^ turned(word_in(code, python.name), 20) ^
                    turned(word_in(code, python.lines), 40);
+  call->identity += code[python.head] << 48 ^ word_in(code, python.first_line);
   uint64_t mixed = call->identity ^ call->code ^ turned(call->instruction, 17);
   calls->hash += (mixed ^ mixed >> 32) * (0x9e3779b97f4a7c15 + calls->count * 0xbf58476d1ce4e5b8);
 }
@@ -263,8 +271,15 @@ static void put(struct writing *to, unsigned byte) {
   if (to->used < to->most) to->text[to->used++] = (char)byte;
 }
 
+/* UTF-8: characters below these take a byte, two, three. */
+enum { ONE = 1 << 7, TWO = 1 << 11, THREE = 1 << 16 };
+
+static unsigned bytes_of(uint32_t character) {
+  return character < ONE ? 1 : character < TWO ? 2 : character < THREE ? 3 : 4;
+}
+
 static void put_character(struct writing *to, uint32_t character) {
-  enum { ONE = 1 << 7, TWO = 1 << 11, THREE = 1 << 16, SIX = 6, REST = 0x3f, MORE = 0x80 };
+  enum { SIX = 6, REST = 0x3f, MORE = 0x80 };
   if (character < ONE) return put(to, character);
   if (character < TWO)
     put(to, 0xc0 | character >> SIX);
@@ -295,9 +310,11 @@ static void put_string(struct writing *to, uintptr_t word) {
     uint32_t bits = state >> shifts[i], kind = bits & KIND;
     if (!(bits >> COMPACT & 1) || (kind != 1 && kind != 2 && kind != 4)) continue;
     uintptr_t at = bits >> ASCII & 1 ? python.ascii : python.characters;
-    uintptr_t room = to->most - to->used;
-    for (uintptr_t j = length > room ? length - room : 0; j < length; j++)
-      put_character(to, character_at((const char *)string + at, kind, j));
+    const char *characters = (const char *)string + at;
+    uintptr_t first = length, room = to->most - to->used;
+    for (; first && room >= bytes_of(character_at(characters, kind, first - 1)); first--)
+      room -= bytes_of(character_at(characters, kind, first - 1));
+    for (; first < length; first++) put_character(to, character_at(characters, kind, first));
     break;
   }
   put(to, 0);

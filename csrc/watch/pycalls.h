@@ -25,8 +25,8 @@ struct pycalls {
 /* Looks for CPython in this process, which has just been started. Once. */
 void pycalls_start(void);
 
-/* The calling thread's, at most so many. False where it is in none. Not where faults can't be
- * recovered from (recover.h). */
+/* The calling thread's, at most so many. False where it is in none. What is not as it should be may
+ * fault, which is recovered from (recover.h), but where the thread has blocked SIGSEGV. */
 bool pycalls_find(struct pycalls *calls, unsigned most);
 
 /* The file and the function of one, a NUL behind each, in at most so many bytes: returns how many,

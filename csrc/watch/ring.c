@@ -280,7 +280,9 @@ bool ring_start(const char *where) {
 }
 
 bool ring_switch(bool on) {
+  int error = errno;
   if (started && ring_own && !ring_own->control) begin_in_child();
+  errno = error;
   struct ring_control *control = ring_own ? ring_own->control : NULL;
   bool may = control && !control->abandoned && !control->stopped;
   return may && atomic_exchange(&control->on, on);

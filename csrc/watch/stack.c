@@ -370,8 +370,8 @@ static uint32_t number_near(struct stack_table *stacks, unsigned most, uint64_t 
 
 /* Python's */
 
-/* What calls of Python's are as frames, by a hash of each. */
-enum { NAMES_LOG = 13 };
+/* What calls of Python's are as frames, by a hash of each, which is BUSY while one is put there. */
+enum { NAMES_LOG = 13, BUSY = 1 };
 static struct { _Atomic uint64_t hash, frame; } names[1 << NAMES_LOG];
 
 static uint64_t name_call(struct stack_table *stacks, const struct pycall *call) {
@@ -385,12 +385,15 @@ static uint64_t name_call(struct stack_table *stacks, const struct pycall *call)
 
 /* 0 for one that is to be left out. */
 static uint64_t frame_of(struct stack_table *stacks, const struct pycall *call) {
-  uint64_t hash = mix_in(mix_in(call->identity, call->code), call->instruction);
+  uint64_t hash = mix_in(mix_in(call->identity, call->code), call->instruction) | 2;
   size_t place = hash >> (64 - NAMES_LOG);
-  uint64_t frame = names[place].frame;
-  if (names[place].hash == hash) return frame;
-  frame = name_call(stacks, call);
-  names[place].hash = 0;
+  if (names[place].hash == hash) {
+    uint64_t frame = names[place].frame;
+    if (names[place].hash == hash) return frame;
+  }
+  uint64_t frame = name_call(stacks, call), before = names[place].hash;
+  if (before == BUSY || !atomic_compare_exchange_strong(&names[place].hash, &before, BUSY))
+    return frame;
   names[place].frame = frame;
   names[place].hash = hash;
   return frame;
@@ -482,8 +485,9 @@ void stack_extent(bool rest, const void **start, uint64_t *size) {
 }
 
 static bool is_inside(uint32_t number) {
-  size_t at = (size_t)number * UNIT;
-  return at >= sizeof *stack_table && at < sizeof *stack_table + stack_table->used;
+  size_t at = (size_t)number * UNIT, end = sizeof *stack_table + stack_table->used;
+  if (at < sizeof *stack_table || at + sizeof(struct recorded) > end) return false;
+  return at + sizeof(struct recorded) + stack_at(stack_table, number)->count * UNIT <= end;
 }
 
 /* A number may come from memory that the program overwrites: one that no stack was recorded by is
@@ -491,7 +495,8 @@ static bool is_inside(uint32_t number) {
 static bool is_recorded(uint32_t number) {
   if (!stack_table || !is_inside(number)) return false;
   uint32_t found = stack_table->buckets[stack_at(stack_table, number)->hash % BUCKETS];
-  while (found != number && is_inside(found)) found = stack_at(stack_table, found)->next;
+  uint64_t most = stack_table->used / sizeof(struct recorded); /* there may be a circle */
+  while (found != number && is_inside(found) && most--) found = stack_at(stack_table, found)->next;
   return found == number;
 }
 

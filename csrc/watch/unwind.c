@@ -110,7 +110,7 @@ static void walk_inside(void *context) {
   struct inside *inside = context;
   struct stack *stack = inside->stack;
   const uintptr_t *slot;
-  while (stack->count < inside->most) {
+  while (stack->count < inside->most && inside->frame.place) {
     uintptr_t place = inside->frame.place;
     if (!step_up(&inside->frame, &slot) || inside->frame.sp > inside->place) return;
     if (stack->count || !recover_is_own(place)) stack->frames[stack->count++] = place;

@@ -6,7 +6,9 @@ import re
 import struct
 import subprocess
 import sys
+import time
 from itertools import pairwise
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Build, chromium
-from patalloc import TraceError
+from patalloc import Config, TraceError
+from patalloc._core import ffi
+from patalloc.preload import environment
 from patalloc.traces import Trace
 from patalloc.traces.frames import Frames
-from patalloc.traces.maps import pack, unpack
+from patalloc.traces.maps import pack, parse, totals, unpack
+from patalloc.traces.recording import Recorder, directory
 from patalloc.watch.heapmap import Block, Fill, Map, Page, State
 
 PATALLOC = (sys.executable, "-m", "patalloc")
@@ -104,6 +109,60 @@ def test_it_does_not_show_in_the_program(build: Build, tmp_path: Path) -> None:
         assert read.end["cpu"] >= 0
 
 
+def test_each_program_of_a_process_has_its_own(build: Build, tmp_path: Path) -> None:
+    run("record", "-o", "t.trace", "--", "sh", "-c", f"exec {build('grows')}", cwd=tmp_path)
+    with_blocks = [
+        path.name for path in tmp_path.glob("*.trace") if any(grown(m) for _, m in maps_of(path))
+    ]
+    assert len(with_blocks) == 1
+    (path,) = with_blocks
+    with Trace(tmp_path / path) as trace:
+        assert "grows" in trace.start["command"][0]
+
+
+def test_maps_come_without_events_and_end_with_the_trace(build: Build, tmp_path: Path) -> None:
+    run("record", "--off", "-o", "off.trace", "--", build("grows"), cwd=tmp_path)
+    with Trace(tmp_path / "off.trace") as trace:
+        assert not [*trace.events()]
+        assert [grown(found) for _, found in trace.heap_maps()][-1]
+    done = run("record", "--max-size", "1K", "-o", "t.trace", "--", build("grows"), cwd=tmp_path)
+    assert "it has reached 1,024 bytes" in done.stderr
+    steps = [grown(found) for _, found in maps_of(tmp_path / "t.trace")]
+    assert len(steps) < 15
+    assert not steps or len(steps[-1]) < 7
+
+
+def test_who_goes_on_is_not_waited_for(build: Build, tmp_path: Path) -> None:
+    """What is told a process at its end, of one that is left running."""
+    with directory() as where:
+        config = Config.parse(f"record={where}:stacks=8")
+        recorder = Recorder(where, lambda pid: tmp_path / f"{pid}.trace")
+        with subprocess.Popen([build("grows")], env=environment(config)) as process:
+            recorder.pid = process.pid
+            while not [*where.glob("*.control")]:
+                time.sleep(0.01)
+            for _ in range(10):
+                recorder.look()
+                time.sleep(0.02)
+            (path,) = where.glob("*.control")
+            with path.open("r+b") as file:
+                held = ffi.from_buffer(mmap(file.fileno(), 0))
+            control = ffi.cast("struct ring_control *", held)
+            assert control.looking
+            assert not control.looked
+            recorder.end(0, 0.0)
+            assert control.looked
+            process.kill()
+
+
+def test_a_table_that_was_overwritten_is_not_believed(build: Build, tmp_path: Path) -> None:
+    done = run("record", "-o", "t.trace", "--", build("scribbles"), cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    with Trace(tmp_path / "t.trace") as trace:
+        assert len([*trace.events()]) >= 100
+        assert all(len(stack) <= 64 for stack in trace.stacks)
+
+
 RUNS = st.lists(st.tuples(st.sampled_from(Page), st.integers(1, 1 << 30)), max_size=5)
 BLOCKS = st.builds(
     lambda place, size, state, fill, stack, since, runs: Block(
@@ -141,6 +200,12 @@ def test_any_maps_come_back(heaps: list[list[Block]]) -> None:
     assert [unpack(each, 7, known) for each in packed] == [
         (number * 1000, each) for number, each in enumerate(maps)
     ]
+    known.clear()
+    for each, data in zip(maps, packed, strict=True):
+        before = dict(known)
+        assert totals(data, before).live == each.requested
+        parse(data, known)
+        assert known == before
 
 
 @given(data=st.data())
@@ -162,6 +227,9 @@ def test_terminal_and_data(trace: Path, tmp_path: Path) -> None:
     assert re.match(r"process \d+: \d+ blocks of 33,[\d,]+ bytes; ", second)
     early = json.loads(run("map", trace, "--at", "0.3", "--json", cwd=tmp_path).stdout)
     live = [each for each in early["blocks"] if each["size"] == SIZE]
+    rows = run("map", trace, "--at", "0.3", "--csv", cwd=tmp_path).stdout.splitlines()
+    assert len(rows) == 1 + len(early["blocks"])
+    assert rows[0].endswith("since,untouched,read,written,swapped,guard,huge")
     assert 1 <= len(live) <= 4
     assert "the first map is of" in run("map", trace, "--at", "0", cwd=tmp_path, status=2).stderr
     for wrong in (("--watch", trace), ("--at", "1", str(os.getpid()))):
@@ -176,6 +244,10 @@ def test_a_program_is_run_for_it(build: Build, tmp_path: Path) -> None:
     done = run("map", "--", "sh", "-c", "echo hello; exit 3", cwd=tmp_path, status=3)
     assert done.stdout.startswith("hello\nat ")
     assert run("map", "no-such-program", cwd=tmp_path, status=127).stdout == ""
+    (tmp_path / "broken.trace").write_text("hello")
+    assert "no trace of patalloc's" in run("map", "broken.trace", cwd=tmp_path, status=2).stderr
+    (tmp_path / "broken.trace").unlink()
+    assert "Traceback" not in run("map", "\N{SUPERSCRIPT TWO}", cwd=tmp_path, status=127).stderr
     run("map", "-o", "m.png", "--", build("grows"), cwd=tmp_path)
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
     assert [each.name for each in tmp_path.iterdir()] == ["m.png"]

@@ -1,6 +1,7 @@
 """`patalloc map`."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -18,30 +19,33 @@ from patalloc.cli.processes import is_there, refusal
 from patalloc.machine import describe
 from patalloc.traces import Trace, is_trace, running
 from patalloc.traces.frames import Frames, label
+from patalloc.traces.maps import Totals
 from patalloc.watch.description import call_stack
 from patalloc.watch.heapmap import Attached, Map, read
-from patalloc.watch.mapshown import data, headline, lines, most_live, page, png, svg
+from patalloc.watch.mapshown import as_csv, data, headline, lines, page, png, svg
 from patalloc.watch.symbols import locate_in
 
 _RATE = 4  # a second
 
 
+_MAPS = 500  # of a trace that are kept, evenly
+
+
 @attrs.frozen
 class _Found:
-    """Maps of a heap, one or more, each with its time in microseconds; and names of call stacks."""
+    """Maps of a heap, each with its time in microseconds; which is shown; names of call stacks.
+
+    Of a trace `end` has the time of the last one.
+    """
 
     maps: Sequence[tuple[int, Map]]
-    names: Callable[[int], list[str]] | None = None
+    names: Callable[[int], list[str]]
+    place: int = 0
+    end: int | None = None
 
-    def place(self, seconds: float | None) -> int:
-        """Of which is shown: the last one up to that moment, or else that with most."""
-        if seconds is None:
-            return most_live(self.maps)
-        first = self.maps[0][0] / 1e6
-        before = sum(at <= seconds * 1e6 for at, _ in self.maps)
-        if not before:
-            raise click.UsageError(f"--at {seconds:g}: the first map is of {first:.2f} s")
-        return before - 1
+    @property
+    def shown(self) -> Map:
+        return self.maps[self.place][1]
 
 
 def _shown(found: Map, width: int, most: int) -> Group:
@@ -73,17 +77,31 @@ def _of_process(pid: int) -> _Found:
     return _Found([((found.now or 0) * 1000, found)], names)
 
 
-def _of_trace(path: Path) -> _Found:
+def _place(known: Sequence[Totals], seconds: float | None) -> int:
+    """The last one up to that moment, or else that with most live bytes."""
+    if seconds is None:
+        return max(range(len(known)), key=lambda place: known[place].live)
+    before = sum(each.time <= seconds * 1e6 for each in known)
+    if not before:
+        first = known[0].time / 1e6
+        raise click.UsageError(f"--at {seconds:g}: the first map is of {first:.2f} s")
+    return before - 1
+
+
+def _of_trace(path: Path, seconds: float | None) -> _Found:
     with Trace(path) as trace:
-        maps = [*trace.heap_maps()]
-    if not maps:
-        raise click.UsageError(
-            f"{path}: it has no maps: the program had ended, or could not be read"
-        )
-    return _Found(maps, Frames(trace).names)
+        known = [*trace.heap_totals()]
+        if not known:
+            why = "the program had ended by then, or could not be read"
+            raise click.UsageError(f"{path}: it has no maps: {why}")
+        place, last = _place(known, seconds), len(known) - 1
+        count = min(len(known), _MAPS)
+        wanted = {place, *(number * last // max(count - 1, 1) for number in range(count))}
+        maps = [*trace.heap_maps(wanted)]
+    return _Found(maps, Frames(trace).names, sorted(wanted).index(place), known[-1].time)
 
 
-def _of_program(command: Sequence[str]) -> tuple[_Found, int]:
+def _of_program(command: Sequence[str], seconds: float | None) -> tuple[_Found, int]:
     """What it was, and its exit status."""
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -92,11 +110,11 @@ def _of_program(command: Sequence[str]) -> tuple[_Found, int]:
             not_started(command, error)
         if run.last is None:
             raise click.UsageError(f"{command[0]}: it has no map: it calls no malloc")
-        return _of_trace(run.last), run.status
+        return _of_trace(run.last, seconds), run.status
 
 
-def _write(found: _Found, place: int, output: Path) -> None:
-    shown = found.maps[place][1]
+def _write(found: _Found, output: Path) -> None:
+    shown = found.shown
     if output.suffix == ".svg":
         output.write_text(svg(shown))
     elif output.suffix == ".png":
@@ -105,7 +123,7 @@ def _write(found: _Found, place: int, output: Path) -> None:
         except ImportError as error:
             raise click.UsageError(f"--output {output}: {error}") from None
     else:
-        output.write_text(page(found.maps, place, describe(), found.names))
+        output.write_text(page(found.maps, found.place, describe(), found.names))
 
 
 @click.command()
@@ -117,6 +135,7 @@ def _write(found: _Found, place: int, output: Path) -> None:
     help="A page of HTML that needs no network, or (FILE.svg, FILE.png) a picture.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_lines", is_flag=True, help="Print CSV, a line a block.")
 @click.option("--watch", is_flag=True, help="Go on until the process ends, four times a second.")
 @click.option(
     "--at",
@@ -129,6 +148,7 @@ def map(  # noqa: A001
     what: tuple[str, ...],
     output: Path | None,
     as_json: bool,
+    as_lines: bool,
     watch: bool,
     at: float | None,
     blocks: int,
@@ -142,27 +162,28 @@ def map(  # noqa: A001
     """
     console = Console(highlight=False)
     status, first = 0, what[0]
-    is_process = len(what) == 1 and first.isdigit()
+    alone = Path(first) if len(what) == 1 else None
+    is_process = alone is not None and first.isdecimal()
     if (watch and not is_process) or (is_process and at is not None):
         raise click.UsageError("--watch is for processes, and --at for traces and programs")
     if is_process:
         found = _of_process(int(first))
         if watch:
             return _watch(int(first), console)
-    elif len(what) == 1 and Path(first).is_file() and is_trace(Path(first)):
-        found = _of_trace(Path(first))
+    elif alone and alone.is_file() and (is_trace(alone) or not os.access(alone, os.X_OK)):
+        found = _of_trace(alone, at)
     else:
-        found, status = _of_program(what)
-    place = found.place(at)
-    when, shown = found.maps[place]
+        found, status = _of_program(what, at)
     if as_json:
-        click.echo(json.dumps(data(shown)))
+        click.echo(json.dumps(data(found.shown)))
+    elif as_lines:
+        click.echo(as_csv(found.shown), nl=False)
     elif output:
-        _write(found, place, output)
+        _write(found, output)
     else:
-        if not is_process:
-            console.print(f"at {when / 1e6:.2f} s of {found.maps[-1][0] / 1e6:.2f}:")
-        console.print(_shown(shown, console.width, blocks))
+        if found.end is not None:
+            console.print(f"at {found.maps[found.place][0] / 1e6:.2f} s of {found.end / 1e6:.2f}:")
+        console.print(_shown(found.shown, console.width, blocks))
     if status:
         end_as(status)
     return None

@@ -16,6 +16,7 @@ _OBJECT = struct.Struct("QQQ232s")
 _OBJECTS = 256
 _BUCKETS = 1 << 14
 _STACK = struct.Struct("IIIIQQQQ")
+_MOST = 64  # frames of one
 _UNIT = 8  # stacks are called by their place in such
 _MAGIC = b"patstk1\n"
 
@@ -92,8 +93,8 @@ class Table:
         if at + _STACK.size > len(self.data):
             return ()
         frames = _STACK.unpack_from(self.data, at)[2]
-        if at + _STACK.size + 8 * frames > len(self.data):
-            return ()
+        if frames > _MOST or at + _STACK.size + 8 * frames > len(self.data):
+            return ()  # the process may have overwritten it
         found: tuple[int, ...] = struct.unpack_from(f"{frames}Q", self.data, at + _STACK.size)
         return found
 

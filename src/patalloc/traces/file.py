@@ -5,19 +5,19 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import attrs
 import zstandard
 
 from patalloc._core import ffi, lib
 from patalloc.errors import TraceError
-from patalloc.traces.maps import unpack
+from patalloc.traces.maps import Known, Totals, parse, totals, unpack
 from patalloc.watch import Module
 from patalloc.watch.heapmap import Map
 
@@ -31,6 +31,7 @@ _SUMMARY = struct.Struct("<7Q")  # in front of events
 _BATCH = 4096
 _MOST = 1 << 28  # bytes of a chunk
 _LEVEL = 1  # of compression
+_T = TypeVar("_T")
 
 
 class Kind(IntEnum):
@@ -311,23 +312,42 @@ class Trace:
             return MemoryError()
         return self._wrong("damaged: events that can't be")
 
-    @property
-    def maps(self) -> int:
-        """How many there are of the process's heap."""
-        return len(self._maps)
+    def _each_map(self, read: Callable[[int, bytes], _T]) -> Iterator[_T]:
+        for number, at in enumerate(self._maps):
+            packed = self._chunk_at(at)
+            try:
+                yield read(number, packed)
+            except (ValueError, LookupError, struct.error):
+                raise self._wrong("damaged: a map that can't be") from None
 
-    def heap_maps(self) -> Iterator[tuple[int, Map]]:
-        """The heap from time to time: microseconds from the trace's begin, and the map.
+    def heap_totals(self) -> Iterator[Totals]:
+        """What the maps of the process's heap come to, from time to time.
 
         Raises:
             TraceError: one is damaged.
         """
-        before: dict[int, tuple[bytes, tuple[int, ...]]] = {}
-        for at in self._maps:
-            try:
-                yield unpack(self._chunk_at(at), self.start.get("process", 0), before)
-            except (ValueError, LookupError, struct.error):
-                raise self._wrong("damaged: a map that can't be") from None
+        known: Known = {}
+        yield from self._each_map(lambda _, packed: totals(packed, known))
+
+    def heap_maps(self, wanted: Container[int] | None = None) -> Iterator[tuple[int, Map]]:
+        """The heap from time to time: microseconds from the trace's begin, and the map.
+
+        Args:
+            wanted: of which, counted from 0; None for all.
+
+        Raises:
+            TraceError: one is damaged.
+        """
+        known: Known = {}
+        pid = self.start.get("process", 0)
+
+        def read(number: int, packed: bytes) -> tuple[int, Map] | None:
+            if wanted is None or number in wanted:
+                return unpack(packed, pid, known)
+            parse(packed, known)
+            return None
+
+        yield from filter(None, self._each_map(read))
 
     def batches(self) -> Iterator[Any]:
         """All events in order, in arrays of struct trace_event (codec.h), which are reused.

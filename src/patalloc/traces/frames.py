@@ -45,7 +45,8 @@ class Frames:
 
     def of(self, stack: int) -> Iterator[Location]:
         """The frames of a call stack by its number, the innermost first."""
-        for address in self._trace.stacks[stack]:
+        known = self._trace.stacks
+        for address in known[stack] if stack < len(known) else ():
             yield from self.at(address)
 
     def names(self, stack: int) -> list[str]:

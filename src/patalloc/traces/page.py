@@ -62,7 +62,7 @@ _MOMENTS = 20  # of a table
 _SERIES = (
     ("live, as requested", "one", "times", "start", "bytes"),
     ("anonymous memory of the process", "two", "samples", "time", "anonymous"),
-    ("written, of live large blocks", "three", "heap", "time", "written", "huge"),
+    ("written, of live large blocks", "three", "heap", "time", "written"),
     ("kept, of freed ones", "four", "heap", "time", "kept"),
     ("quarantined (addresses)", "five", "heap", "time", "quarantined"),
 )
@@ -82,8 +82,8 @@ def _times(shown: dict[tuple[str, str], list[tuple[float, float]]], last: float)
 def _over_time(run: dict[str, Any]) -> str:
     """Live bytes, what was resident, and what became of large blocks, over time."""
     series = {
-        (name, colour): [(each[time], sum(each[size] for size in sizes)) for each in run[rows]]
-        for name, colour, rows, time, *sizes in _SERIES
+        (name, colour): [(each[time], each[size]) for each in run[rows]]
+        for name, colour, rows, time, size in _SERIES
     }
     every = [each for points in series.values() for each in points]
     last = max([run["facts"]["duration"] * 1e6, *(time for time, _ in every)]) or 1

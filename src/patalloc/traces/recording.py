@@ -21,6 +21,7 @@ from patalloc.hunt.trace import Table
 from patalloc.traces.file import Writer, named
 from patalloc.traces.maps import Looker, look_at, tell_stacks
 from patalloc.watch import Module
+from patalloc.watch.heapmap import Attached
 
 _SHARED = Path("/dev/shm")  # noqa: S108 - tempfile makes a directory of its own there
 _ROOM = 1 << 30  # bytes that the rings and stacks of many threads may take
@@ -84,6 +85,7 @@ class Recorded:
         self._table: Table | None = None
         self._modules: tuple[Module, ...] = ()
         self._looker: Looker | None = None
+        self._is_looked_at = False
         self._maps: list[bytes] = []
         self.looked_cpu = 0.0
         self._named: set[int] = set()
@@ -156,6 +158,7 @@ class Recorded:
         """Have it write no more."""
         self._control.stopped = 1
         self._control.on = 0
+        self._look_no_more()
 
     @property
     def has_python(self) -> bool:
@@ -200,12 +203,13 @@ class Recorded:
             now = time.monotonic()
             pending = lib.trace_writer_pending(self._writer)
             full = pending >= lib.TRACE_CHUNK
-            if self._trace and (full or (pending and now - self._written > _FLUSH)):
+            is_late = now - self._written > _FLUSH and (pending or self._maps)
+            if self._trace and (full or is_late):
                 self._write(self._trace)
                 self._written = now
             if not full:
                 break
-        if now - self._sampled > _SAMPLE:
+        if now - self._sampled > _SAMPLE and not self.is_over:
             self.look()
             self._sample()
             self._sampled = now
@@ -218,10 +222,22 @@ class Recorded:
         return int((ticks[0] - self._control.began) * self._tick / 1000)
 
     def look(self) -> None:
-        """Have its heap looked at from now on."""
-        if not self._looker and not self.failed:
-            path = Path(f"{self._stem}.maps")
-            self._looker = look_at(self.pid, self._control, self._now, path)
+        """Have its heap looked at from now on, unless that is not to be had."""
+        if self._is_looked_at:
+            return
+        self._is_looked_at = True
+        with suppress(OSError, ValueError), Attached(self.pid) as process:
+            if not self.is_over:  # and it has not become another program meanwhile
+                self._looker = look_at(process, self._control, self._now)
+        if not self._looker:
+            self._control.looked = 1
+
+    def _look_no_more(self) -> None:
+        self._is_looked_at = True
+        self._control.looked = 1
+        if self._looker:
+            self._looker.end()
+            self.looked_cpu, self._looker = self._looker.cpu, None
 
     def _sample(self) -> None:
         with suppress(OSError, ValueError, IndexError):
@@ -303,14 +319,12 @@ class Recorded:
         """
         while self.collect():
             pass
-        if self._looker:
-            self._looker.end()
-            self.looked_cpu = self._looker.cpu
+        self._look_no_more()
         control = self._control
         self._lost, self._abandoned = control.lost, control.abandoned
         self._stackless = control.stackless
         if self._trace:
-            with suppress(OSError):
+            with suppress(OSError, MemoryError, ValueError):
                 self._finish(self._trace, status, cpu)
         self._file.close()
         self._rings.clear()  # and with them what they have mapped
@@ -366,9 +380,9 @@ class Recorder:
                 self._seen.add(path.name)
                 self.troubles.append(f"process {path.name.partition('-')[0]}: {error}")
         for process in [*self._processes]:
-            if process.pid == self.pid:
-                process.look()
             over = process.is_over
+            if process.pid == self.pid and not over:
+                process.look()
             process.collect()
             if over and process.pid != self.pid:
                 self._end(process, None)

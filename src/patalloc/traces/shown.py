@@ -10,7 +10,6 @@ from patalloc.traces.export import measures
 from patalloc.traces.file import Trace
 from patalloc.traces.frames import Frames, label
 from patalloc.traces.sums import Site, Sums, of_trace
-from patalloc.watch.mapshown import totals
 from patalloc.watch.rendering import render_place
 from patalloc.watch.symbols import Location
 
@@ -190,10 +189,7 @@ def document(traces: Sequence[Trace]) -> dict[str, Any]:
                 "lives": [attrs.asdict(each) for each in sums.lives],
                 "times": [attrs.asdict(each) for each in sums.times],
                 "samples": trace.samples,
-                "heap": [
-                    {"time": at, "live": found.requested, **dict(totals(found))}
-                    for at, found in trace.heap_maps()
-                ],
+                "heap": [attrs.asdict(each) for each in trace.heap_totals()],
                 **_sites(trace, sums, tree),
             }
         )

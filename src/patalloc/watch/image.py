@@ -104,7 +104,7 @@ class Image:
         """
         try:
             found = self._memory.read(address, size)
-        except (OSError, OverflowError):
+        except (OSError, OverflowError, MemoryError):
             found = b""
         if len(found) != size:
             raise ValueError(f"{self.what} has no {size} bytes at {address:#x} that can be read")

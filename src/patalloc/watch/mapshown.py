@@ -1,9 +1,11 @@
 """Maps of heaps as data, in a terminal, as a picture, and as a page."""
 
+import csv
 import html
 import json
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
+from io import StringIO
 from typing import Any
 
 from rich.text import Text
@@ -21,7 +23,6 @@ _COLOURS = {
     Page.HUGE: "#009e73",
 }
 _PARTS = 600  # of a block in a picture
-_MAPS = 500  # on a page at most
 _RUNS = 4 << 20  # bytes of all different runs on a page, which become about as many in it
 _KEPT, _QUARANTINED = "#f0e442", "#cc79a7"
 _STYLE = """:root { color-scheme: light dark; }
@@ -54,6 +55,18 @@ def data(found: Map) -> dict[str, Any]:
             for each in found.blocks
         ],
     }
+
+
+def as_csv(found: Map) -> str:
+    """The blocks, a line each, with how many of their pages are of each kind."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    kinds = [kind.name.lower() for kind in Page]
+    writer.writerow(["address", "size", "state", "fill", "since", *kinds])
+    for each in found.blocks:
+        names = [each.state.name, each.fill.name]
+        writer.writerow([hex(each.address), each.size, *names, each.since, *each.counts])
+    return out.getvalue()
 
 
 def totals(found: Map) -> list[tuple[str, int]]:
@@ -176,15 +189,9 @@ def _distinct(
     return states, changes
 
 
-def most_live(maps: Sequence[tuple[int, Map]]) -> int:
-    """Of which of them the live blocks have most bytes, as requested."""
-    live = [found.requested for _, found in maps]
-    return live.index(max(live))
-
-
 def _chosen(maps: Sequence[tuple[int, Map]], first: int) -> list[tuple[int, Map]]:
     """That one, and evenly so many of the others as a page has room for."""
-    count, last = min(len(maps), _MAPS), len(maps) - 1
+    count, last = len(maps), len(maps) - 1
     while True:
         places = {first, *(number * last // max(count - 1, 1) for number in range(count))}
         chosen = [maps[place] for place in sorted(places)]
@@ -198,7 +205,7 @@ def page(
     maps: Sequence[tuple[int, Map]],
     first: int,
     machine: str,
-    names: Callable[[int], list[str]] | None = None,
+    names: Callable[[int], list[str]],
 ) -> str:
     """One file of HTML, which needs no network.
 
@@ -206,7 +213,7 @@ def page(
         maps: at least one: microseconds from the program's begin, and the heap then.
         first: which is shown first.
         machine: on which it was.
-        names: of a call stack's number the frames, the innermost first; None: they have none.
+        names: of a call stack's number the frames, the innermost first.
     """
     script = files("patalloc").joinpath("watch", "map.js").read_text()
     chosen, found = _chosen(maps, first), maps[first][1]
@@ -220,7 +227,7 @@ def page(
         {
             "page_size": found.page_size,
             "spans": [[start, end] for start, end in found.spans],
-            "stacks": [names(stack) if names else [] for stack in stacks],
+            "stacks": [names(stack) for stack in stacks],
             "blocks": states,
             "first": place,
             "maps": [[at, *change] for (at, _), change in zip(chosen, changes, strict=True)],

@@ -13,7 +13,7 @@ def render_place(location: Location) -> str:
     if location.function is None:
         return place if location.module else f"{location.offset:#x} (code from no file)"
     if location.file is None:
-        return f"{location.function} ({place})"
+        return f"{location.function} ({place})" if location.module else location.function
     module = f" ({location.module})" if location.module else ""
     return f"{location.function} at {location.file}:{location.line or '?'}{module}"
 
