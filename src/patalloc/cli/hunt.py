@@ -178,6 +178,12 @@ def _exit_status(verdict: Verdict) -> int:
 )
 @click.option("--durations", is_flag=True, help="Compare times, too (0.25s, 12:34:56).")
 @click.option("--timeout", type=float, default=60, show_default=True, help="Seconds for a run.")
+@click.option(
+    "--end-early",
+    "ends_early",
+    is_flag=True,
+    help="End runs behind the line that tells; not if the program cleans up behind it.",
+)
 @click.option("--randomised", is_flag=True, help="Leave address space randomisation on.")
 @click.option(
     "--follow",
@@ -245,6 +251,7 @@ def hunt(
     masks: tuple[str, ...],
     durations: bool,
     timeout: float,
+    ends_early: bool,
     randomised: bool,
     follow: str,
     frames: int,
@@ -287,6 +294,7 @@ def hunt(
         masks=compiled,
         timeout=timeout,
         randomised=randomised,
+        ends_early=ends_early,
         follow=follow,
     )
     stale = any(Fill.parse(pattern) == STALE for pattern in patterns)

@@ -208,6 +208,14 @@ class Comparison:
                 found.append(Point(old.name))
         return found + [_STATUS] * (one.status != other.status)
 
+    def line_of(self, point: Point | None) -> tuple[str, int] | None:
+        """The output and the line that it is in, where lines are compared as they come."""
+        if point is None or point.line == _ALL or point.name in self.unordered:
+            return None
+        if any(mask.comes_and_goes for mask in self.masks[point.name]):
+            return None
+        return point.name, point.line
+
     def words(self, point: Point, behaviour: Behaviour) -> list[Point]:
         """The words of a line, as it is there."""
         line = None if point.line == _ALL else self.at(behaviour, point)

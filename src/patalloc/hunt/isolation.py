@@ -231,7 +231,7 @@ class Isolation:
                     if which < len(told)
                     for part in cell.parts(fills[told[which]])
                 )
-                trials.append(Trial(tuple(parts)))
+                trials.append(Trial(tuple(parts), until=comparison.line_of(point)))
             place = 0
             for digit, behaviour in enumerate(self.trials.run(trials)):
                 did = comparison.at(behaviour, point)
@@ -272,7 +272,9 @@ class Isolation:
         return None
 
     def _differs_with(self, sets: Sequence[Candidates]) -> list[bool]:
-        done = self.trials.run([Trial(tuple(each.parts(self.case.fill))) for each in sets])
+        until = self.trials.comparison.line_of(self.case.point)
+        parts = [tuple(each.parts(self.case.fill)) for each in sets]
+        done = self.trials.run([Trial(each, until=until) for each in parts])
         return [self.trials.differs(each, self.case.point) for each in done]
 
     # Bytes
@@ -291,10 +293,10 @@ class Isolation:
         first, most = self._stretch(part)
 
         def differ(ranges: Iterable[Range]) -> list[bool]:
-            trials = []
+            trials, until = [], self.trials.comparison.line_of(self.case.point)
             for start, end in ranges:
                 cut = attrs.evolve(part, start=start, end=end)
-                trials.append(Trial((*parts[:index], cut, *parts[index + 1 :])))
+                trials.append(Trial((*parts[:index], cut, *parts[index + 1 :]), until=until))
             done = self.trials.run(trials)
             return [self.trials.differs(each, self.case.point) for each in done]
 

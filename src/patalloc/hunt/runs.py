@@ -25,12 +25,14 @@ from patalloc.hunt.selection import Part, pack
 from patalloc.hunt.server import Fifos, Server
 from patalloc.hunt.trace import Trace
 from patalloc.hunt.trace import read as read_trace
-from patalloc.hunt.waiting import wait
+from patalloc.hunt.waiting import LOOK, wait
 from patalloc.preload import WITHOUT_POOLS, environment, with_site
 from patalloc.watch import Event
 from patalloc.watch import read as read_events
 
 _Read = TypeVar("_Read")
+_BY_LINES = ("PYTHONUNBUFFERED=1", "stdbuf", "-oL")  # stdbuf(1), for what uses C's stdio
+_FOLLOWED = 1 << 20  # bytes of an output up to which a run is ended at a line
 _KEPT = 1 << 22  # bytes of an output that are kept, to be shown and compared by lines
 _BLOCK = 1 << 20
 _LOOKED_AT = 5000  # names in the working folder
@@ -79,6 +81,8 @@ class Program:
         timeout: seconds after which it is killed, which is a behaviour, too.
         randomised: whether to leave address space randomisation on.
         follow: "all" for its child processes as well, "parent" for itself only.
+        ends_early: whether a run may be ended behind the line that is wanted of it: what the
+            program does behind that is left undone. It writes by lines then.
     """
 
     command: tuple[str, ...]
@@ -90,6 +94,7 @@ class Program:
     timeout: float = 600
     randomised: bool = False
     follow: str = "all"
+    ends_early: bool = False
 
 
 @attrs.frozen
@@ -199,15 +204,38 @@ def written_since(moment: float, known: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:
+@attrs.define
+class _Line:
+    """Whether an output has come so far that it has this line, whole."""
+
+    path: Path
+    number: int
+    _size: int = 0
+
+    def is_there(self) -> bool:
+        size = self.path.stat().st_size
+        if size in (self._size, 0) or size > _FOLLOWED:
+            return False
+        self._size = size
+        lines = self.path.read_bytes().splitlines(keepends=True)[self.number :]
+        return len(lines) > 1 or any(line.endswith(b"\n") for line in lines)
+
+
+def _wait(process: "subprocess.Popen[bytes]", timeout: float, line: _Line | None) -> int | None:
     """As its wait(timeout), which sleeps up to 50 ms too long: most programs take less than that.
+
+    None where it goes on behind that line.
 
     Raises:
         subprocess.TimeoutExpired: it goes on.
     """
+    until = time.monotonic() + timeout
     with suppress(OSError, AttributeError):  # before Linux 5.3, or built with older headers
-        if wait(process.pid, [], timeout) is not None:
-            return process.wait()
+        while (left := until - time.monotonic()) > 0:
+            if wait(process.pid, [], min(left, LOOK) if line else left) is not None:
+                return process.wait()
+            if line and line.is_there():
+                return None
         timeout = 0
     return process.wait(timeout)
 
@@ -265,6 +293,7 @@ class Runner:
         return [
             *("sh", "-c", _WRAPPER, "sh", str(selection) if one else "", *fixed),
             *("env", *(f"{name}={heap[name]}" for name in names)),
+            *(_BY_LINES if self.program.ends_early else ()),
             *self.program.command,
         ]
 
@@ -276,6 +305,7 @@ class Runner:
         report: bool = False,
         salt: int = 0,
         mappings: bool = False,
+        until: tuple[str, int] | None = None,
     ) -> Behaviour:
         """Run it once, with other bytes in these parts of its memory.
 
@@ -285,6 +315,7 @@ class Runner:
             report: whether to gather what is reported of its heap.
             salt: of the code of which the residue is wanted; 0 for none.
             mappings: whether those of its processes are wanted.
+            until: a line of an output, behind which the run may be ended: by name and number.
 
         Raises:
             OSError: the program or a file can't be opened.
@@ -295,14 +326,15 @@ class Runner:
         begun = time.monotonic()
         if self._server and not (report or salt or mappings):
             with suppress(EOFError):
-                return self._run_served(self._server, packed)
+                return self._run_served(self._server, packed, self._line(until))
             if self.is_stopped:
                 raise TimeIsUp  # by another thread
         self.end_server()
         selection = self._clear(packed)
         before = {str(path): _stamp(path) for path in self.program.outputs}
-        status, pid = self._wait_for(self._command(selection, report=report))
-        self.seconds = time.monotonic() - begun
+        status, pid = self._wait_for(self._command(selection, report=report), self._line(until))
+        if until is None:
+            self.seconds = time.monotonic() - begun
         self.runs += 1
         behaviour = self._behaviour(status, pid, before)
         if salt:
@@ -311,6 +343,14 @@ class Runner:
             found = sorted(self.directory.glob("trace.*.mappings"))
             behaviour = attrs.evolve(behaviour, coverage=coverage.read(found))
         return behaviour
+
+    def _line(self, until: tuple[str, int] | None) -> _Line | None:
+        """None where the outputs are not compared as they are."""
+        program = self.program
+        if until is None or not program.ends_early or program.filter or program.check:
+            return None
+        name, number = until
+        return _Line(self.directory / name, number) if name in ("stdout", "stderr") else None
 
     def _clear(self, packed: bytes) -> Path:
         """The selection's file in a directory that has nothing else."""
@@ -355,14 +395,15 @@ class Runner:
             self._server.close()
             self._server = None
 
-    def _run_served(self, server: Server, packed: bytes) -> Behaviour:
+    def _run_served(self, server: Server, packed: bytes, line: _Line | None = None) -> Behaviour:
         """The server has emptied what it writes to."""
         for left in self.directory.glob("trace.*"):
             left.unlink()
         (self.directory / "select").write_bytes(packed)
         limit = self._time_left()
-        status, pid = server.fork(limit)
-        if status is None and limit < self.program.timeout:
+        begun = time.monotonic()
+        status, pid = server.fork(limit, line.is_there if line else None)
+        if status is None and time.monotonic() - begun >= limit < self.program.timeout:
             raise TimeIsUp
         self.runs += 1
         return self._behaviour(status, pid, {})
@@ -404,11 +445,11 @@ class Runner:
                 start_new_session=True,
             )
 
-    def _wait_for(self, command: list[str]) -> tuple[int | None, int]:
+    def _wait_for(self, command: list[str], line: _Line | None) -> tuple[int | None, int]:
         self._process = process = self._start(command)
         limit = self._time_left()
         try:
-            return _wait(process, limit), process.pid
+            return _wait(process, limit, line), process.pid
         except subprocess.TimeoutExpired:
             if limit < self.program.timeout:
                 raise TimeIsUp from None

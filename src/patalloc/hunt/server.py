@@ -9,12 +9,13 @@ import signal
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from patalloc.hunt.waiting import wait
+from patalloc.hunt.waiting import LOOK, wait
 
 _ANSWER = struct.Struct("i")
 _READY = 1
@@ -80,10 +81,23 @@ class Server:
             return self._answer(time.monotonic() + timeout) == _READY
         return False
 
-    def fork(self, timeout: float) -> tuple[int | None, int]:
+    def _awaited(self, until: float, is_enough: Callable[[], bool] | None) -> int | None:
+        """The next answer; None where it is enough before."""
+        while is_enough:
+            with suppress(TimeoutError):
+                return self._answer(min(until, time.monotonic() + LOOK))
+            if time.monotonic() >= until:
+                raise TimeoutError
+            if is_enough():
+                return None
+        return self._answer(until)
+
+    def fork(
+        self, timeout: float, is_enough: Callable[[], bool] | None = None
+    ) -> tuple[int | None, int]:
         """A process that goes on from there: what came of it, and its number.
 
-        None if it took longer than so many seconds.
+        None if it took longer than so many seconds, or was ended as what it did is enough.
 
         Raises:
             EOFError: there is no server any more.
@@ -93,17 +107,18 @@ class Server:
         self._child = 0
         try:
             self._child = self._answer(until)
-            status: int | None = self._answer(until)
+            status = self._awaited(until, is_enough)
         except TimeoutError:
-            self._end_child()
             status = None
+        except BaseException:
+            self._end_child()
+            raise
+        if status is None:
+            self._end_child()
             try:
                 self._answer(time.monotonic() + _PATIENCE)
             except TimeoutError:
                 raise EOFError from None
-        except BaseException:
-            self._end_child()
-            raise
         child, self._child = self._child, 0
         return None if status is None else os.waitstatus_to_exitcode(status), child
 

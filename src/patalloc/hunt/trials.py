@@ -33,6 +33,7 @@ class Trial:
         report: whether to gather what is reported of its heap.
         mappings: whether to ask how much of its memory is seen.
         stop: an allocation at which it is to abort, by site and number; (0, 0) for none.
+        until: the line of an output behind which it may be ended; None for none.
     """
 
     parts: tuple[Part, ...] = ()
@@ -40,6 +41,7 @@ class Trial:
     report: bool = False
     mappings: bool = False
     stop: tuple[int, int] = (0, 0)
+    until: tuple[str, int] | None = None
 
     def made_by(self, runner: Runner) -> Behaviour:
         """What the program does."""
@@ -49,6 +51,7 @@ class Trial:
             report=self.report,
             salt=self.salt,
             mappings=self.mappings,
+            until=self.until,
         )
 
 

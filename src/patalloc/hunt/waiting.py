@@ -4,6 +4,7 @@ import os
 import select
 from collections.abc import Sequence
 
+LOOK = 0.02  # seconds between two looks whether a run has come far enough
 _LONGEST = (1 << 31) - 1  # milliseconds, that poll(2) takes
 
 
