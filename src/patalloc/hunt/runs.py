@@ -403,7 +403,8 @@ class Runner:
         limit = self._time_left()
         begun = time.monotonic()
         status, pid = server.fork(limit, line.is_there if line else None)
-        if status is None and time.monotonic() - begun >= limit < self.program.timeout:
+        is_late = status is None and time.monotonic() - begun >= limit < self.program.timeout
+        if is_late or self.is_stopped:  # by another thread, whose kill the server may tell of
             raise TimeIsUp
         self.runs += 1
         return self._behaviour(status, pid, {})
