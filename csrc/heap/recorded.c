@@ -159,6 +159,7 @@ void recorded_end(struct patalloc_heap *heap) {
 }
 
 int patalloc_process_recording(int on) {
+  if (on) pycalls_expect();
   return ring_switch(on);
 }
 

@@ -190,22 +190,32 @@ static bool may_fault(void) {
          !sigismember(&blocked, SIGBUS);
 }
 
-/* Some times, as there may be fewer than two calls at first; until the same is found again and
- * again, as what is no frame any more may look like one. */
+/* Until the same is found again and again, as what is no frame any more may look like one. */
 static void look(uintptr_t thread) {
-  enum { EVERY = 4, MOST = 1 << 17, ENOUGH = 4 };
-  static _Atomic unsigned calls;
+  enum { ENOUGH = 4 };
   static struct lock lock;
   static unsigned agreed;
   struct places found;
-  unsigned call = calls < MOST ? calls++ : MOST;
-  if (call == MOST || call % EVERY || !may_fault() || !lock_try(&lock)) return;
+  if (!may_fault() || !lock_try(&lock)) return;
   if (!known && look_in(thread, &found)) {
     agreed = memcmp(&found, &places, sizeof found) ? 1 : agreed + 1;
     places = found;
     known = agreed == ENOUGH;
   }
   lock_drop(&lock);
+}
+
+static void look_at_times(uintptr_t thread) {
+  enum { EVERY = 4, MOST = 1 << 17 };
+  static _Atomic unsigned calls;
+  unsigned call = calls < MOST ? calls++ : MOST;
+  if (call < MOST && call % EVERY == 0) look(thread);
+}
+
+void pycalls_expect(void) {
+  enum { TIMES = 8 };
+  uintptr_t thread = python.thread ? (uintptr_t)python.thread() : 0;
+  for (int i = 0; i < TIMES && thread && !known; i++) look(thread);
 }
 
 /* Calls */
@@ -252,7 +262,7 @@ static void walk_calls(void *walked) {
 bool pycalls_find(struct pycalls *calls, unsigned most) {
   words thread = python.thread ? python.thread() : NULL;
   if (!thread) return false;
-  if (!known) look((uintptr_t)thread);
+  if (!known) look_at_times((uintptr_t)thread);
   calls->count = 0;
   calls->hash = 1;
   calls->inside = 0;

@@ -25,6 +25,9 @@ struct pycalls {
 /* Looks for CPython in this process, which has just been started. Once. */
 void pycalls_start(void);
 
+/* Some come soon, and may be few: how frames lie is to be found out now, if the thread has any. */
+void pycalls_expect(void);
+
 /* The calling thread's, at most so many. False where it is in none. What is not as it should be may
  * fault, which is recovered from (recover.h), but where the thread has blocked SIGSEGV. */
 bool pycalls_find(struct pycalls *calls, unsigned most);

@@ -30,7 +30,7 @@ static struct rings {
 static char directory[DESTINATION_MOST], stem[PATH_MOST];
 static pthread_key_t at_thread_end;
 enum ring_counter ring_counter;
-static _Atomic uint32_t *bell; /* NULL: the reader looks by itself */
+static struct ring_bell *bell; /* NULL: the reader looks by itself */
 static bool started, stackless;
 
 _Thread_local struct ring_writer ring_mine;
@@ -126,7 +126,7 @@ static struct ring_control *begin(int parent) {
   made->began = ring_ticks() >> RING_TICK_SHIFT;
   made->page_shift = os_page_shift;
   made->stackless = stackless;
-  made->on = !(bell && bell[1]);
+  made->on = !(bell && bell->off);
   os_apart(read_command, made);
   for (unsigned i = 0; i < sizeof magic; i++) made->magic[i] = magic[i];
   return made;
@@ -135,9 +135,9 @@ static struct ring_control *begin(int parent) {
 /* Rings */
 
 void ring_bell(void) {
-  if (!bell || *bell) return;
-  *bell = true;
-  os_wake_shared(bell);
+  if (!bell || bell->rung) return;
+  bell->rung = true;
+  os_wake_shared(&bell->rung);
 }
 
 /* What the thread does after this gets another one. */
@@ -216,7 +216,9 @@ static bool begin_in_child(void) {
 
 /* With none it is not tried again. */
 static bool begin_in_thread(struct ring_control *control) {
-  ring_mine = (struct ring_writer){.control = control, .thread = os_thread_id()};
+  static const _Atomic uint32_t none;
+  ring_mine = (struct ring_writer){
+      .control = control, .thread = os_thread_id(), .beats = bell ? &bell->beat : &none};
   struct rings *taken = take_ring(control);
   if (!taken) return false;
   taken->stacks.last.count = 0;
@@ -308,5 +310,6 @@ void ring_end(void) {
   control->ended = true;
   os_wake_shared(&control->ended);
   ring_bell();
-  if (control->looking || (bell && bell[2] == control->parent)) wait_to_be_looked_at(control);
+  if (control->looking || (bell && bell->recorder == control->parent))
+    wait_to_be_looked_at(control);
 }

@@ -8,9 +8,7 @@
  *   N.control   what is below as struct ring_control; N is the process's number and when it began
  *   N.stacks    its call stacks (watch/stack.c)
  *   N.I         the I-th ring, struct ring
- * and beside these bell, words: one that the reader sleeps on while it is 0 (futex(2)); whether
- * processes begin with recording switched off; and the number of a process whose children, by
- * their parent, wait at their end until they were looked at, or some time.
+ * and beside these bell, struct ring_bell.
  * The process holds a lock of the first one (flock(2)) for as long as it has it mapped. What
  * changes of this changes RING_VERSION.
  *
@@ -98,6 +96,15 @@ struct ring_control {
 };
 enum ring_counter { RING_NANOSECONDS, RING_PROCESSOR };
 
+/* Of all processes. */
+struct ring_bell {
+  _Atomic uint32_t rung; /* the reader sleeps while it is 0 (futex(2)) */
+  uint32_t off;          /* whether processes begin with recording switched off */
+  uint32_t recorder;     /* a process whose children, by their parent, wait at their end until
+                            they were looked at, or some time */
+  _Atomic uint32_t beat; /* another one every few milliseconds, as long as there is a reader */
+};
+
 /* Makes the process's files in the directory. False with errno where that can't be. Once. */
 bool ring_start(const char *directory);
 
@@ -113,10 +120,11 @@ void ring_end(void);
 /* A thread's ring, and how far it may write to it without asking the reader again. */
 struct ring_writer {
   struct ring *ring;
-  struct ring_control *control; /* it is a ring of that */
-  struct stack_memory *stacks;  /* for stack_take_near; NULL: none are taken */
-  uint64_t limit, time;         /* of the last event, in the ticks of events */
-  uint32_t thread, calls;
+  struct ring_control *control;  /* it is a ring of that */
+  struct stack_memory *stacks;   /* for stack_take_near; NULL: none are taken */
+  uint64_t limit, time;          /* of the last event, in the ticks of events */
+  const _Atomic uint32_t *beats; /* ring_bell's */
+  uint32_t thread, calls, beat;
 };
 extern _Thread_local struct ring_writer ring_mine __attribute__((tls_model("initial-exec")));
 
@@ -182,10 +190,13 @@ void ring_put_wide(uint64_t size);
 
 /* An event of this thread, now; `kind` with the alignment above it. To ask for the time takes as
  * long as all else here: where there is one thread, whose events are in order anyway, one event in
- * some does so, and what takes longer by itself. */
+ * some does so, what takes longer by itself, and the first one after the reader's next beat. */
 static inline void ring_note(uint64_t kind, uint64_t address, uint64_t size, uint32_t stack) {
   enum { CLOCKLESS = 8, LARGE = 1 << 16 };
-  bool alone = SINGLE_THREADED && size < LARGE && ring_mine.calls++ % CLOCKLESS;
+  uint32_t beat = atomic_load_explicit(ring_mine.beats, memory_order_relaxed);
+  bool alone = SINGLE_THREADED && size < LARGE && beat == ring_mine.beat;
+  alone = alone && ring_mine.calls++ % CLOCKLESS;
+  ring_mine.beat = beat;
   uint64_t time = alone ? ring_mine.time : ring_ticks() >> RING_TICK_SHIFT;
   uint64_t since = time - ring_mine.time;
   if (__builtin_expect(since > RING_TIME_MOST, false)) ring_put_clock(time), since = 0;

@@ -538,13 +538,16 @@ TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"}
 def test_glibc_trims_when_it_does_alone(
     build: Build, arguments: list[str], variables: dict[str, str], *, trims: bool
 ) -> None:
-    command = [build("trim"), *arguments]
-    alone = subprocess.run(
-        command, env=dict(os.environ) | variables, capture_output=True, text=True, check=True
-    )
-    under = preloaded(command, **variables)
-    assert_passes(under)
-    assert [int(run.stdout) > 10_000 for run in (alone, under)] == [trims, trims]
+    command, environ = [build("trim"), *arguments], dict(os.environ) | variables
+    told = []
+    while len(told) < 5:  # where it does not alone what it should, this tells of something else
+        alone = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        under = preloaded(command, **variables)
+        assert_passes(under)
+        told.append((int(alone.stdout), int(under.stdout)))
+        if (told[-1][0] > 10_000) == trims:
+            break
+    assert [faults > 10_000 for faults in told[-1]] == [trims, trims], told
 
 
 KERNEL = ["read", "pread", "write", "writev", "send", "sendto", "sendmsg", "recv", "recvfrom"]

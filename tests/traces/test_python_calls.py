@@ -119,3 +119,30 @@ def test_reports_and_exports_have_them(tmp_path: Path) -> None:
     subprocess.run(export, cwd=tmp_path, check=True)
     folded = (tmp_path / "t.folded").read_text()
     assert re.search(r"^<module>;main;Thing\.method;.*größe_人;.* \d+$", folded, re.M)
+
+
+def test_they_are_known_as_soon_as_recording_is_on(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import patalloc\ndef make():\n    return bytearray(1_000_100)\n"
+        "patalloc.recording(on=True)\nkept = make()\n"
+    )
+    record(tmp_path, "--off", "--", sys.executable, "program.py")
+    calls, _ = calls_by_size(tmp_path / "t.trace")[1_000_101]
+    assert [call[1:] for call in calls] == [["make", 3], ["<module>", 5]]
+
+
+def test_a_report_shows_them_behind_some_of_c(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import numpy\ndef make():\n    return numpy.empty(1_000_000)\nkept = make()\n"
+    )
+    record(tmp_path, "--", sys.executable, "program.py")
+    command = [*PATALLOC, "report", "t.trace", "--by", "unwritten"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (_, first, *_) = shown.stdout.split("\n\n")
+    lines = first.splitlines()
+    assert re.match(
+        r"8,[\d,]+ bytes requested but never written.*: 8,000,000 bytes in 1 r", lines[0]
+    )
+    assert lines[1].startswith("    #0 ")
+    assert any("make at " in line for line in lines)
+    assert "<module> at " in lines[-1]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -327,6 +328,24 @@ def test_a_forked_child_is_switched_on_before_its_first_request(
         assert [event.size for event in trace.events()] == [300_001, 300_001]
     with Trace(tmp_path / "a.trace") as trace:
         assert not [*trace.events()]
+
+
+def test_times_and_lives_are_of_what_happened(build: Build, tmp_path: Path) -> None:
+    """Of a program that does nothing most of the time; as the page has it, too."""
+    done = record("-o", "a.trace", "--", build("waits"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Trace(tmp_path / "a.trace") as trace:
+        events = [event for event in trace.events() if event.size == 100_000]
+        sums = of_trace(trace, moments=50)
+        middle = of_trace(trace, moment=events[1].time - 20_000)
+    assert [event.kind for event in events] == [Kind.MALLOC, Kind.FREE] * 4
+    times = [event.time for event in events]
+    assert all(later - earlier > 40_000 for earlier, later in pairwise(times))
+    assert sum(life.blocks for life in sums.lives if life.start >= 32_000) == 4
+    assert sum(site.then_bytes for site in middle.sites) >= 100_000
+    for time, live in sums.moments:
+        expected = sum(a <= time < b for a, b in zip(times[::2], times[1::2], strict=True))
+        assert sum(live.values()) // 100_000 == expected, time
 
 
 def test_a_trace_ends_where_it_is_large(requests: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import IO, cast
 import click
 
 from patalloc.cli.measures import with_measure
+from patalloc.cli.outputs import writing
 
 _FORMS = ("folded", "speedscope", "heaptrack", "csv", "arrow")
 
@@ -28,6 +29,7 @@ def export(trace: str, form: str, measure: str, moment: int | None, output: str)
     from patalloc.traces import export as exports
 
     with ExitStack() as stack:
+        stack.enter_context(writing(output, trace))
         found = stack.enter_context(Trace(trace))
         mode = "wb" if form == "arrow" else "w"
         out = stack.enter_context(click.open_file(output, mode))

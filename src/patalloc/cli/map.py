@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from patalloc.cli.outcome import end_as, not_started
+from patalloc.cli.outputs import writing
 from patalloc.cli.processes import is_there, refusal
 from patalloc.machine import describe
 from patalloc.traces import Trace, is_trace, running
@@ -28,6 +30,7 @@ from patalloc.watch.symbols import locate_in
 _RATE = 4  # a second
 
 
+_FORMS = (".html", ".svg", ".png")
 _MAPS = 500  # of a trace that are kept, evenly
 
 
@@ -115,6 +118,11 @@ def _of_program(command: Sequence[str], seconds: float | None) -> tuple[_Found, 
 
 def _write(found: _Found, output: Path) -> None:
     shown = found.shown
+    if output.suffix not in _FORMS:
+        allowed = ", ".join(_FORMS)
+        raise click.UsageError(
+            f"--output {output}: a name that ends with one of {allowed} is wanted"
+        )
     if output.suffix == ".svg":
         output.write_text(svg(shown))
     elif output.suffix == ".png":
@@ -164,12 +172,20 @@ def map(  # noqa: A001
     status, first = 0, what[0]
     alone = Path(first) if len(what) == 1 else None
     is_process = alone is not None and first.isdecimal()
+    if watch and (as_json or as_lines or output):
+        raise click.UsageError("--watch excludes --json, --csv and --output")
     if (watch and not is_process) or (is_process and at is not None):
         raise click.UsageError("--watch is for processes, and --at for traces and programs")
     if is_process:
         found = _of_process(int(first))
         if watch:
-            return _watch(int(first), console)
+            with suppress(KeyboardInterrupt):
+                _watch(int(first), console)
+            return None
+    elif alone and not alone.is_file() and not shutil.which(first):
+        raise click.UsageError(f"{first}: there is no such process, trace or program")
+    elif len(what) > 1 and Path(first).is_file() and is_trace(Path(first)):
+        raise click.UsageError(f"{' '.join(what)}: one trace is wanted")
     elif alone and alone.is_file() and (is_trace(alone) or not os.access(alone, os.X_OK)):
         found = _of_trace(alone, at)
     else:
@@ -179,7 +195,8 @@ def map(  # noqa: A001
     elif as_lines:
         click.echo(as_csv(found.shown), nl=False)
     elif output:
-        _write(found, output)
+        with writing(output, *([alone] if alone else [])):
+            _write(found, output)
     else:
         if found.end is not None:
             console.print(f"at {found.maps[found.place][0] / 1e6:.2f} s of {found.end / 1e6:.2f}:")

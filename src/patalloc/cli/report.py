@@ -9,18 +9,20 @@ import click
 
 from patalloc.cli.experiment import print_results, read_results, refusals, refuse
 from patalloc.cli.measures import with_measure
+from patalloc.cli.outputs import writing
 from patalloc.lab import page, pyperf
 from patalloc.lab.texts import as_csv, data
 from patalloc.machine import describe
 from patalloc.pictures import require_matplotlib
 from patalloc.traces import is_trace
 
-_LINES = 8  # of a call stack
+_LINES = 10  # of a call stack
 _STACKS = 5  # that are printed, unless another number is asked for
 
 
 def _tell_trace(path: Path, measure: str, moment: int | None, stacks: int) -> None:
     from patalloc.traces import Trace
+    from patalloc.traces.export import measures
     from patalloc.traces.frames import Frames
     from patalloc.traces.shown import by, facts, sentences, site_lines, stack_lines
     from patalloc.traces.sums import of_trace
@@ -31,12 +33,10 @@ def _tell_trace(path: Path, measure: str, moment: int | None, stacks: int) -> No
             click.echo(line)
         frames = Frames(trace)
         for site in by(sums, measure)[:stacks]:
-            click.echo(f"\n{site_lines(sums, site)}")
-            lines = [*stack_lines(frames, site.stack)]
-            for line in lines[:_LINES]:
-                click.echo(line)
-            if len(lines) > _LINES:
-                click.echo(f"    ... {len(lines) - _LINES} more lines: --json")
+            click.echo(f"\n{site_lines(sums, site, measure)}")
+            click.echo("\n".join(stack_lines(frames, site.stack, _LINES)))
+        if stacks and not by(sums, measure):
+            click.echo(f"\nno call stack has {measures(sums)[measure][0]}")
 
 
 def _report_traces(
@@ -49,7 +49,8 @@ def _report_traces(
     with ExitStack() as stack:
         found = document([stack.enter_context(Trace(path)) for path in paths])
     if output:
-        output.write_text(pages.page(found, describe()))
+        with writing(output, *paths):
+            output.write_text(pages.page(found, describe()))
     if as_json:
         click.echo(json.dumps(found, indent=2))
     if as_lines:
@@ -73,7 +74,8 @@ def _report_journal(
                 ("runs.csv", "text/csv", as_csv(results)),
             ]
             title = shlex.join(found.plan["command"])
-            output.write_text(page.page(results, title, str(found.plan["machine"]), files))
+            with writing(output, journal):
+                output.write_text(page.page(results, title, str(found.plan["machine"]), files))
         if not prefix and not output:
             print_results(results, json_=as_json, csv_=as_lines)
 

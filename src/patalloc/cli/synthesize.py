@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from patalloc.cli.outputs import writing
+
 
 @click.command()
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False))
@@ -22,5 +24,5 @@ def synthesize(trace: str, output: str, scale: float, seed: int) -> None:
     from patalloc.traces import Trace
     from patalloc.traces.synthesis import synthesize as synthesized
 
-    with Trace(trace) as found:
+    with writing(output, trace), Trace(trace) as found:
         synthesized(found, Path(output), scale=scale, seed=seed)

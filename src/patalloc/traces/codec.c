@@ -524,8 +524,14 @@ void trace_wait(void *word, unsigned milliseconds) {
   syscall(SYS_futex, word, FUTEX_WAIT, 0, &time);
 }
 
-void trace_sleep(void *bell, unsigned milliseconds) {
-  if (!atomic_exchange((_Atomic uint32_t *)bell, 0)) trace_wait(bell, milliseconds);
+void trace_sleep(void *belled, unsigned milliseconds) {
+  enum { BEAT = 2 };
+  struct ring_bell *bell = belled;
+  for (unsigned slept = 0; slept < milliseconds; slept += BEAT) {
+    bell->beat++;
+    if (atomic_exchange(&bell->rung, 0)) return;
+    trace_wait(&bell->rung, BEAT);
+  }
 }
 
 /* Reading */

@@ -76,7 +76,7 @@ size_t trace_writer_chunk(struct trace_writer *writer, const uint8_t **bytes);
 void trace_writer_tell(const struct trace_writer *writer, struct adopted_block *blocks,
                        size_t count);
 
-/* Sleeps until the bell (ring.h) rings, or so long. */
+/* Sleeps until the bell (ring.h) rings, or so long; it beats meanwhile. */
 void trace_sleep(void *bell, unsigned milliseconds);
 
 /* Sleeps while the word is 0, or so long. */

@@ -31,6 +31,7 @@ _SUMMARY = struct.Struct("<7Q")  # in front of events
 _BATCH = 4096
 _MOST = 1 << 28  # bytes of a chunk
 _LEVEL = 1  # of compression
+_READ = 1 << 20  # bytes at a time
 _T = TypeVar("_T")
 
 
@@ -235,6 +236,8 @@ class Trace:
         at = len(_FIRST)
         while at < size:
             name, length = self._head_at(at, size)
+            self._check(at, length)
+            self._file.seek(at + _CHUNK.size)
             if name == b"EVTS":
                 raw = self._file.read(_SUMMARY.size)
                 self.chunks.append((Summary(*_SUMMARY.unpack(raw)), at))
@@ -245,6 +248,16 @@ class Trace:
             at += length
         if not self.start:
             raise self._wrong("cut: nothing is in it")
+
+    def _check(self, at: int, length: int) -> None:
+        """A chunk's checksum."""
+        self._file.seek(at)
+        head = self._file.read(_CHUNK.size)
+        checksum, left = zlib.crc32(head[:4]), length - _CHUNK.size
+        while left and (data := self._file.read(min(left, _READ))):
+            checksum, left = zlib.crc32(data, checksum), left - len(data)
+        if checksum != _CHUNK.unpack(head)[4]:
+            raise self._wrong(f"damaged at byte {at:,}: a wrong checksum")
 
     def _head_at(self, at: int, size: int) -> tuple[bytes, int]:
         """What a chunk is, and its whole length."""

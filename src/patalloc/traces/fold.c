@@ -214,6 +214,8 @@ static void add_moment(struct fold *fold) {
 static bool add(void *context, const struct trace_event *event) {
   struct fold *fold = context;
   bool good = true;
+  while (fold->moments_past < fold->moments_used && fold->moments[fold->moments_past] < event->time)
+    add_moment(fold);
   switch ((enum trace_kind)event->kind) {
   case TRACE_MALLOC:
   case TRACE_CALLOC:
@@ -232,9 +234,6 @@ static bool add(void *context, const struct trace_event *event) {
     break;
   }
   if (++fold->events == fold->moment) add_live(fold, true);
-  while (fold->moments_past < fold->moments_used &&
-         fold->moments[fold->moments_past] <= fold->events)
-    add_moment(fold);
   return good;
 }
 
@@ -259,6 +258,7 @@ void fold_end(struct fold *fold) {
   for (size_t i = 0; i < fold->blocks_used; i++)
     if (fold->blocks[i].live) count_pages(fold, &fold->blocks[i]);
   add_live(fold, false);
+  while (fold->moments_past < fold->moments_used) add_moment(fold);
   fill_gaps(fold);
 }
 

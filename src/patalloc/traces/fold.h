@@ -41,8 +41,8 @@ struct fold;
 struct fold *fold_new(uint32_t stacks, uint64_t last, uint32_t times, unsigned page_shift);
 
 /* At a moment, behind so many events of the trace, what is live is to be added up in the sites; and
- * at other moments, which rise, in fold_moments: for each as many numbers of bytes as there are
- * stacks. False without memory. */
+ * at other moments, times which rise, in fold_moments: for each as many numbers of bytes as there
+ * are stacks. False without memory. */
 bool fold_at(struct fold *fold, uint64_t moment, const uint64_t *moments, uint32_t count);
 const uint64_t *fold_moments(const struct fold *fold);
 

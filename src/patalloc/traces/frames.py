@@ -43,6 +43,11 @@ class Frames:
         """Where an address is: the innermost inlined function first."""
         return self._locate(address)
 
+    @staticmethod
+    def is_python(location: Location) -> bool:
+        """Whether it is a call of Python's: code that has a name lies in a file, else."""
+        return location.module is None and location.function is not None
+
     def of(self, stack: int) -> Iterator[Location]:
         """The frames of a call stack by its number, the innermost first."""
         known = self._trace.stacks

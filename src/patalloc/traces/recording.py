@@ -3,6 +3,7 @@
 The rings lie in a directory (csrc/watch/ring.h), and so are there still when a process was killed.
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from patalloc._core import ffi, lib
 from patalloc.hunt.trace import Table
@@ -65,6 +66,19 @@ def _tick(counter: int) -> float:
     return float((ended - began) / (last - first))
 
 
+def _opened(path: Path) -> IO[bytes]:
+    """For writing: empty, and nobody else's who records."""
+    file = path.open("ab", buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise BlockingIOError(errno.EAGAIN, "another recording writes to it") from None
+    if path.is_file():
+        file.truncate(0)
+    return file
+
+
 class Recorded:
     """A process that is recorded: one program, from its start or a fork to its end or an exec."""
 
@@ -100,7 +114,7 @@ class Recorded:
         self._tick = _tick(self._control.counter)
         self._trace: Writer | None = None
         try:
-            self._trace = Writer(self.path.open("wb", buffering=0), self._start())
+            self._trace = Writer(_opened(self.path), self._start())
         except OSError as error:
             self._fail(error)
 
@@ -300,6 +314,7 @@ class Recorded:
                 "status": status,
                 "cpu": cpu,
                 "events": self.events,
+                "duration": self._now(),
                 "reached_exit": bool(self._control.ended),
                 "threads_lost": self._lost,
                 "abandoned": bool(self._abandoned),

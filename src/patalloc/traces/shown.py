@@ -16,6 +16,7 @@ from patalloc.watch.symbols import Location
 _SITES = 2000  # call stacks whose frames are named: those with most, by each measure
 _MOMENTS = 50
 _OTHERS = "other call stacks"
+_IN_ALL = ("requested", "requests", "live")  # is said of each call stack
 
 
 def facts(trace: Trace, sums: Sums) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def facts(trace: Trace, sums: Sums) -> dict[str, Any]:
         "command": trace.start.get("command", []),
         "process": trace.start.get("process"),
         "status": end.get("status"),
-        "duration": sums.duration / 1e6,
+        "duration": max(sums.duration, end.get("duration", 0)) / 1e6,
         "events": sums.events,
         "requests": sums.allocations,
         "requested": sums.bytes,
@@ -42,6 +43,7 @@ def facts(trace: Trace, sums: Sums) -> dict[str, Any]:
         "large": large,
         "large_bytes": large_bytes,
         "whole": trace.end is not None,
+        "cut": bool(end.get("size_limit")),
         "synthetic": trace.start.get("synthetic"),
     }
 
@@ -59,7 +61,9 @@ def sentences(found: dict[str, Any]) -> Iterator[str]:
     command = " ".join(" ".join(found["command"]).split())[:200]
     yield f"{command}: {found['duration']:.2f} s{ended}"
     if not found["whole"]:
-        yield "the trace has no end: who wrote it was killed"
+        yield "the trace has no end: who wrote it was killed, or does so still"
+    if found["cut"]:
+        yield "the trace ends where it reached its size limit; the program went on"
     if made := found["synthetic"]:
         yield f"synthetic: as {made['trace']}, scale {made['scale']:g}, seed {made['seed']}"
     requests, temporary = found["requests"], found["temporary"]
@@ -90,21 +94,34 @@ def by(sums: Sums, measure: str) -> list[Site]:
     return sorted(filter(figure, sums.sites), key=lambda site: (-figure(site), site.stack))
 
 
-def stack_lines(frames: Frames, stack: int) -> Iterator[str]:
-    """A call stack as reports have it."""
-    for number, location in enumerate(frames.of(stack)):
-        yield f"    #{number} {render_place(location)}"
+def stack_lines(frames: Frames, stack: int, most: int) -> Iterator[str]:
+    """A call stack as reports have it, of so many frames at most: the innermost ones.
+
+    In Python of the calls that C makes inside the first one and the last three.
+    """
+    places = [*frames.of(stack)]
+    inside = next((at for at, each in enumerate(places) if frames.is_python(each)), 0)
+    skipped = range(1, inside - 3)
+    shown = [number for number in range(len(places)) if number not in skipped][:most]
+    for number in shown:
+        if number == skipped.stop and skipped:
+            yield "    ..."
+        yield f"    #{number} {render_place(places[number])}"
+    if len(places) - len(skipped) > len(shown):
+        yield f"    ... {len(places) - len(skipped) - len(shown)} more"
 
 
-def site_lines(sums: Sums, site: Site) -> str:
-    """What there is to say of one."""
+def site_lines(sums: Sums, site: Site, measure: str) -> str:
+    """What there is to say of one, which has so much of a measure."""
+    title, figure = measures(sums)[measure]
+    front = f"{figure(site):,} {title}: " if measure not in _IN_ALL else ""
     written = ""
     if site.seen_pages:
         never = _percent(site.seen_pages - site.written_pages, site.seen_pages)
         written = f"; {never} never written"
     each = "s" if site.allocations != 1 else ""
     return (
-        f"{site.bytes:,} bytes in {site.allocations:,} request{each}, the largest of "
+        f"{front}{site.bytes:,} bytes in {site.allocations:,} request{each}, the largest of "
         f"{site.largest:,}; {site.then_bytes:,} live at {sums.moment / 1e6:.2f} s{written}"
     )
 

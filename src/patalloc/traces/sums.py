@@ -1,6 +1,5 @@
 """What a trace comes to: by call stack, size, lifetime and time."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -158,30 +157,6 @@ def _event_at(trace: Trace, time: int) -> int:
     return count
 
 
-def _spread(chunks: list[tuple[Summary, int]], count: int) -> list[tuple[int, int]]:
-    """Moments at about equal distances: their times, and behind which event each is.
-
-    Chunks begin at events whose times are known; within one they are taken to be spread evenly.
-    """
-    starts, before = [], 0
-    for summary, _ in chunks:
-        starts.append((summary.first, before))
-        before += summary.events
-    if not starts:
-        return []
-    last = max(summary.last for summary, _ in chunks)
-    times = [time for time, _ in starts]
-    found = []
-    for number in range(1, count + 1):
-        wanted = last * number // count
-        place = max(bisect_right(times, wanted) - 1, 0)
-        summary = chunks[place][0]
-        share = (wanted - summary.first) / max(summary.last - summary.first, 1)
-        inner = round(summary.events * min(max(share, 0), 1))
-        found.append((wanted, starts[place][1] + inner))
-    return found
-
-
 def _structs(array: object, count: int) -> Iterator[tuple[int, ...]]:
     """As tuples of their fields, all of which are of 8 bytes."""
     item = ffi.typeof(array).item
@@ -226,8 +201,8 @@ def of_trace(
     if made == ffi.NULL:
         raise MemoryError
     fold = ffi.gc(made, lib.fold_free)
-    others = _spread(trace.chunks, moments)
-    if not lib.fold_at(fold, event, [each for _, each in others], len(others)):
+    others = [last * number // moments for number in range(1, moments + 1)]
+    if not lib.fold_at(fold, event, others, len(others)):
         raise MemoryError
     for reader in trace.readers():
         if not lib.fold_chunk(fold, reader):
@@ -265,5 +240,5 @@ def of_trace(
         ),
         times=tuple(stretches),
         page_size=page_size,
-        moments=tuple(_moments(fold, [time for time, _ in others], stacks)),
+        moments=tuple(_moments(fold, others, stacks)),
     )

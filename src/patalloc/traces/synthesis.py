@@ -363,7 +363,7 @@ def _smaller(number: int, share: float) -> int:
     return number if share == 1 else max(round(number * share), min(number, 1))
 
 
-def synthesize(trace: Trace, path: Path, *, scale: float = 1.0, seed: int = 0) -> None:
+def synthesize(trace: Trace, path: Path | str, *, scale: float = 1.0, seed: int = 0) -> None:
     """Write a trace of the same kind of requests as another one has.
 
     Args:
@@ -381,7 +381,7 @@ def synthesize(trace: Trace, path: Path, *, scale: float = 1.0, seed: int = 0) -
         raise OptionError(f"scale {scale:g}: must be from {SCALE_LEAST:f} to {SCALE_MOST:,}")
     model = fit(trace)
     fitted = {"trace": trace.path.name, "scale": scale, "seed": seed}
-    with path.open("wb", buffering=0) as opened:
+    with Path(path).open("wb", buffering=0) as opened:
         file = Writer(opened, {**trace.start, "synthetic": fitted})
         output = _Output(trace, file)
         file.modules(trace.modules)

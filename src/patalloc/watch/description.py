@@ -42,8 +42,9 @@ def find_records(image: Image) -> Any:  # noqa: ANN401 (cffi has no types)
         ValueError: patalloc is not in this process, or another version of it.
     """
     bases = {each.name: each.start for each in reversed(image.mappings) if each.offset == 0}
+    code = image.code
     for name, base in bases.items():
-        for note in image.notes(base) if name.startswith("/") else ():
+        for note in image.notes(base) if name.startswith("/") and name in code else ():
             if note.owner != "PATALLOC":
                 continue
             address = note.address + int.from_bytes(note.content, "little")

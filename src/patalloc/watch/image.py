@@ -135,12 +135,26 @@ class Image:
         except (ELFError, OSError, ValueError, KeyError):
             return
 
+    @property
+    def code(self) -> frozenset[str]:
+        """The files that code may be from: others are not read, as that would change the process.
+
+        Who reads a page of a file that the process has mapped, and never read, makes it its own.
+        """
+        return frozenset(
+            each.name
+            for each in self.mappings
+            if each.name.startswith(("/", "[vdso]"))
+            and ("x" in each.permissions or not each.permissions)
+        )
+
     @cached_property
     def modules(self) -> tuple[Module, ...]:
         """The files that code may be from, as an event has them."""
         found, base, build_id, path = [], 0, "", ""
+        code = self.code
         for each in self.mappings:
-            if not each.name.startswith(("/", "[vdso]")):
+            if each.name not in code:
                 continue
             if each.offset == 0 or each.name != path:
                 path, base = each.name, each.start - each.offset

@@ -34,13 +34,29 @@ function goTo(number) {
   }
 }
 
-/* By live blocks. */
-function written() {
-  let sum = 0;
+/* Bytes of each kind; of what was freed only what was kept, and addresses in quarantine. */
+function totals() {
+  const sums = KINDS.map(() => 0);
   for (const block of blocks)
-    for (const [page, count] of block.pages)
-      if ([2, 5].includes(kindOf(block, page))) sum += count;
-  return sum * shown.page_size;
+    for (const [page, count] of block.pages) {
+      const kind = kindOf(block, page);
+      if (block.state !== "KEPT" || kind === 6) sums[kind] += count * shown.page_size;
+    }
+  return sums;
+}
+
+/* As the page has it when it comes. */
+function tellTotals() {
+  const sums = totals(), live = blocks.filter((each) => ["LIVE", "BUSY"].includes(each.state));
+  const requested = live.reduce((sum, each) => sum + each.size, 0);
+  const parts = KINDS.map((kind, place) => [kind, sums[place]]);
+  const spans = shown.spans.length ? ` in ${grouped(shown.spans.length)} spans` : "";
+  const there = parts.filter(([, size]) => size).map(([kind, size]) => `${kind} ${grouped(size)}`);
+  byId("headline").textContent = `process ${shown.process}: ${grouped(live.length)} blocks of ` +
+    `${grouped(requested)} bytes${spans}; ${there.join(", ") || "none"}`;
+  parts.forEach(([, size], place) => {
+    byId("totals").rows[place + 1].cells[1].textContent = grouped(size);
+  });
 }
 
 function kindOf(block, page) {
@@ -187,8 +203,8 @@ byId("key").innerHTML = KINDS.map((kind, place) =>
 function show(number) {
   const nearer = map.most > map.each, { each, first, focus } = map;
   goTo(number);
-  const at = (shown.maps[number][0] / 1e6).toFixed(2);
-  if (byId("at")) byId("at").textContent = `${at} s: ${grouped(written())} bytes written`;
+  if (byId("at")) byId("at").textContent = `${(shown.maps[number][0] / 1e6).toFixed(2)} s`;
+  tellTotals();
   map.fit();
   if (!nearer || focus >= total) return;
   Object.assign(map, { each: Math.min(each, map.most), first, focus });

@@ -225,6 +225,7 @@ def page(
     states, changes = _distinct([each for _, each in chosen], stacks)
     inner = json.dumps(
         {
+            "process": found.pid,
             "page_size": found.page_size,
             "spans": [[start, end] for start, end in found.spans],
             "stacks": [names(stack) for stack in stacks],
@@ -243,7 +244,7 @@ def page(
         f"<title>{html.escape(headline(found))}</title>"
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
         f"<h1>A heap, page by page</h1><p>{html.escape(machine)}</p>"
-        f"<p>{html.escape(headline(found))}</p>"
+        f'<p id="headline">{html.escape(headline(found))}</p>'
         f'<p id="key"></p>{slider if len(chosen) > 1 else ""}'
         '<p><button id="nearer">nearer</button> <button id="farther">farther</button></p>'
         '<p class="told" id="told" aria-live="polite"></p>'
@@ -252,7 +253,7 @@ def page(
         'Escape shows all."></canvas>'
         "<p>A page that was read is the refpage's still; so are up to 15 around one that was read "
         "or written, which the kernel maps with it.</p>"
-        f"<table><tr><th>pages</th><th>bytes</th></tr>{rows}</table>"
+        f'<table id="totals"><tr><th>pages</th><th>bytes</th></tr>{rows}</table>'
         f'<script type="application/json" id="data">{inner}</script>'
         f"<script>{script}</script></html>\n"
     )
