@@ -97,11 +97,11 @@ def by(sums: Sums, measure: str) -> list[Site]:
 def stack_lines(frames: Frames, stack: int, most: int) -> Iterator[str]:
     """A call stack as reports have it, of so many frames at most: the innermost ones.
 
-    In Python of the calls that C makes inside the first one and the last three.
+    In Python of the calls that C makes inside the first one and the last four.
     """
     places = [*frames.of(stack)]
     inside = next((at for at, each in enumerate(places) if frames.is_python(each)), 0)
-    skipped = range(1, inside - 3)
+    skipped = range(1, inside - 4)
     shown = [number for number in range(len(places)) if number not in skipped][:most]
     for number in shown:
         if number == skipped.stop and skipped:
