@@ -391,16 +391,20 @@ class Recorder:
                 if path.read_bytes().startswith(_MAGIC):
                     self._seen.add(path.name)
                     self._processes.append(Recorded(path, self._output, self._max_size))
+                    self._tend(self._processes[-1])  # it may be over, and needs its files no more
             except (OSError, MemoryError, ValueError) as error:
                 self._seen.add(path.name)
                 self.troubles.append(f"process {path.name.partition('-')[0]}: {error}")
         for process in [*self._processes]:
-            over = process.is_over
-            if process.pid == self.pid and not over:
-                process.look()
-            process.collect()
-            if over and process.pid != self.pid:
-                self._end(process, None)
+            self._tend(process)
+
+    def _tend(self, process: Recorded) -> None:
+        over = process.is_over
+        if process.pid == self.pid and not over:
+            process.look()
+        process.collect()
+        if over and process.pid != self.pid:
+            self._end(process, None)
 
     def _end(self, process: Recorded, status: int | None, cpu: float | None = None) -> None:
         process.end(status, cpu)
