@@ -11,7 +11,7 @@
 enum { BLOCKS = 8, SIZE = 4 << 20, PAGE = 4096, PAGES = 100 };
 
 static void rest(void) {
-  nanosleep(&(struct timespec){.tv_nsec = 120000000}, NULL);
+  nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
 }
 
 static char *make_block(int pages) {

@@ -4,7 +4,7 @@
 #include <time.h>
 
 int main(void) {
-  struct timespec time = {.tv_nsec = 60000000};
+  struct timespec time = {.tv_nsec = 100000000};
   for (int i = 0; i < 4; i++) {
     char *volatile made = malloc(100000);
     CHECK(made);

@@ -337,11 +337,11 @@ def test_times_and_lives_are_of_what_happened(build: Build, tmp_path: Path) -> N
     with Trace(tmp_path / "a.trace") as trace:
         events = [event for event in trace.events() if event.size == 100_000]
         sums = of_trace(trace, moments=50)
-        middle = of_trace(trace, moment=events[1].time - 10_000)
+        middle = of_trace(trace, moment=events[1].time - 20_000)
     assert [event.kind for event in events] == [Kind.MALLOC, Kind.FREE] * 4
     times = [event.time for event in events]
-    assert all(later - earlier > 20_000 for earlier, later in pairwise(times))
-    assert sum(life.blocks for life in sums.lives if life.start >= 16_000) == 4
+    assert all(later - earlier > 40_000 for earlier, later in pairwise(times))
+    assert sum(life.blocks for life in sums.lives if life.start >= 32_000) == 4
     assert sum(site.then_bytes for site in middle.sites) >= 100_000
     for time, live in sums.moments:
         expected = sum(a <= time < b for a, b in zip(times[::2], times[1::2], strict=True))
