@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RING_VERSION = 1, RING_EVENTS = 1 << 14 };
+enum { RING_VERSION = 2, RING_EVENTS = 1 << 14 };
 
 enum ring_kind {
   RING_MALLOC = 1,

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import attrs
@@ -23,8 +23,8 @@ from patalloc.traces import Trace, is_trace, running
 from patalloc.traces.frames import Frames, label
 from patalloc.traces.maps import Totals
 from patalloc.watch.description import call_stack
-from patalloc.watch.heapmap import Attached, Map, read
-from patalloc.watch.mapshown import as_csv, data, headline, lines, page, png, svg
+from patalloc.watch.heapmap import Attached, Map
+from patalloc.watch.mapshown import as_csv, data, evenly, headline, lines, page, png, svg
 from patalloc.watch.symbols import locate_in
 
 _RATE = 4  # a second
@@ -57,17 +57,20 @@ def _shown(found: Map, width: int, most: int) -> Group:
 
 def _watch(pid: int, console: Console) -> None:
     """Until it ends. What changes while it is read may be torn, and is read again."""
-    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+    with (
+        closing(Attached(pid)) as process,
+        Live(console=console, auto_refresh=False, screen=console.is_terminal) as live,
+    ):
         while is_there(pid):
             with suppress(OSError, ValueError):
-                found = read(pid)
+                found = process.read()
                 live.update(_shown(found, console.width, console.height - 2), refresh=True)
             time.sleep(1 / _RATE)
 
 
 def _of_process(pid: int) -> _Found:
     try:
-        with Attached(pid) as process:
+        with closing(Attached(pid)) as process:
             found, modules = process.read(spans=True), process.image.modules
             if process.blind:
                 raise process.blind
@@ -97,9 +100,8 @@ def _of_trace(path: Path, seconds: float | None) -> _Found:
         if not known:
             why = "the program had ended by then, or could not be read"
             raise click.UsageError(f"{path}: it has no maps: {why}")
-        place, last = _place(known, seconds), len(known) - 1
-        count = min(len(known), _MAPS)
-        wanted = {place, *(number * last // max(count - 1, 1) for number in range(count))}
+        place = _place(known, seconds)
+        wanted = {place, *evenly(len(known), _MAPS)}
         maps = [*trace.heap_maps(wanted)]
     return _Found(maps, Frames(trace).names, sorted(wanted).index(place), known[-1].time)
 
@@ -179,7 +181,7 @@ def map(  # noqa: A001
     if is_process:
         found = _of_process(int(first))
         if watch:
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt, FileNotFoundError, ProcessLookupError):
                 _watch(int(first), console)
             return None
     elif alone and not alone.is_file() and not shutil.which(first):

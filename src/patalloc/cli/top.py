@@ -5,7 +5,7 @@ import os
 import select
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import click
 from rich.console import Console, Group
@@ -100,7 +100,7 @@ def top(pid: int, sort: str, rows: int, interval: float, once: bool, as_json: bo
             _print(console, look, sort, rows, every)
 
     try:
-        with suppress(KeyboardInterrupt), Attached(pid) as process:
+        with suppress(KeyboardInterrupt), closing(Attached(pid)) as process:
             looks = Top(process)
             if once:
                 show(looks.look(), interval)

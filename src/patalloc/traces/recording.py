@@ -12,7 +12,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -93,6 +93,8 @@ class Recorded:
         self._map: mmap.mmap | None = mmap.mmap(self._file.fileno(), 0)
         self._held: Any = ffi.from_buffer(self._map)
         self._control: Any = ffi.cast("struct ring_control *", self._held)
+        if self._control.version != lib.RING_VERSION:
+            raise ValueError("it runs under another version of patalloc")
         self._max_size = max_size
         self._rings: list[Any] = []
         self._writer: Any = ffi.gc(lib.trace_writer_new(), lib.trace_writer_free)
@@ -240,7 +242,7 @@ class Recorded:
         if self._is_looked_at:
             return
         self._is_looked_at = True
-        with suppress(OSError, ValueError), Attached(self.pid) as process:
+        with suppress(OSError, ValueError), closing(Attached(self.pid)) as process:
             if not self.is_over:  # and it has not become another program meanwhile
                 self._looker = look_at(process, self._control, self._now)
         if not self._looker:

@@ -10,8 +10,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import IntEnum
-from types import TracebackType
-from typing import Self
 
 import attrs
 
@@ -168,16 +166,7 @@ class Attached:
         self._blocks = ffi.new("struct adopted_block[]", _BLOCKS)
         self._runs = ffi.new("struct adopted_run[]", _PAGES)
 
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close it all."""
         self._files.close()
 
@@ -248,17 +237,3 @@ class Attached:
         now = clock - began & 0xFFFFFFFF if began else None
         wanted = tuple(self._spans(found)) if spans else ()
         return Map(self._pid, self._page_size, now, tuple(found), wanted)
-
-
-def read(pid: int) -> Map:
-    """The map of a running process's heap, for a process that has no Heap: always of the same one.
-
-    Raises:
-        FileNotFoundError: there is no such process.
-        PermissionError: it may not be read by this one (ptrace(2)).
-        ValueError: it does not run under this version of patalloc.
-    """
-    with Attached(pid) as process:
-        if process.blind:
-            raise process.blind
-        return process.read(spans=True)

@@ -189,11 +189,17 @@ def _distinct(
     return states, changes
 
 
+def evenly(length: int, count: int) -> list[int]:
+    """The places of so many at most of a row, the first and the last one among them."""
+    count = min(count, length)
+    return [number * (length - 1) // max(count - 1, 1) for number in range(count)]
+
+
 def _chosen(maps: Sequence[tuple[int, Map]], first: int) -> list[tuple[int, Map]]:
     """That one, and evenly so many of the others as a page has room for."""
-    count, last = len(maps), len(maps) - 1
+    count = len(maps)
     while True:
-        places = {first, *(number * last // max(count - 1, 1) for number in range(count))}
+        places = {first, *evenly(len(maps), count)}
         chosen = [maps[place] for place in sorted(places)]
         runs = {each.packed for _, found in chosen for each in found.blocks}
         if count <= 1 or sum(map(len, runs)) <= _RUNS:
