@@ -3,20 +3,27 @@
  * and copy it on the first store to each page.
  *
  * A page that the program reads is mapped by a special page table entry, as the kernel's zero page
- * is: no reference and no map count moves, so none can overflow however much is mapped, and nothing
- * counts in RSS. The price is that the kernel can't take a reference to such a page either:
- * get_user_pages() fails on it. So where the kernel itself is the first to touch a page (write(2)
- * or O_DIRECT from memory that the program has not touched, process_vm_readv(2)), it gets an
- * ordinary, counted entry, as long as the counts are far from overflowing. */
+ * is: no reference and no map count moves, so none can overflow however much is mapped or pinned,
+ * and nothing counts in RSS. The price is that the kernel can't take a reference to such a page
+ * either: get_user_pages() fails on it. So where the kernel itself is the first to touch a page
+ * (write(2) or O_DIRECT from memory that the program has not touched, process_vm_readv(2)), it gets
+ * a copy of its own, by an ordinary entry.
+ *
+ * What a store copies from is locked by the kernel meanwhile. (A file system that is built in can
+ * make the copy itself, without, and return VM_FAULT_DONE_COW; finish_fault(), which that takes, is
+ * not exported.) So each processor has a source of its own, made when it first needs one. */
 #include "refpage_ioctl.h"
 
 #include <linux/anon_inodes.h>
+#include <linux/cpumask.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/log2.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
 
@@ -33,57 +40,97 @@ static void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags) {
 }
 #endif
 
-/* An inode for each: a descriptor can be told from all others by fstat(2). */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
-#define anon_inode_create_getfd anon_inode_getfd_secure
-#endif
-
 #ifndef CONFIG_ARCH_HAS_PTE_SPECIAL
 #error "without special page table entries each page that is read would be counted"
 #endif
 
-static bool counts_are_low(const struct page *page) {
-  return page_ref_count(page) < INT_MAX / 2;
+struct refpage {
+  struct page *page;      /* that all mappings read */
+  struct page *sources[]; /* what stores are copied from, by processor; NULL until needed */
+};
+
+static const struct refpage *refpage_of(const struct vm_fault *vmf) {
+  return vmf->vma->vm_file->private_data;
 }
 
-/* The neighbours too, as the page cache's fault-around does with its preset of 64 KiB. What is
- * mapped already is left as it is. */
-static vm_fault_t map_uncounted(struct vm_fault *vmf, struct page *page) {
-  const unsigned long around = 65536;
-  struct vm_area_struct *vma = vmf->vma;
-  unsigned long at = max(vma->vm_start, ALIGN_DOWN(vmf->address, around));
-  unsigned long end = min(vma->vm_end, ALIGN_DOWN(vmf->address, around) + around);
-  vm_fault_t result = vmf_insert_mixed(vma, vmf->address, as_pfn(page));
+/* What is mapped already is left as it is. */
+static vm_fault_t map_uncounted(struct vm_fault *vmf, unsigned long from, unsigned long to) {
+  struct page *page = refpage_of(vmf)->page;
+  vm_fault_t result = vmf_insert_mixed(vmf->vma, vmf->address, as_pfn(page));
 
-  for (; result == VM_FAULT_NOPAGE && at < end; at += PAGE_SIZE)
-    if (at != (vmf->address & PAGE_MASK)) vmf_insert_mixed(vma, at, as_pfn(page));
+  for (; result == VM_FAULT_NOPAGE && from < to; from += PAGE_SIZE)
+    if (from != (vmf->address & PAGE_MASK)) vmf_insert_mixed(vmf->vma, from, as_pfn(page));
   return result;
 }
 
-/* For a store the kernel copies the page that it is given, and drops the reference. */
-static vm_fault_t refpage_fault(struct vm_fault *vmf) {
-  struct page *page = vmf->vma->vm_file->private_data;
-  bool store = vmf->flags & FAULT_FLAG_WRITE, by_program = vmf->flags & FAULT_FLAG_USER;
+/* The neighbours too, as the page cache's fault-around does with its preset of 64 KiB. */
+static vm_fault_t map_around(struct vm_fault *vmf) {
+  const unsigned long around = 65536, start = ALIGN_DOWN(vmf->address, around);
 
-  if (!store && (by_program || !counts_are_low(page))) return map_uncounted(vmf, page);
-  get_page(page);
-  vmf->page = page;
-  return 0;
+  return map_uncounted(vmf, max(vmf->vma->vm_start, start), min(vmf->vma->vm_end, start + around));
+}
+
+/* That there is such a function lets faults be handled under the lock of their VMA alone (Linux
+ * 6.6). It must not sleep: where a page table is missing, and for the kernel's own accesses, it
+ * leaves the fault to the one below. */
+static vm_fault_t refpage_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last) {
+  unsigned long from = vmf->address + ((first - vmf->pgoff) << PAGE_SHIFT);
+  unsigned long to = vmf->address + ((last + 1 - vmf->pgoff) << PAGE_SHIFT);
+
+  if (pmd_none(*vmf->pmd) || !(vmf->flags & FAULT_FLAG_USER)) return 0;
+  return map_uncounted(vmf, from & PAGE_MASK, to & PAGE_MASK);
+}
+
+static struct page *copy_of(struct page *page) {
+  struct page *copy = alloc_page(GFP_KERNEL_ACCOUNT); /* the control group of who asks pays */
+
+  if (!copy) return NULL;
+  copy_highpage(copy, page);
+  SetPageUptodate(copy);
+  return copy;
+}
+
+static struct page *source_here(struct refpage *refpage) {
+  struct page **place = &refpage->sources[raw_smp_processor_id()];
+  struct page *source = READ_ONCE(*place), *other;
+
+  if (source) return source;
+  source = copy_of(refpage->page);
+  if (!source) return refpage->page;
+  other = cmpxchg(place, NULL, source); /* another thread may have been here meanwhile */
+  if (other) put_page(source);
+  return other ? other : source;
+}
+
+/* For a store the kernel copies the page that it is given, and drops the reference; for a load of
+ * its own it maps it. */
+static vm_fault_t refpage_fault(struct vm_fault *vmf) {
+  struct refpage *refpage = vmf->vma->vm_file->private_data;
+
+  if (vmf->flags & FAULT_FLAG_WRITE) {
+    vmf->page = source_here(refpage);
+    get_page(vmf->page);
+    return 0;
+  }
+  if (vmf->flags & FAULT_FLAG_USER) return map_around(vmf);
+  vmf->page = copy_of(refpage->page);
+  return vmf->page ? 0 : VM_FAULT_OOM;
 }
 
 /* What a debugger reads where get_user_pages() fails: a page that was written has its own. */
 static int refpage_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
                           int length, int write) {
-  struct page *page = vma->vm_file->private_data;
+  const struct refpage *refpage = vma->vm_file->private_data;
   size_t offset = offset_in_page(address), size = min_t(size_t, length, PAGE_SIZE - offset);
 
   if (write) return -EFAULT;
-  memcpy_from_page(buffer, page, offset, size);
+  memcpy_from_page(buffer, refpage->page, offset, size);
   return size;
 }
 
 static const struct vm_operations_struct refpage_vm_ops = {
     .fault = refpage_fault,
+    .map_pages = refpage_map_pages,
     .access = refpage_access,
 };
 
@@ -94,8 +141,15 @@ static int refpage_mmap(struct file *file, struct vm_area_struct *vma) {
   return 0;
 }
 
+static void free_refpage(struct refpage *refpage) {
+  for (unsigned int i = 0; i < nr_cpu_ids; i++)
+    if (refpage->sources[i]) put_page(refpage->sources[i]);
+  put_page(refpage->page);
+  kfree(refpage);
+}
+
 static int refpage_release(struct inode *inode, struct file *file) {
-  put_page(file->private_data);
+  free_refpage(file->private_data);
   return 0;
 }
 
@@ -107,7 +161,7 @@ static const struct file_operations refpage_fops = {
 };
 
 static struct page *make_page(const void __user *content, size_t size) {
-  struct page *page = alloc_page(GFP_KERNEL_ACCOUNT); /* the control group of who asks pays */
+  struct page *page = alloc_page(GFP_KERNEL_ACCOUNT);
   char *bytes;
 
   if (!page) return ERR_PTR(-ENOMEM);
@@ -123,19 +177,52 @@ static struct page *make_page(const void __user *content, size_t size) {
   return page;
 }
 
+static struct refpage *make_refpage(const void __user *content, size_t size) {
+  struct refpage *refpage = kzalloc(struct_size(refpage, sources, nr_cpu_ids), GFP_KERNEL_ACCOUNT);
+
+  if (!refpage) return ERR_PTR(-ENOMEM);
+  refpage->page = make_page(content, size);
+  if (IS_ERR(refpage->page)) {
+    long error = PTR_ERR(refpage->page);
+
+    kfree(refpage);
+    return ERR_PTR(error);
+  }
+  return refpage;
+}
+
+/* An inode for each: a descriptor can be told from all others by fstat(2). */
+static int make_descriptor(struct refpage *refpage) {
+  const int flags = O_RDONLY | O_CLOEXEC;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+  return anon_inode_getfd_secure("[refpage]", &refpage_fops, refpage, flags, NULL);
+#else
+  int descriptor = get_unused_fd_flags(flags);
+  struct file *file;
+
+  if (descriptor < 0) return descriptor;
+  file = anon_inode_create_getfile("[refpage]", &refpage_fops, refpage, flags, NULL);
+  if (IS_ERR(file)) {
+    put_unused_fd(descriptor);
+    return PTR_ERR(file);
+  }
+  fd_install(descriptor, file);
+  return descriptor;
+#endif
+}
+
 static int refpage_create(const struct refpage_request *request) {
   size_t size = request->size;
-  struct page *page;
+  struct refpage *refpage;
   int descriptor;
 
   if (request->flags || !is_power_of_2(size) || size > PAGE_SIZE ||
       !IS_ALIGNED(request->content, size))
     return -EINVAL;
-  page = make_page(u64_to_user_ptr(request->content), size);
-  if (IS_ERR(page)) return PTR_ERR(page);
-  descriptor =
-      anon_inode_create_getfd("[refpage]", &refpage_fops, page, O_RDONLY | O_CLOEXEC, NULL);
-  if (descriptor < 0) put_page(page);
+  refpage = make_refpage(u64_to_user_ptr(request->content), size);
+  if (IS_ERR(refpage)) return PTR_ERR(refpage);
+  descriptor = make_descriptor(refpage);
+  if (descriptor < 0) free_refpage(refpage);
   return descriptor;
 }
 

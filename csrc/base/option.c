@@ -8,7 +8,8 @@
 static const char *const alignments[] = {"16", "8", "4", "2", "1", NULL};
 static const char *const sides[] = {"right", "left", "random", NULL};
 static const char *const fills[] = {"auto", "refpage", "memset", NULL};
-static const char *const backends[] = {"auto", "memfd", "zero", "device", "none", "uffd", NULL};
+static const char *const backends[] = {"auto", "memfd", "zero", "device",
+                                       "none", "uffd",  "wrap", NULL};
 static const char *const small_fills[] = {"no", "yes", "both", NULL};
 static const char *const on_frees[] = {"retain", "reset", "quarantine", NULL};
 static const char *const slack_checks[] = {"no", "large", "all", NULL};

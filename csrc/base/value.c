@@ -232,7 +232,7 @@ static void copy_backend(void *value, const void *from) {
 
 RARE static void describe_backend(const struct rule *rule, struct text *text) {
   (void)rule;
-  text_string(text, "auto, memfd, zero (pattern 0 only), device, uffd, syscall:NR or none");
+  text_string(text, "auto, memfd, zero (pattern 0 only), device, wrap, uffd, syscall:NR or none");
 }
 
 const struct value_type value_backend = {parse_backend, format_backend, copy_backend,

@@ -19,6 +19,7 @@ enum backend_kind {
   BACKEND_DEVICE,
   BACKEND_NONE,
   BACKEND_UFFD,
+  BACKEND_WRAP,
   BACKEND_SYSCALL
 };
 

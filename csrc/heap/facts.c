@@ -41,15 +41,23 @@ int patalloc_inspect(patalloc_heap *heap, const void *pointer, struct patalloc_b
 
 /* Heaps */
 
-static const char *backend_name(const struct patalloc_heap *heap) {
-  static const char *const names[] = {"zero", "memfd", "descriptor", "uffd"};
-  if (!heap->ready) return "none yet";
-  const struct refpage *refpage = heap->contents.now->refpage;
-  return refpage ? names[refpage->kind] : "none";
-}
-
 static uint64_t sum(const struct patalloc_heap *heap, enum stat stat) {
   return stats_get(&heap->stats, stat) + content_stats_sum(&heap->contents, stat);
+}
+
+/* One that has supplied no block is not named, whatever was asked for. */
+static const char *backend_name(const struct patalloc_heap *heap) {
+  static const char *const names[] = {[BACKEND_MEMFD] = "memfd",
+                                      [BACKEND_DEVICE] = "device",
+                                      [BACKEND_UFFD] = "uffd",
+                                      [BACKEND_WRAP] = "wrap",
+                                      [BACKEND_SYSCALL] = "syscall"};
+  if (!heap->ready) return "none yet";
+  const struct refpage *refpage = heap->contents.now->refpage;
+  if (!refpage) return "none";
+  if (refpage->kind == REFPAGE_ZERO) return "zero";
+  if (sum(heap, STAT_BLOCKS_REFPAGE)) return names[refpage->backend.kind];
+  return sum(heap, STAT_FALLBACK_NO_SPAN) ? "none" : "none yet";
 }
 
 int64_t patalloc_written(patalloc_heap *heap) {
@@ -61,6 +69,18 @@ int64_t patalloc_written(patalloc_heap *heap) {
     pages += dirty;
   }
   return pages << os_page_shift;
+}
+
+/* With backend=uffd. */
+static void put_accesses(const struct patalloc_heap *heap, struct json *lines) {
+  static const char *const names[UFFD_ACCESSES] = {
+      [UFFD_READ] = "pages_read_first",
+      [UFFD_WRITE] = "pages_written_first",
+      [UFFD_WRITE_AFTER_READ] = "pages_written_later",
+  };
+  const struct refpage *refpage = heap->ready ? heap->contents.now->refpage : NULL;
+  for (int i = 0; i < UFFD_ACCESSES; i++)
+    json_number(lines, names[i], refpage ? refpage->uffd.pages[i] : 0);
 }
 
 size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
@@ -88,6 +108,7 @@ size_t patalloc_stats(patalloc_heap *heap, char *json, size_t capacity) {
   json_number(&lines, "bytes_retained", heap->usage.retained);
   json_number(&lines, "bytes_quarantined", heap->quarantine.bytes);
   for (int i = 0; i < STATS; i++) json_number(&lines, stat_names[i], sum(heap, i));
+  put_accesses(heap, &lines);
   json_number(&lines, "vmas", vmas_used);
   json_number(&lines, "vmas_allowed", heap->ready ? vmas_allowed() : 0);
   text_string(&text, "\n}\n");

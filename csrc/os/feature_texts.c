@@ -22,6 +22,8 @@ const struct os_feature_text os_feature_texts[OS_FEATURES] = {
                        "large blocks that are written throughout", "pages of the ordinary size"},
     [OS_DEVICE] = {"a module that makes /dev/refpage", "refpages that need one VMA for any length",
                    "memfd"},
+    [OS_MMAP_WRAP] = {"a kernel that was given MFD_MMAP_WRAP", "files of one page that repeats",
+                      "memset of every block"},
     [OS_USERFAULTFD] = {"Linux 4.3, CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1",
                         "pages made by a thread (backend=uffd, an experiment)",
                         "memset of every block"},

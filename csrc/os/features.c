@@ -28,6 +28,7 @@ const char *const os_feature_names[OS_FEATURES + 1] = {
     [OS_POPULATE] = "populate",
     [OS_HUGE_PAGES] = "huge_pages",
     [OS_DEVICE] = "device",
+    [OS_MMAP_WRAP] = "mmap_wrap",
     [OS_USERFAULTFD] = "userfaultfd",
     [OS_UFFD_MOVE] = "uffd_move",
     [OS_MTE] = "mte",
@@ -141,6 +142,18 @@ static bool probe_device(char *pages) {
   return true;
 }
 
+/* That there is such a flag does not say that it means this. */
+static bool probe_mmap_wrap(char *pages) {
+  int descriptor = os_memfd_wrap("patalloc-probe");
+  pages[0] = 1;
+  bool made = descriptor >= 0 && os_fill(descriptor, pages, os_page) && os_seal(descriptor);
+  char *mapped = made ? os_map_template(2 * os_page, descriptor, false) : NULL;
+  bool wraps = mapped && os_is_readable((uintptr_t)mapped + os_page) && mapped[os_page] == 1;
+  if (mapped) os_unmap(mapped, 2 * os_page);
+  if (descriptor >= 0) os_close(descriptor);
+  return wraps;
+}
+
 RARE static bool probe_uffd(int (*open)(void)) {
   int descriptor = open();
   if (descriptor < 0) return false;
@@ -179,6 +192,7 @@ static uint32_t probe_apart(void) {
                                                       [OS_POPULATE] = probe_populate,
                                                       [OS_HUGE_PAGES] = probe_huge_pages,
                                                       [OS_DEVICE] = probe_device,
+                                                      [OS_MMAP_WRAP] = probe_mmap_wrap,
                                                       [OS_MTE] = probe_mte,
                                                       [OS_TAG_REFPAGES] = probe_tag_refpages};
   uint32_t found = PROBED;

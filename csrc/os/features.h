@@ -17,6 +17,7 @@ enum os_feature {
   OS_POPULATE,
   OS_HUGE_PAGES,
   OS_DEVICE,
+  OS_MMAP_WRAP,
   OS_USERFAULTFD,
   OS_UFFD_MOVE,
   OS_MTE,

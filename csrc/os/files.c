@@ -24,6 +24,8 @@
 #define MFD_NOEXEC_SEAL 8u /* Linux 6.3; demanded where vm.memfd_noexec is 2 (memfd_create(2)) */
 #endif
 
+#define MFD_MMAP_WRAP 0x0020u /* kernel/patches has it */
+
 #define REFPAGE_DEVICE "/dev/refpage" /* kernel/refpage.c makes it */
 
 /* Descriptors */
@@ -102,13 +104,21 @@ static void end_growth(struct quiet quiet) {
 
 /* Files that refpages are made of */
 
-int os_memfd(const char *name) {
+static int memfd_with(const char *name, unsigned kind) {
   if (os_is_sandboxed()) return errno = EPERM, -1;
   if (os_refuses("memfd_create")) return -1;
-  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | kind;
   long descriptor = syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
   if (descriptor < 0 && errno == EINVAL) descriptor = syscall(SYS_memfd_create, name, flags);
   return (int)descriptor;
+}
+
+int os_memfd(const char *name) {
+  return memfd_with(name, 0);
+}
+
+int os_memfd_wrap(const char *name) {
+  return memfd_with(name, MFD_MMAP_WRAP);
 }
 
 bool os_resize(int descriptor, size_t size) {

@@ -18,11 +18,16 @@
 
 /* Address space */
 
-static void *map_at(void *address, size_t size, int protection, int flags, int descriptor) {
+static void *map_file_at(void *address, size_t size, int protection, int flags, int descriptor,
+                         size_t offset) {
   if (os_refuses("mmap")) return NULL;
-  void *mapped =
-      mmap(address, size, protection, MAP_PRIVATE | MAP_NORESERVE | flags, descriptor, 0);
+  void *mapped = mmap(address, size, protection, MAP_PRIVATE | MAP_NORESERVE | flags, descriptor,
+                      (off_t)offset);
   return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+static void *map_at(void *address, size_t size, int protection, int flags, int descriptor) {
+  return map_file_at(address, size, protection, flags, descriptor, 0);
 }
 
 void *os_reserve(size_t size) {
@@ -96,8 +101,12 @@ bool os_map_zero(uintptr_t address, size_t size, bool tagged) {
   return map_at((void *)address, size, accessible(tagged), MAP_ANONYMOUS | MAP_FIXED, -1);
 }
 
-bool os_map_private(uintptr_t address, size_t size, int descriptor, bool tagged) {
-  return map_at((void *)address, size, accessible(tagged), MAP_FIXED, descriptor);
+void *os_map_tagged(size_t size) {
+  return map_at(NULL, size, accessible(true), MAP_ANONYMOUS, -1);
+}
+
+bool os_map_private(uintptr_t address, size_t size, int descriptor, size_t offset, bool tagged) {
+  return map_file_at((void *)address, size, accessible(tagged), MAP_FIXED, descriptor, offset);
 }
 
 bool os_release(uintptr_t address, size_t size) {

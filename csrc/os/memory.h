@@ -23,9 +23,10 @@ bool os_map_at(uintptr_t address, size_t size);
 
 bool os_drop(uintptr_t address, size_t size); /* unmaps whatever lies there */
 
-/* Over reserved address space: zero pages, or a file's from offset 0, privately. */
+/* Over reserved address space: zero pages, or a file's, privately. */
 bool os_map_zero(uintptr_t address, size_t size, bool tagged);
-bool os_map_private(uintptr_t address, size_t size, int descriptor, bool tagged);
+RARE void *os_map_tagged(size_t size); /* anonymous memory whose tags are checked */
+bool os_map_private(uintptr_t address, size_t size, int descriptor, size_t offset, bool tagged);
 bool os_release(uintptr_t address, size_t size); /* back to reserved */
 
 /* A private mapping of a file, wherever, and duplicates of it while it is not written.

@@ -49,15 +49,17 @@ int os_uffd_open(void) {
   return open_with(0, 0);
 }
 
-bool os_uffd_watch(int descriptor, uintptr_t address, size_t size) {
-  struct uffdio_register range = {.range = {address, size}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+bool os_uffd_watch(int descriptor, uintptr_t address, size_t size, bool follow) {
+  uint64_t mode = UFFDIO_REGISTER_MODE_MISSING | (follow ? UFFDIO_REGISTER_MODE_WP : 0);
+  struct uffdio_register range = {.range = {address, size}, .mode = mode};
   return control(descriptor, UFFDIO_REGISTER, &range);
 }
 
 /* Where the page is there by now, as another thread has faulted too, or is no longer wanted, it
  * remains to wake who waits. */
-static void copy_page(int descriptor, uintptr_t to, const void *page) {
-  struct uffdio_copy copy = {.dst = to, .src = (uintptr_t)page, .len = os_page};
+static void copy_page(int descriptor, uintptr_t to, const void *page, bool protect) {
+  struct uffdio_copy copy = {
+      .dst = to, .src = (uintptr_t)page, .len = os_page, .mode = protect ? UFFDIO_COPY_MODE_WP : 0};
   while (syscall(SYS_ioctl, descriptor, UFFDIO_COPY, &copy) != 0) {
     struct uffdio_range range = {to, os_page};
     if (errno == EAGAIN) continue; /* mappings are changing */
@@ -66,14 +68,30 @@ static void copy_page(int descriptor, uintptr_t to, const void *page) {
   }
 }
 
-bool os_uffd_serve(int descriptor, const void *page) {
+static void allow_writes(int descriptor, uintptr_t to) {
+  struct uffdio_writeprotect allowed = {.range = {to, os_page}};
+  while (syscall(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &allowed) && errno == EAGAIN) {
+  }
+}
+
+bool os_uffd_wait(int descriptor, struct uffd_fault *fault) {
   struct uffd_msg message;
+  fault->access = UFFD_ACCESSES;
   ssize_t got = syscall(SYS_read, descriptor, &message, sizeof message);
   if (got < 0) return errno == EINTR || errno == EAGAIN;
   if (got != sizeof message) return false;
-  if (message.event == UFFD_EVENT_PAGEFAULT)
-    copy_page(descriptor, page_down(message.arg.pagefault.address), page);
+  if (message.event != UFFD_EVENT_PAGEFAULT) return true;
+  uint64_t flags = message.arg.pagefault.flags;
+  fault->page = page_down(message.arg.pagefault.address);
+  fault->access = flags & UFFD_PAGEFAULT_FLAG_WP      ? UFFD_WRITE_AFTER_READ
+                  : flags & UFFD_PAGEFAULT_FLAG_WRITE ? UFFD_WRITE
+                                                      : UFFD_READ;
   return true;
+}
+
+void os_uffd_answer(int descriptor, struct uffd_fault fault, const void *page, bool follow) {
+  if (fault.access == UFFD_WRITE_AFTER_READ) return allow_writes(descriptor, fault.page);
+  copy_page(descriptor, fault.page, page, follow && fault.access == UFFD_READ);
 }
 
 int os_uffd_open_mover(void) {

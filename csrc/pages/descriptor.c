@@ -46,7 +46,7 @@ void *patalloc_refpage_map(int descriptor, size_t length) {
   if (!address) return NULL;
   for (size_t at = 0; at < size; at += span) {
     size_t piece = size - at < span ? size - at : span;
-    if (os_map_private((uintptr_t)address + at, piece, descriptor, false)) continue;
+    if (os_map_private((uintptr_t)address + at, piece, descriptor, 0, false)) continue;
     int error = errno;
     os_unmap(address, size);
     return errno = error, NULL;

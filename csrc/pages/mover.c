@@ -69,7 +69,7 @@ static bool look_after(bool done) {
 /* Another userfaultfd of the program's would take it. */
 bool mover_watch(uintptr_t address, size_t size) {
   return mover_is_there() && look_after(os_is(descriptor, &identity)) &&
-         look_after(os_uffd_watch(descriptor, address, size));
+         look_after(os_uffd_watch(descriptor, address, size, false));
 }
 
 bool mover_make(uintptr_t to) {

@@ -95,7 +95,7 @@ static void pattern_page(const struct refpage *refpage, char *page) {
 static int make_memfd(const struct refpage *refpage, const void *page, size_t size) {
   char name[40];
   name_of(refpage, name, sizeof name);
-  int descriptor = os_memfd(name);
+  int descriptor = refpage->kind == REFPAGE_MEMFD ? os_memfd(name) : os_memfd_wrap(name);
   if (descriptor < 0) return -1;
   bool filled = os_fill(descriptor, page, size);
   if (filled && refpage->tagged) filled = os_tag_file(descriptor, size, refpage->tag);
@@ -106,30 +106,61 @@ static int make_memfd(const struct refpage *refpage, const void *page, size_t si
   return -1;
 }
 
-RARE static int make_descriptor(const struct refpage *refpage) {
+/* The kernel reads the tags with the content. Its own accesses are checked where the thread's are
+ * (memory-tagging-extension.rst), and take a pointer's tag for a part of the address where they are
+ * not. */
+RARE static int make_tagged(const struct refpage *refpage, const void *page) {
+  char *content = os_map_tagged(os_page);
+  if (!content) return -1;
+  memcpy(content, page, os_page);
+  mte_tag((uintptr_t)content, (uintptr_t)content + os_page, refpage->tag);
+  uintptr_t pointer = mte_with_tag((uintptr_t)content, refpage->tag);
+  int descriptor =
+      os_refpage_syscall(refpage->backend.number, (void *)pointer, (unsigned)os_page, 0);
+  if (descriptor < 0 && errno == EFAULT)
+    descriptor = os_refpage_syscall(refpage->backend.number, content, (unsigned)os_page, 0);
+  int error = errno;
+  os_unmap(content, os_page);
+  errno = error;
+  return descriptor;
+}
+
+RARE static int make_descriptor(const struct refpage *refpage, const void *page) {
   const void *content = &refpage->pattern.word;
-  if (refpage->backend.kind == BACKEND_SYSCALL)
-    return os_refpage_syscall(refpage->backend.number, content, refpage->pattern.size, 0);
-  return os_refpage_device(content, refpage->pattern.size, 0);
+  int kind = refpage->backend.kind;
+  if (kind == BACKEND_WRAP) return make_memfd(refpage, page, os_page);
+  if (kind == BACKEND_DEVICE) return os_refpage_device(content, refpage->pattern.size, 0);
+  if (refpage->tagged) return make_tagged(refpage, page);
+  return os_refpage_syscall(refpage->backend.number, content, refpage->pattern.size, 0);
+}
+
+/* What a descriptor maps may be anything, even what can't be read: a system call's number is the
+ * user's word only. */
+RARE static bool shows(const struct refpage *refpage, uintptr_t address, const void *page) {
+  if (!os_is_readable(address)) return false;
+  bool before = refpage->tagged && mte_ignore(true);
+  bool same = !memcmp((const void *)address, page, os_page);
+  if (!refpage->tagged) return same;
+  mte_ignore(before);
+  return same && mte_tag_at(address) == refpage->tag;
 }
 
 static uintptr_t map_template(const struct refpage *refpage, int descriptor, size_t size) {
   uintptr_t start = region_take_apart(size);
-  if (!start || os_map_private(start, size, descriptor, refpage->tagged)) return start;
+  if (!start || os_map_private(start, size, descriptor, 0, refpage->tagged)) return start;
   int error = errno;
   os_drop(start, size);
   errno = error;
   return 0;
 }
 
-/* Makes the template, and so proves that the descriptor holds the pattern: a system call's number
- * is the user's word only. */
+/* Makes the template, and so proves that the descriptor holds the pattern. */
 static bool make_template(struct refpage *refpage, struct stage *stage, size_t size,
                           const char *page) {
   if (!refpage->duplicates) size = os_page;
   uintptr_t template_ = map_template(refpage, stage->descriptor, size);
   if (!template_) return false;
-  if (refpage->kind == REFPAGE_DESCRIPTOR && memcmp((const void *)template_, page, os_page)) {
+  if (refpage->kind == REFPAGE_DESCRIPTOR && !shows(refpage, template_, page)) {
     os_drop(template_, size);
     return errno = EINVAL, false;
   }
@@ -141,8 +172,8 @@ static bool make_here(struct refpage *refpage, struct stage *stage, size_t size)
   char page[os_page];
   if (refpage->kind == REFPAGE_MEMFD && size > os_file_size_limit()) return errno = EFBIG, false;
   pattern_page(refpage, page);
-  stage->descriptor =
-      refpage->kind == REFPAGE_MEMFD ? make_memfd(refpage, page, size) : make_descriptor(refpage);
+  stage->descriptor = refpage->kind == REFPAGE_MEMFD ? make_memfd(refpage, page, size)
+                                                     : make_descriptor(refpage, page);
   if (stage->descriptor < 0) return false;
   bool made = os_identify(stage->descriptor, &stage->identity, NULL) &&
               make_template(refpage, stage, size, page);
@@ -183,16 +214,35 @@ RARE static bool is_ours(const struct stage *stage) {
   return stage->descriptor >= 0 && os_is(stage->descriptor, &stage->identity);
 }
 
+RARE static bool make_again(struct refpage *refpage, struct stage *stage, size_t span) {
+  os_drop(stage->template_, os_page);
+  stage->template_ = 0;
+  return make_stage(refpage, stage, span);
+}
+
+/* Neighbours whose offsets go on where the addresses do become one VMA; to a kernel's refpage an
+ * offset means nothing else. One inode may serve all of those, and so the identity is not enough.
+ */
+RARE static bool map_and_check(struct refpage *refpage, struct stage *stage, uintptr_t address,
+                               size_t size, size_t offset) {
+  char page[os_page];
+  if (refpage->kind == REFPAGE_DESCRIPTOR) offset = address;
+  if (!os_map_private(address, size, stage->descriptor, offset, refpage->tagged)) return false;
+  if (!is_ours(stage)) return false;
+  if (refpage->kind == REFPAGE_MEMFD) return true;
+  pattern_page(refpage, page);
+  if (shows(refpage, address, page)) return true;
+  return errno = EBADF, false;
+}
+
 /* The program may have closed the descriptor, and another file may have its number now: whatever
  * number remains is never mapped. Checked after too, for a close in between by another thread. */
 RARE static bool map_descriptor(struct refpage *refpage, struct stage *stage, size_t span,
-                                uintptr_t address, size_t size) {
-  if (!is_ours(stage)) {
-    os_drop(stage->template_, os_page);
-    stage->template_ = 0;
-    if (!make_stage(refpage, stage, span)) return false;
-  }
-  return os_map_private(address, size, stage->descriptor, refpage->tagged) && is_ours(stage);
+                                uintptr_t address, size_t size, size_t offset) {
+  if (!is_ours(stage) && !make_again(refpage, stage, span)) return false;
+  if (map_and_check(refpage, stage, address, size, offset)) return true;
+  return errno == EBADF && make_again(refpage, stage, span) &&
+         map_and_check(refpage, stage, address, size, offset);
 }
 
 bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t address, size_t size,
@@ -206,13 +256,12 @@ bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t addre
     lock_take(&refpage->lock);
     if (!stage->template_) ready = make_stage(refpage, stage, span);
     if (ready && !refpage->duplicates) {
-      mapped = map_descriptor(refpage, stage, span, address, size);
+      mapped = map_descriptor(refpage, stage, span, address, size, offset);
       lock_drop(&refpage->lock);
       return mapped;
     }
     lock_drop(&refpage->lock);
   }
-  if (refpage->kind != REFPAGE_MEMFD) offset = 0;
   return ready && os_duplicate((void *)(stage->template_ + offset), address, size);
 }
 
@@ -283,12 +332,12 @@ static struct refpage *find_or_add(const struct refpage *wanted) {
   return found ? found : added;
 }
 
-static bool start_uffd(struct refpage *refpage) {
+static bool start_uffd(struct refpage *refpage, bool follow) {
   if (refpage->uffd.page) return true;
   char *page = os_map(os_page);
   if (!page) return false;
   pattern_page(refpage, page);
-  if (uffd_start(&refpage->uffd, page)) return true;
+  if (uffd_start(&refpage->uffd, page, follow)) return true;
   int error = errno;
   os_unmap(page, os_page);
   errno = error;
@@ -307,21 +356,22 @@ static struct refpage *refpage_from(const struct options *options, struct patter
   bool memfd = kind == BACKEND_MEMFD;
   if (memfd && !os_uses(options, OS_MEMFD)) return NULL;
   if (kind == BACKEND_DEVICE && !os_uses(options, OS_DEVICE)) return NULL;
+  if (kind == BACKEND_WRAP && !os_uses(options, OS_MMAP_WRAP)) return NULL;
   if (kind == BACKEND_UFFD && !os_uses(options, OS_USERFAULTFD)) return NULL;
   struct refpage wanted = {
       .pattern = pattern,
       .kind = kind_of(kind),
       .backend = backend,
-      /* mlockall(2) would make the pages of a template as long as the spans of a device's refpage.
-       */
-      .duplicates = kind != BACKEND_DEVICE && os_uses(options, OS_MREMAP_DONTUNMAP),
+      /* A template would have to be as long as the longest block, and mlockall(2) would make all
+       * of its pages. */
+      .duplicates = memfd && os_uses(options, OS_MREMAP_DONTUNMAP),
   };
   struct refpage *refpage = find_or_add(&wanted);
   if (!refpage || memfd) return refpage;
   lock_take(&refpage->lock); /* whether a kernel has refpages shows when the first is made */
   struct stage *stage = &refpage->stages[0];
   bool made = kind == BACKEND_UFFD
-                  ? start_uffd(refpage)
+                  ? start_uffd(refpage, options->count)
                   : stage->template_ || make_stage(refpage, stage, refpage_span(refpage, 0));
   lock_drop(&refpage->lock);
   return made ? refpage : NULL;
@@ -339,17 +389,18 @@ struct refpage *refpage_get(const struct options *options, struct pattern patter
   }
 }
 
-/* Of memfd only: nothing else takes tags. */
+/* Files take tags by shared mappings, and the system call with its content; nothing else does. */
 struct refpage *refpage_get_tagged(const struct options *options, struct pattern pattern) {
   int kind = options->backend.kind;
-  if (kind != BACKEND_AUTO && kind != BACKEND_MEMFD) return NULL;
-  if (!os_uses(options, OS_TAG_REFPAGES) || !os_uses(options, OS_MEMFD)) return NULL;
+  bool call = kind == BACKEND_SYSCALL;
+  if (!call && kind != BACKEND_AUTO && kind != BACKEND_MEMFD) return NULL;
+  if (!os_uses(options, OS_TAG_REFPAGES) || (!call && !os_uses(options, OS_MEMFD))) return NULL;
   struct refpage wanted = {
       .pattern = pattern.size ? pattern : refpage_zero.pattern,
       .tagged = true,
-      .kind = REFPAGE_MEMFD,
-      .backend = {BACKEND_MEMFD, 0},
-      .duplicates = os_uses(options, OS_MREMAP_DONTUNMAP),
+      .kind = call ? REFPAGE_DESCRIPTOR : REFPAGE_MEMFD,
+      .backend = call ? options->backend : (struct backend){BACKEND_MEMFD, 0},
+      .duplicates = !call && os_uses(options, OS_MREMAP_DONTUNMAP),
   };
   return refpage_with_tag(&wanted, 1);
 }

@@ -21,7 +21,7 @@ enum { STAGES = 7 };
 enum refpage_kind {
   REFPAGE_ZERO,       /* anonymous memory: pattern 0, and the ground for memset */
   REFPAGE_MEMFD,      /* a sealed memfd a stage */
-  REFPAGE_DESCRIPTOR, /* a kernel's own refpage: any length from one descriptor */
+  REFPAGE_DESCRIPTOR, /* a kernel's own refpage: any length from one descriptor, in one VMA */
   REFPAGE_UFFD,       /* anonymous memory whose missing pages a thread makes */
 };
 
@@ -60,7 +60,12 @@ extern struct refpage refpage_zero, refpage_zero_tagged;
 
 /* Whether its pages have a tag other than 0 before one is stored. */
 static inline bool refpage_comes_tagged(const struct refpage *refpage) {
-  return refpage->tagged && refpage->kind == REFPAGE_MEMFD;
+  return refpage->tagged && refpage->kind != REFPAGE_ZERO;
+}
+
+/* Whether what is mapped from it comes in spans, each a VMA. */
+static inline bool refpage_has_spans(const struct refpage *refpage) {
+  return refpage->kind == REFPAGE_MEMFD;
 }
 
 /* Whether ioctl(PAGEMAP_SCAN) tells which of its pages were written. */

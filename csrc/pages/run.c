@@ -68,14 +68,14 @@ static void set_vmas(struct run *run, uint32_t vmas) {
 /* A protected guard splits one in three. */
 void run_count_vmas(struct run *run) {
   size_t span = refpage_span(run->refpage, run->stage), bytes = run->end - run->start, spans = 1;
-  if (run->refpage->kind != REFPAGE_ZERO && bytes > run->phase)
+  if (refpage_has_spans(run->refpage) && bytes > run->phase)
     spans += (bytes - run->phase + span - 1) / span;
   if (run->guards & GUARD_PROTECTED) spans += 2 * run->used;
   set_vmas(run, (uint32_t)spans);
 }
 
 static bool map_spans(const struct run *run, uintptr_t from, uintptr_t to) {
-  if (run->refpage->kind == REFPAGE_ZERO || run->refpage->kind == REFPAGE_UFFD)
+  if (!refpage_has_spans(run->refpage))
     return refpage_map(run->refpage, run->stage, from, to - from, 0);
   size_t span = refpage_span(run->refpage, run->stage);
   for (uintptr_t at = from; at < to;) {
@@ -324,7 +324,7 @@ bool run_change_refpage(struct run *run, struct refpage *refpage) {
 }
 
 bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage) {
-  size_t span = refpage->kind == REFPAGE_ZERO ? end - start : refpage_span(refpage, run->stage);
+  size_t span = refpage_has_spans(refpage) ? refpage_span(refpage, run->stage) : end - start;
   uint32_t pieces = (uint32_t)((end - start + span - 1) / span);
   if (vmas_used + pieces + 2 > vmas_allowed()) return false;
   for (uintptr_t at = start; at < end; at += span) {

@@ -9,18 +9,22 @@
 #define PATALLOC_UFFD_H
 
 #include "os/files.h"
+#include "os/uffd.h"
 
 struct uffd {
   int descriptor;
   struct os_identity identity;
   int process;      /* that has the thread */
   const void *page; /* what each page is a copy of; NULL until started */
+  bool follows;     /* whether stores to pages that were read first are counted */
+  _Atomic uint64_t pages[UFFD_ACCESSES]; /* by their first accesses */
 };
 
-/* Starts the thread. False with errno where there is no userfaultfd(2) for this process, or no
- * thread.
+/* Starts the thread. With `follow` it counts the stores to pages that were read first, too, each of
+ * which takes another fault. False with errno where there is no userfaultfd(2) for this process, or
+ * no thread.
  */
-bool uffd_start(struct uffd *uffd, const void *page);
+bool uffd_start(struct uffd *uffd, const void *page, bool follow);
 
 /* Maps watched memory over reserved address space. False with errno; in a forked child ENOTSUP. */
 bool uffd_map(const struct uffd *uffd, uintptr_t address, size_t size);

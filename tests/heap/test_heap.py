@@ -23,6 +23,7 @@ import patalloc
 from conftest import FALLBACKS
 from patalloc import Config, Heap, OptionError, PreloadError, Stats
 from patalloc._core import ffi, lib
+from patalloc.machine import features
 from patalloc.watch import events
 
 LARGE = 1_000_000
@@ -228,6 +229,47 @@ def test_stats(heap: Heap) -> None:
     assert "memfd" in stats.features
     second.free()
     third.free()
+
+
+@pytest.mark.parametrize(
+    ("options", "calloc", "backend"),
+    [
+        ("", False, "memfd"),
+        ("", True, "none yet"),
+        ("fill=memset", False, "none"),
+        ("pattern=zero", False, "zero"),
+        ("backend=syscall:9999", False, "none"),  # ENOSYS
+        ("backend=syscall:319", False, "none"),  # x86-64's memfd_create(2): of an empty file
+        ("backend=syscall:290", False, "none"),  # its eventfd2(2): what can't be mapped
+    ],
+)
+def test_stats_name_a_backend_that_supplied_a_block(
+    options: str, calloc: bool, backend: str
+) -> None:
+    with Heap(Config.parse(options)) as heap:
+        assert heap.stats().backend == "none yet"
+        with heap.calloc(1, LARGE) if calloc else heap.malloc(LARGE) as block:
+            view = memoryview(block)
+            assert view[0] == view[LARGE - 1] == (0 if calloc or "zero" in options else 0xAB)
+            del view
+            assert heap.stats().backend == backend
+
+
+@pytest.mark.parametrize("count", [True, False])
+def test_first_accesses_are_counted_by_uffd(count: bool) -> None:
+    able = any(each.name == "userfaultfd" and each.available for each in features())
+    pattern = 0x40 + count  # heaps with one pattern share its refpage, and so these counters
+    config = Config.parse(f"backend=uffd:fill=refpage:slack_check=no:pattern={pattern}")
+    with Heap(attrs.evolve(config, count=count)) as heap, heap.malloc(1000 * PAGE) as block:
+        view = memoryview(block)
+        assert all(view[page * PAGE] == pattern for page in range(300))
+        for page in range(100, 500):
+            view[page * PAGE] = page % 256
+        assert all(view[page * PAGE] == page % 256 for page in range(100, 500))
+        del view
+        stats = heap.stats()
+    found = (stats.pages_read_first, stats.pages_written_first, stats.pages_written_later)
+    assert found == ((300, 200, 200 if count else 0) if able else (0, 0, 0))
 
 
 def test_density() -> None:

@@ -81,7 +81,9 @@ class Archive:
         if not servers:
             raise UnavailableError("this machine has no Debian server among its package sources")
         signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-        (self.directory / "sources").write_text(f"deb {signed}{servers[0]} {suite} main\n")
+        suites = dict.fromkeys([suite.removesuffix("-backports"), suite])
+        lines = [f"deb {signed}{servers[0]} {each} main\n" for each in suites]
+        (self.directory / "sources").write_text("".join(lines))
         return [f"-oDir::Etc::SourceList={self.directory}/sources", "-oDir::Etc::SourceParts=-"]
 
     def _apt(self, *command: str, cwd: Path | None = None) -> str:
@@ -98,6 +100,23 @@ class Archive:
         if not found:
             raise UnavailableError(f"{package} is not in this suite")
         return found[1]
+
+    def names(self, prefix: str) -> list[str]:
+        """The packages whose names begin so."""
+        return self._apt("apt-cache", "pkgnames", prefix).split()
+
+    def unpack_to(self, root: Path, unpacked: set[str], *packages: str) -> None:
+        """Fetch packages with all that they depend on; unpack there those that are not yet."""
+        install = ["apt-get", "install", "-y", "--no-install-recommends"]
+        said = self._apt(*install, "--simulate", *packages)
+        self._apt(*install, "--download-only", *packages)
+        for name, version in re.findall(r"^Inst (\S+) \((\S+) ", said, re.MULTILINE):
+            if name in unpacked:
+                continue
+            encoded = version.replace(":", "%3a")
+            (file,) = (self.directory / "archives").glob(f"{name}_{encoded}_*.deb")
+            run("dpkg-deb", "-x", file, root)
+            unpacked.add(name)
 
     def unpack(self, *packages: str, closure: bool = False) -> Path:
         """Fetch packages, with all that they depend on if asked to, and unpack them; their root."""

@@ -12,7 +12,8 @@ class Stats:
 
     Attributes:
         options: the heap's option string.
-        backend: what supplies the pattern: zero, memfd, descriptor, uffd, none, or "none yet".
+        backend: what has supplied the pattern: zero, memfd, device, syscall, wrap or uffd; none, or
+            "none yet" before the first such block.
         features: the kernel features in use; empty before the first block.
         pid: the process.
         blocks_live: blocks that the program has now; blocks_peak: the most it had at one time.
@@ -40,6 +41,10 @@ class Stats:
         new_requests: with count=yes, requests of any size by C++'s operator new and its kin, where
             those are interposed (`patalloc lib --operators`).
         errors: misuses reported.
+        pages_read_first: with backend=uffd, the pages that were read before anything was stored
+            there; pages_written_first: the others that were touched; pages_written_later: with
+            count=yes, too, of those read first the ones that were stored to afterwards. They are
+            shared by the process's heaps with this pattern.
         vmas: mappings that all heaps of the process use; vmas_allowed: how many they may.
     """
 
@@ -84,6 +89,9 @@ class Stats:
     small_guarded: int
     new_requests: int
     errors: int
+    pages_read_first: int
+    pages_written_first: int
+    pages_written_later: int
     vmas: int
     vmas_allowed: int
 
