@@ -6,7 +6,7 @@ SOURCES = $(shell find csrc src -type f ! -name '*.pyc') meson.build meson.optio
 C_FILES = $(shell find bench csrc kernel src tests -name '*.[ch]' -o -name '*.cc')
 TEST_PACKAGES = binutils chromium dwz electric-fence g++ gdb git libgc-dev libjemalloc2 libmimalloc2.0 perl pkg-config sqlite3 strace valgrind xz-utils
 BENCH_PACKAGES = libclang-rt-dev libtcmalloc-minimal4 valgrind # for Scudo, and for a PDF of 100 pages
-BENCHMARKS = proposal peers scaling overhead growing limits places programs pdfium backends reports guards experiments traces replays
+BENCHMARKS = proposal peers scaling overhead growing limits places programs pdfium backends reports guards experiments traces replays accesses
 CHECK_PACKAGES = clang clang-format
 PEER_PACKAGES = duma electric-fence libclang-rt-19-dev valgrind
 HUNT_PACKAGES = file gawk ghostscript git graphviz imagemagick jq libxml2-utils poppler-utils valgrind
@@ -81,6 +81,15 @@ qemu-full: ## the same with every option, and in a kernel that watches itself
 	tests/qemu/run-arm64
 	tests/qemu/run-x86
 	tests/qemu/run-x86 --debug
+
+kernel: ## the system call itself, its patches, and the library on it, emulated: builds a kernel, 25 minutes
+	tests/qemu/run-syscall
+
+kernel-full: ## the same on arm64 with memory tags and in a kernel that watches itself; and the module for every kernel
+	tests/qemu/run-syscall
+	tests/qemu/run-syscall --arm64
+	tests/qemu/run-syscall --debug
+	tests/qemu/build-module
 
 clean: ## remove all that was made
 	rm -rf $(VENV) build dist

@@ -72,7 +72,7 @@ int64_t patalloc_written(patalloc_heap *heap) {
 }
 
 /* With backend=uffd. */
-static void put_accesses(const struct patalloc_heap *heap, struct json *lines) {
+RARE static void put_accesses(const struct patalloc_heap *heap, struct json *lines) {
   static const char *const names[UFFD_ACCESSES] = {
       [UFFD_READ] = "pages_read_first",
       [UFFD_WRITE] = "pages_written_first",

@@ -13,6 +13,7 @@
 #include "os/uffd.h"
 
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -142,18 +143,6 @@ static bool probe_device(char *pages) {
   return true;
 }
 
-/* That there is such a flag does not say that it means this. */
-static bool probe_mmap_wrap(char *pages) {
-  int descriptor = os_memfd_wrap("patalloc-probe");
-  pages[0] = 1;
-  bool made = descriptor >= 0 && os_fill(descriptor, pages, os_page) && os_seal(descriptor);
-  char *mapped = made ? os_map_template(2 * os_page, descriptor, false) : NULL;
-  bool wraps = mapped && os_is_readable((uintptr_t)mapped + os_page) && mapped[os_page] == 1;
-  if (mapped) os_unmap(mapped, 2 * os_page);
-  if (descriptor >= 0) os_close(descriptor);
-  return wraps;
-}
-
 RARE static bool probe_uffd(int (*open)(void)) {
   int descriptor = open();
   if (descriptor < 0) return false;
@@ -192,7 +181,6 @@ static uint32_t probe_apart(void) {
                                                       [OS_POPULATE] = probe_populate,
                                                       [OS_HUGE_PAGES] = probe_huge_pages,
                                                       [OS_DEVICE] = probe_device,
-                                                      [OS_MMAP_WRAP] = probe_mmap_wrap,
                                                       [OS_MTE] = probe_mte,
                                                       [OS_TAG_REFPAGES] = probe_tag_refpages};
   uint32_t found = PROBED;
@@ -244,11 +232,25 @@ RARE static bool pages_move(void) {
   return works;
 }
 
+/* That there is such a flag does not say that it means this. */
+RARE static bool probe_mmap_wrap(void) {
+  char content[os_page];
+  memset(content, 1, os_page);
+  int descriptor = os_memfd_wrap("patalloc-probe");
+  bool made = descriptor >= 0 && os_fill(descriptor, content, os_page) && os_seal(descriptor);
+  char *mapped = made ? os_map_template(2 * os_page, descriptor, false) : NULL;
+  bool wraps = mapped && os_is_readable((uintptr_t)mapped + os_page) && mapped[os_page] == 1;
+  if (mapped) os_unmap(mapped, 2 * os_page);
+  if (descriptor >= 0) os_close(descriptor);
+  return wraps;
+}
+
 /* userfaultfd(2) is tried only when asked for: a sandbox may end a process for it. With the
  * privilege where a thread serves faults: else the kernel's own accesses would fail (Linux 5.11).
  */
 bool os_has(enum os_feature feature) {
   if (feature == OS_USERFAULTFD) return is_worth_a_try(feature) && probe_uffd(os_uffd_open);
+  if (feature == OS_MMAP_WRAP) return probe_mmap_wrap();
   if (feature == OS_UFFD_MOVE) return is_worth_a_try(feature) && pages_move();
   return known_features() >> feature & 1;
 }
@@ -261,6 +263,7 @@ RARE static bool wants_moves(const struct options *options) {
 
 bool os_uses(const struct options *options, enum os_feature feature) {
   if (feature == OS_USERFAULTFD && options->backend.kind != BACKEND_UFFD) return false;
+  if (feature == OS_MMAP_WRAP && options->backend.kind != BACKEND_WRAP) return false;
   if (feature == OS_UFFD_MOVE && !wants_moves(options)) return false;
   return !(options->without >> feature & 1) && os_has(feature);
 }

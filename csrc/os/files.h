@@ -17,7 +17,8 @@ void os_close(int descriptor);
 
 /* Files that refpages are made of. */
 int os_memfd(const char *name);
-int os_memfd_wrap(const char *name); /* of one page, which private mappings repeat without an end */
+/* Of one page, which private mappings repeat without an end. */
+RARE int os_memfd_wrap(const char *name);
 bool os_resize(int descriptor, size_t size);
 bool os_fill(int descriptor, const void *page, size_t size); /* writes `page` over and over */
 RARE bool os_write_at(int descriptor, const void *data, size_t size, size_t offset);

@@ -6,6 +6,7 @@
 #include "os/features.h"
 #include "os/limits.h"
 #include "os/memory.h"
+#include "os/pagemap.h"
 #include "os/sandbox.h"
 #include "os/tags.h"
 #include "pages/region.h"
@@ -92,6 +93,10 @@ static void pattern_page(const struct refpage *refpage, char *page) {
     memcpy(page + at, &refpage->pattern.word, sizeof refpage->pattern.word);
 }
 
+static bool is_a_file(const struct refpage *refpage) {
+  return refpage->kind == REFPAGE_MEMFD || refpage->backend.kind == BACKEND_WRAP;
+}
+
 static int make_memfd(const struct refpage *refpage, const void *page, size_t size) {
   char name[40];
   name_of(refpage, name, sizeof name);
@@ -128,7 +133,6 @@ RARE static int make_tagged(const struct refpage *refpage, const void *page) {
 RARE static int make_descriptor(const struct refpage *refpage, const void *page) {
   const void *content = &refpage->pattern.word;
   int kind = refpage->backend.kind;
-  if (kind == BACKEND_WRAP) return make_memfd(refpage, page, os_page);
   if (kind == BACKEND_DEVICE) return os_refpage_device(content, refpage->pattern.size, 0);
   if (refpage->tagged) return make_tagged(refpage, page);
   return os_refpage_syscall(refpage->backend.number, content, refpage->pattern.size, 0);
@@ -154,13 +158,30 @@ static uintptr_t map_template(const struct refpage *refpage, int descriptor, siz
   return 0;
 }
 
-/* Makes the template, and so proves that the descriptor holds the pattern. */
+RARE static void note_dirty(void *dirty, uintptr_t from, uintptr_t to) {
+  (void)from, (void)to;
+  *(bool *)dirty = true;
+}
+
+/* Of a page that was read, and never written. */
+RARE static bool is_told_from_a_copy(uintptr_t page) {
+  bool dirty = false;
+  return os_dirty_ranges(page, os_page, true, note_dirty, &dirty) && !dirty;
+}
+
+/* Whether it holds the pattern; and whether its pages are told from copies. */
+RARE static bool is_proven(struct refpage *refpage, uintptr_t template_, const char *page) {
+  if (!shows(refpage, template_, page)) return false;
+  refpage->scans = is_told_from_a_copy(template_);
+  return true;
+}
+
 static bool make_template(struct refpage *refpage, struct stage *stage, size_t size,
                           const char *page) {
   if (!refpage->duplicates) size = os_page;
   uintptr_t template_ = map_template(refpage, stage->descriptor, size);
   if (!template_) return false;
-  if (refpage->kind == REFPAGE_DESCRIPTOR && !shows(refpage, template_, page)) {
+  if (refpage->kind == REFPAGE_DESCRIPTOR && !is_proven(refpage, template_, page)) {
     os_drop(template_, size);
     return errno = EINVAL, false;
   }
@@ -170,10 +191,11 @@ static bool make_template(struct refpage *refpage, struct stage *stage, size_t s
 
 static bool make_here(struct refpage *refpage, struct stage *stage, size_t size) {
   char page[os_page];
+  if (refpage->kind == REFPAGE_DESCRIPTOR) size = os_page;
   if (refpage->kind == REFPAGE_MEMFD && size > os_file_size_limit()) return errno = EFBIG, false;
   pattern_page(refpage, page);
-  stage->descriptor = refpage->kind == REFPAGE_MEMFD ? make_memfd(refpage, page, size)
-                                                     : make_descriptor(refpage, page);
+  stage->descriptor =
+      is_a_file(refpage) ? make_memfd(refpage, page, size) : make_descriptor(refpage, page);
   if (stage->descriptor < 0) return false;
   bool made = os_identify(stage->descriptor, &stage->identity, NULL) &&
               make_template(refpage, stage, size, page);
@@ -332,7 +354,7 @@ static struct refpage *find_or_add(const struct refpage *wanted) {
   return found ? found : added;
 }
 
-static bool start_uffd(struct refpage *refpage, bool follow) {
+RARE static bool start_uffd(struct refpage *refpage, bool follow) {
   if (refpage->uffd.page) return true;
   char *page = os_map(os_page);
   if (!page) return false;

@@ -40,6 +40,7 @@ struct refpage {
   enum refpage_kind kind;
   struct backend backend; /* as asked for */
   bool duplicates;        /* whether templates are duplicated */
+  bool scans; /* of a descriptor, whether ioctl(PAGEMAP_SCAN) tells its page from a copy */
   _Atomic unsigned paid; /* the last stage that was made as walks had taken as long as that takes */
   _Atomic size_t mapped; /* bytes mapped from it */
   struct lock lock;      /* held while a stage is made, so that it is made once */
@@ -70,7 +71,7 @@ static inline bool refpage_has_spans(const struct refpage *refpage) {
 
 /* Whether ioctl(PAGEMAP_SCAN) tells which of its pages were written. */
 static inline bool refpage_scans(const struct refpage *refpage) {
-  return refpage->kind != REFPAGE_DESCRIPTOR;
+  return refpage->kind != REFPAGE_DESCRIPTOR || refpage->scans;
 }
 
 /* Bytes in a span of this stage. */

@@ -103,7 +103,7 @@ def test_frozen() -> None:
     cache_size=st.integers(0, 1 << 46),
     retain_size=st.integers(0, 1 << 46),
     release_interval=st.integers(-1, 86400000),
-    backend=st.sampled_from(["auto", "memfd", "device", "none"])
+    backend=st.sampled_from(["auto", "memfd", "device", "wrap", "uffd", "none"])
     | st.integers(0, 10**6).map(lambda number: f"syscall:{number}"),
     without=st.lists(st.sampled_from([each.name for each in features()])).map(
         lambda names: ",".join(names) or "none"

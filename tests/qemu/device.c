@@ -136,12 +136,19 @@ static void check_size(void) {
   munmap(huge, size);
 }
 
-static long map_count_of(const void *at) {
-  uint64_t entry = 0, count = 0, mask = ((uint64_t)1 << 55) - 1;
-  int pagemap = open("/proc/self/pagemap", O_RDONLY), counts = open("/proc/kpagecount", O_RDONLY);
-  bool known = pread(pagemap, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) == 8 && entry >> 63 &&
-               pread(counts, &count, 8, (off_t)((entry & mask) * 8)) == 8;
+/* 0 where no page is mapped. */
+static uint64_t frame_of(const void *at) {
+  uint64_t entry = 0, mask = ((uint64_t)1 << 55) - 1;
+  int pagemap = open("/proc/self/pagemap", O_RDONLY);
+  bool known = pread(pagemap, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) == 8 && entry >> 63;
   close(pagemap);
+  return known ? entry & mask : 0;
+}
+
+static long map_count_of(const void *at) {
+  uint64_t frame = frame_of(at), count = 0;
+  int counts = open("/proc/kpagecount", O_RDONLY);
+  bool known = frame && pread(counts, &count, 8, (off_t)(frame * 8)) == 8;
   close(counts);
   return known ? (long)count : -1;
 }
@@ -224,6 +231,13 @@ static void check_system_calls(void) {
   check("write(2) from an untouched page",
         !pipe(ends) && write(ends[1], memory + PAGE, PAGE) == PAGE &&
             read(ends[0], buffer, PAGE) == PAGE && reads(buffer, PAGE, 0xab));
+  check("and from the next one: each is a copy of its own",
+        write(ends[1], memory + 9 * PAGE, PAGE) == PAGE && read(ends[0], buffer, PAGE) == PAGE &&
+            reads(buffer, PAGE, 0xab) && frame_of(memory + PAGE) != frame_of(memory + 9 * PAGE) &&
+            map_count_of(memory + 9 * PAGE) == 1);
+  memory[9 * PAGE] = 3;
+  check("that a store copies too",
+        memory[9 * PAGE] == 3 && reads(memory + 9 * PAGE + 1, PAGE - 1, 0xab));
   (void)*(volatile unsigned char *)(memory + 2 * PAGE);
   check("and from one that was read", write(ends[1], memory + 2 * PAGE, PAGE) == PAGE &&
                                           read(ends[0], buffer, PAGE) == PAGE &&

@@ -195,7 +195,8 @@ echo "guest: $(uname -rm)"
 %s
 echo DONE; reboot -f
 """
-APPLETS = "sh mount ln env timeout head uname reboot grep dmesg insmod rmmod ip true seq cmp rm"
+APPLETS = "sh mount ln env timeout head uname reboot grep dmesg insmod rmmod ip true seq cmp rm "
+APPLETS += "cat mkswap swapon"
 
 
 def boot(
