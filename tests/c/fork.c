@@ -1,11 +1,13 @@
 /* Threads allocate without pause while the main one forks; each child has a working heap, and what
- * parent and child write stays their own. */
+ * parent and child write stays their own.
+ *
+ *   fork [FORKS]     60 of each kind, where it does not say */
 #include "check.h"
 
 #include <spawn.h>
 #include <sys/wait.h>
 
-enum { FORKS = 60, THREADS = 3, SIZE = 400000 };
+enum { THREADS = 3, SIZE = 400000 };
 extern char **environ;
 static _Atomic bool over;
 
@@ -43,14 +45,15 @@ static void wait_for(pid_t child) {
   CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  int forks = argc > 1 ? atoi(argv[1]) : 60;
   pthread_t threads[THREADS];
   unsigned char *shared = malloc(SIZE);
   CHECK(shared);
   memset(shared, 7, SIZE);
   for (int i = 0; i < THREADS; i++)
     CHECK(!pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i));
-  for (int i = 0; i < FORKS; i++) {
+  for (int i = 0; i < forks; i++) {
     pid_t child = fork();
     CHECK(child >= 0);
     if (!child) _exit(in_child(shared));
@@ -58,7 +61,7 @@ int main(void) {
     CHECK(holds(shared, SIZE, 7));
   }
   char *command[] = {"true", NULL};
-  for (int i = 0; i < FORKS; i++) {
+  for (int i = 0; i < forks; i++) {
     pid_t child;
     CHECK(!posix_spawnp(&child, "true", NULL, NULL, command, environ));
     wait_for(child);

@@ -191,7 +191,7 @@ preload() { # OPTIONS COMMAND...
   options=$1; shift
   timeout 600 env LD_PRELOAD=/lib/libpatalloc.so PATALLOC_OPTIONS="$options" "$@"
 }
-echo "guest: $(uname -rm)"
+echo; echo "guest: $(uname -rm)" # on a line of its own, behind what the firmware has said
 %s
 echo DONE; reboot -f
 """
