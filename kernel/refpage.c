@@ -53,32 +53,26 @@ static const struct refpage *refpage_of(const struct vm_fault *vmf) {
   return vmf->vma->vm_file->private_data;
 }
 
-/* What is mapped already is left as it is. */
-static vm_fault_t map_uncounted(struct vm_fault *vmf, unsigned long from, unsigned long to) {
+/* The neighbours too, as the page cache's fault-around does with its preset of 64 KiB. What is
+ * mapped already is left as it is. */
+static vm_fault_t map_around(struct vm_fault *vmf) {
+  const unsigned long around = 65536;
   struct page *page = refpage_of(vmf)->page;
-  vm_fault_t result = vmf_insert_mixed(vmf->vma, vmf->address, as_pfn(page));
+  struct vm_area_struct *vma = vmf->vma;
+  unsigned long at = max(vma->vm_start, ALIGN_DOWN(vmf->address, around));
+  unsigned long end = min(vma->vm_end, ALIGN_DOWN(vmf->address, around) + around);
+  vm_fault_t result = vmf_insert_mixed(vma, vmf->address, as_pfn(page));
 
-  for (; result == VM_FAULT_NOPAGE && from < to; from += PAGE_SIZE)
-    if (from != (vmf->address & PAGE_MASK)) vmf_insert_mixed(vmf->vma, from, as_pfn(page));
+  for (; result == VM_FAULT_NOPAGE && at < end; at += PAGE_SIZE)
+    if (at != (vmf->address & PAGE_MASK)) vmf_insert_mixed(vma, at, as_pfn(page));
   return result;
 }
 
-/* The neighbours too, as the page cache's fault-around does with its preset of 64 KiB. */
-static vm_fault_t map_around(struct vm_fault *vmf) {
-  const unsigned long around = 65536, start = ALIGN_DOWN(vmf->address, around);
-
-  return map_uncounted(vmf, max(vmf->vma->vm_start, start), min(vmf->vma->vm_end, start + around));
-}
-
 /* That there is such a function lets faults be handled under the lock of their VMA alone (Linux
- * 6.6). It must not sleep: where a page table is missing, and for the kernel's own accesses, it
- * leaves the fault to the one below. */
+ * 6.6). It must not sleep, and to map a page may take a page table: all is left to the one below.
+ */
 static vm_fault_t refpage_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last) {
-  unsigned long from = vmf->address + ((first - vmf->pgoff) << PAGE_SHIFT);
-  unsigned long to = vmf->address + ((last + 1 - vmf->pgoff) << PAGE_SHIFT);
-
-  if (pmd_none(*vmf->pmd) || !(vmf->flags & FAULT_FLAG_USER)) return 0;
-  return map_uncounted(vmf, from & PAGE_MASK, to & PAGE_MASK);
+  return 0;
 }
 
 static struct page *copy_of(struct page *page) {

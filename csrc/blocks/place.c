@@ -148,7 +148,7 @@ static uint32_t take_from_new_run(struct arena *arena, uint32_t granules, size_t
       tagged ? refpage_with_tag(arena->refpage, tag_choose(0)) : arena->refpage;
   unsigned stage = refpage ? refpage_stage(refpage, bytes) : STAGES;
   if (stage == STAGES) return errno = ENOMEM, 0;
-  size_t span = refpage_span(refpage, stage) >> region.shift;
+  size_t span = refpage_span(stage) >> region.shift;
   if (alone || alignment > os_page || granules >= SHARED_MOST || granules * 2 > span)
     return take_solo(arena, refpage, refpage_stage_alone(refpage, bytes), size, alignment);
   uint32_t index = new_shared(arena, stage, granules);

@@ -12,14 +12,14 @@
 static bool has_short_spans(const struct run *run, size_t size) {
   enum { SPANS_MOST = 4096, COPY_MOST = 1 << 28 };
   unsigned stage = refpage_stage_alone(run->refpage, size);
-  return run->refpage->kind != REFPAGE_ZERO && stage > run->stage && stage < STAGES &&
-         size <= COPY_MOST && size / refpage_span(run->refpage, run->stage) > SPANS_MOST;
+  return refpage_has_spans(run->refpage) && stage > run->stage && stage < STAGES &&
+         size <= COPY_MOST && size / refpage_span(run->stage) > SPANS_MOST;
 }
 
 /* A block with a run of its own, mapped in whole spans, and as much address space again to grow. */
 static uint32_t take_roomy(struct arena *arena, struct refpage *refpage, size_t size, size_t offset,
                            size_t phase, unsigned stage) {
-  size_t guard = arena_guard_bytes(arena), span = refpage_span(refpage, stage);
+  size_t guard = arena_guard_bytes(arena), span = refpage_span(stage);
   size_t pages = page_up(offset + size), first = phase ? phase : span;
   struct solo solo = {.stage = stage, .phase = first, .offset = guard, .size = first};
   if (pages > first) solo.size += (pages - first + span - 1) / span * span;

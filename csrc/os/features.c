@@ -222,14 +222,17 @@ static uint32_t known_features(void) {
   return found;
 }
 
-/* Asked again and again: it is remembered. */
-RARE static bool pages_move(void) {
-  static _Atomic uint8_t known; /* 1: no, 2: yes */
-  if (known) return known == 2;
+/* What is asked again and again is remembered: 1 is no, 2 yes. */
+RARE static bool ask_once(_Atomic uint8_t *known, bool (*probe)(void)) {
+  if (*known) return *known == 2;
   errno = 0;
-  bool works = probe_uffd(os_uffd_open_mover);
-  if (works || !is_transient(errno)) known = works ? 2 : 1;
+  bool works = probe();
+  if (works || !is_transient(errno)) *known = works ? 2 : 1;
   return works;
+}
+
+RARE static bool probe_mover(void) {
+  return probe_uffd(os_uffd_open_mover);
 }
 
 /* That there is such a flag does not say that it means this. */
@@ -249,9 +252,10 @@ RARE static bool probe_mmap_wrap(void) {
  * privilege where a thread serves faults: else the kernel's own accesses would fail (Linux 5.11).
  */
 bool os_has(enum os_feature feature) {
+  static _Atomic uint8_t moves, wraps;
   if (feature == OS_USERFAULTFD) return is_worth_a_try(feature) && probe_uffd(os_uffd_open);
-  if (feature == OS_MMAP_WRAP) return probe_mmap_wrap();
-  if (feature == OS_UFFD_MOVE) return is_worth_a_try(feature) && pages_move();
+  if (feature == OS_MMAP_WRAP) return ask_once(&wraps, probe_mmap_wrap);
+  if (feature == OS_UFFD_MOVE) return is_worth_a_try(feature) && ask_once(&moves, probe_mover);
   return known_features() >> feature & 1;
 }
 

@@ -63,6 +63,10 @@ static void copy_page(int descriptor, uintptr_t to, const void *page, bool prote
   while (syscall(SYS_ioctl, descriptor, UFFDIO_COPY, &copy) != 0) {
     struct uffdio_range range = {to, os_page};
     if (errno == EAGAIN) continue; /* mappings are changing */
+    if (errno == EINVAL && copy.mode) {
+      copy.mode = 0; /* this kernel does not protect pages */
+      continue;
+    }
     syscall(SYS_ioctl, descriptor, UFFDIO_WAKE, &range);
     return;
   }
@@ -70,7 +74,10 @@ static void copy_page(int descriptor, uintptr_t to, const void *page, bool prote
 
 static void allow_writes(int descriptor, uintptr_t to) {
   struct uffdio_writeprotect allowed = {.range = {to, os_page}};
-  while (syscall(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &allowed) && errno == EAGAIN) {
+  while (syscall(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &allowed) != 0) {
+    if (errno == EAGAIN) continue;
+    syscall(SYS_ioctl, descriptor, UFFDIO_WAKE, &allowed.range);
+    return;
   }
 }
 

@@ -16,12 +16,12 @@ int patalloc_refpage_create(const void *content, unsigned size, unsigned long fl
   os_init();
   if (flags || !size || size & (size - 1) || size > os_page || (uintptr_t)content & (size - 1))
     return errno = EINVAL, -1;
-  if (refpage_span(&refpage_zero, PUBLIC_STAGE) > os_file_size_limit()) return errno = EFBIG, -1;
+  if (refpage_span(PUBLIC_STAGE) > os_file_size_limit()) return errno = EFBIG, -1;
   int descriptor = os_memfd("refpage");
   if (descriptor < 0) return -1;
   /* The kernel reads the content, so that a bad address is EFAULT and not a fault. */
   char page[os_page];
-  size_t span = refpage_span(&refpage_zero, PUBLIC_STAGE);
+  size_t span = refpage_span(PUBLIC_STAGE);
   bool made = os_write_at(descriptor, content, size, 0);
   if (made) {
     for (size_t at = 0; at < os_page; at += size) memcpy(page + at, content, size);

@@ -30,22 +30,16 @@ size_t vmas_allowed(void) {
 
 /* Stages */
 
-static bool has_any_length(const struct refpage *refpage) {
-  return refpage->kind == REFPAGE_DESCRIPTOR || refpage->kind == REFPAGE_UFFD;
-}
-
-size_t refpage_span(const struct refpage *refpage, unsigned stage) {
+size_t refpage_span(unsigned stage) {
   enum { PAGES_SHIFT = 5, STEP_SHIFT = 2 }; /* 128 KiB, 512 KiB, ... 512 MiB at 4 KiB pages */
-  if (has_any_length(refpage) && stage == LAST_STAGE) return (size_t)1 << 30;
   return os_page << (PAGES_SHIFT + STEP_SHIFT * stage);
 }
 
 /* Bytes up to which a stage is used. */
-static size_t stage_capacity(const struct refpage *refpage, unsigned stage) {
+static size_t stage_capacity(unsigned stage) {
   static const size_t spans[STAGES] = {16, 32, 1024, 2048, 32768, 12288, SIZE_MAX};
   size_t capacity;
-  if (__builtin_mul_overflow(refpage_span(refpage, stage), spans[stage], &capacity))
-    return SIZE_MAX;
+  if (__builtin_mul_overflow(refpage_span(stage), spans[stage], &capacity)) return SIZE_MAX;
   return capacity;
 }
 
@@ -57,7 +51,7 @@ static bool is_too_long(const struct refpage *refpage, unsigned stage) {
   if (stage == STAGES) return true;
   if (refpage->kind != REFPAGE_MEMFD || refpage->stages[stage].template_) return false;
   if (os_is_sandboxed()) return true;
-  size_t span = refpage_span(refpage, stage);
+  size_t span = refpage_span(stage);
   if (!most) most = os_physical_memory() / MEMORY_SHARE;
   return span > most || (stage && span > region_limit / LIMIT_SHARE) || span > os_file_size_limit();
 }
@@ -65,14 +59,15 @@ static bool is_too_long(const struct refpage *refpage, unsigned stage) {
 unsigned refpage_stage(const struct refpage *refpage, size_t size) {
   size_t mapped = refpage->mapped + size, used = vmas_used, allowed = vmas_allowed();
   for (unsigned stage = 0; !is_too_long(refpage, stage); stage++) {
-    if (mapped > stage_capacity(refpage, stage) && !is_too_long(refpage, stage + 1)) continue;
-    if (used + size / refpage_span(refpage, stage) < allowed) return stage;
+    if (mapped > stage_capacity(stage) && !is_too_long(refpage, stage + 1)) continue;
+    if (used + size / refpage_span(stage) < allowed) return stage;
   }
   return refpage->kind == REFPAGE_ZERO ? LAST_STAGE : STAGES; /* zero pages share one VMA */
 }
 
 unsigned refpage_stage_alone(const struct refpage *refpage, size_t size) {
-  if (has_any_length(refpage)) return LAST_STAGE;
+  enum { ENDLESS_STAGE = 2 }; /* blocks grow and shrink by these 2 MiB, though they are one VMA */
+  if (refpage->kind == REFPAGE_DESCRIPTOR || refpage->kind == REFPAGE_UFFD) return ENDLESS_STAGE;
   unsigned stage = refpage_stage(refpage, size);
   return stage < refpage->paid ? refpage->paid : stage;
 }
@@ -163,9 +158,12 @@ RARE static void note_dirty(void *dirty, uintptr_t from, uintptr_t to) {
   *(bool *)dirty = true;
 }
 
-/* Of a page that was read, and never written. */
+/* Of a page that the program reads, and never writes: the kernel's own accesses may have got a copy
+ * of it. */
 RARE static bool is_told_from_a_copy(uintptr_t page) {
   bool dirty = false;
+  os_reset(page, os_page);
+  (void)*(const volatile char *)page;
   return os_dirty_ranges(page, os_page, true, note_dirty, &dirty) && !dirty;
 }
 
@@ -243,15 +241,15 @@ RARE static bool make_again(struct refpage *refpage, struct stage *stage, size_t
 }
 
 /* Neighbours whose offsets go on where the addresses do become one VMA; to a kernel's refpage an
- * offset means nothing else. One inode may serve all of those, and so the identity is not enough.
- */
+ * offset means nothing else. One inode may serve all that a system call makes, as that of versions
+ * 3 and 4 of the proposal did, and so the identity is not enough. */
 RARE static bool map_and_check(struct refpage *refpage, struct stage *stage, uintptr_t address,
                                size_t size, size_t offset) {
   char page[os_page];
   if (refpage->kind == REFPAGE_DESCRIPTOR) offset = address;
   if (!os_map_private(address, size, stage->descriptor, offset, refpage->tagged)) return false;
   if (!is_ours(stage)) return false;
-  if (refpage->kind == REFPAGE_MEMFD) return true;
+  if (refpage->backend.kind != BACKEND_SYSCALL) return true;
   pattern_page(refpage, page);
   if (shows(refpage, address, page)) return true;
   return errno = EBADF, false;
@@ -272,7 +270,7 @@ bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t addre
   if (refpage->kind == REFPAGE_ZERO) return os_map_zero(address, size, refpage->tagged);
   if (refpage->kind == REFPAGE_UFFD) return uffd_map(&refpage->uffd, address, size);
   struct stage *stage = &refpage->stages[refpage->kind == REFPAGE_MEMFD ? stage_number : 0];
-  size_t span = refpage_span(refpage, stage_number);
+  size_t span = refpage_span(stage_number);
   bool ready = true, mapped;
   if (!stage->template_ || !refpage->duplicates) {
     lock_take(&refpage->lock);
@@ -293,7 +291,7 @@ bool refpage_map(struct refpage *refpage, unsigned stage_number, uintptr_t addre
  * is at most half as long as the block that pays for it. */
 
 static bool pay(struct refpage *refpage, unsigned stage) {
-  size_t span = refpage_span(refpage, stage);
+  size_t span = refpage_span(stage);
   bool made = refpage->stages[stage].template_;
   if (made || span > os_available_memory() / 16) return made;
   lock_take(&refpage->lock);
@@ -308,7 +306,7 @@ bool refpage_outgrows(struct refpage *refpage, unsigned stage, size_t spans, siz
   if (refpage->kind != REFPAGE_MEMFD || spans < SPANS_LEAST || next >= STAGES_PAID) return false;
   if (refpage->tagged) return false; /* there would be a longer file for each of 15 tags */
   if (refpage->paid >= next) return true;
-  size_t price = (refpage_span(refpage, next) >> os_page_shift) * WALKS_A_PAGE;
+  size_t price = (refpage_span(next) >> os_page_shift) * WALKS_A_PAGE;
   _Atomic size_t *walked = &refpage->stages[stage].walked;
   if (atomic_fetch_add_explicit(walked, walks, memory_order_relaxed) + walks < price) return false;
   *walked = 0;
@@ -394,7 +392,7 @@ static struct refpage *refpage_from(const struct options *options, struct patter
   struct stage *stage = &refpage->stages[0];
   bool made = kind == BACKEND_UFFD
                   ? start_uffd(refpage, options->count)
-                  : stage->template_ || make_stage(refpage, stage, refpage_span(refpage, 0));
+                  : stage->template_ || make_stage(refpage, stage, refpage_span(0));
   lock_drop(&refpage->lock);
   return made ? refpage : NULL;
 }

@@ -75,7 +75,7 @@ static inline bool refpage_scans(const struct refpage *refpage) {
 }
 
 /* Bytes in a span of this stage. */
-size_t refpage_span(const struct refpage *refpage, unsigned stage);
+size_t refpage_span(unsigned stage);
 
 /* The stage for another `size` bytes: the first whose spans keep the VMAs few; STAGES for none. For
  * a block with spans of its own, a later one that was paid for. */

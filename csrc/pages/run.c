@@ -56,7 +56,7 @@ static void drop_record(uint32_t index) {
 /* Mapping */
 
 uintptr_t run_span_end(const struct run *run, uintptr_t address) {
-  size_t span = refpage_span(run->refpage, run->stage), offset = address - run->start;
+  size_t span = refpage_span(run->stage), offset = address - run->start;
   if (offset < run->phase) return run->start + run->phase;
   return run->start + run->phase + ((offset - run->phase) / span + 1) * span;
 }
@@ -67,7 +67,7 @@ static void set_vmas(struct run *run, uint32_t vmas) {
 
 /* A protected guard splits one in three. */
 void run_count_vmas(struct run *run) {
-  size_t span = refpage_span(run->refpage, run->stage), bytes = run->end - run->start, spans = 1;
+  size_t span = refpage_span(run->stage), bytes = run->end - run->start, spans = 1;
   if (refpage_has_spans(run->refpage) && bytes > run->phase)
     spans += (bytes - run->phase + span - 1) / span;
   if (run->guards & GUARD_PROTECTED) spans += 2 * run->used;
@@ -77,7 +77,7 @@ void run_count_vmas(struct run *run) {
 static bool map_spans(const struct run *run, uintptr_t from, uintptr_t to) {
   if (!refpage_has_spans(run->refpage))
     return refpage_map(run->refpage, run->stage, from, to - from, 0);
-  size_t span = refpage_span(run->refpage, run->stage);
+  size_t span = refpage_span(run->stage);
   for (uintptr_t at = from; at < to;) {
     uintptr_t span_end = run_span_end(run, at), end = span_end < to ? span_end : to;
     size_t left = span_end - at, offset = run->lean && left < span ? span - left : 0;
@@ -209,7 +209,7 @@ static uint32_t new_run(struct arena *arena, struct refpage *refpage, unsigned s
 
 uint32_t run_new_shared(struct arena *arena, struct refpage *refpage, unsigned stage,
                         uint32_t slot) {
-  size_t span = refpage_span(refpage, stage);
+  size_t span = refpage_span(stage);
   struct solo whole = {.granules = (uint32_t)(span >> region.shift), .size = span};
   uint32_t index = new_run(arena, refpage, stage, &whole);
   if (!index) return 0;
@@ -225,7 +225,7 @@ uint32_t run_new_solo(struct arena *arena, struct refpage *refpage, const struct
   uint32_t index = new_run(arena, refpage, solo->stage, solo);
   if (!index) return 0;
   struct run *run = run_at(index);
-  size_t span = refpage_span(refpage, solo->stage), rest = solo->size % span;
+  size_t span = refpage_span(solo->stage), rest = solo->size % span;
   run->phase = solo->phase ? solo->phase : rest ? rest : span;
   run->slots = 1;
   run->used = 1;
@@ -240,7 +240,7 @@ bool run_is_outgrown(struct run *run, bool mapped) {
 
 /* The short first span shrinks or grows with the front. */
 static void move_start(struct run *run, uintptr_t start) {
-  size_t span = refpage_span(run->refpage, run->stage);
+  size_t span = refpage_span(run->stage);
   uintptr_t boundary = run->start + run->phase;
   run->start = start;
   if (boundary > start) {
@@ -294,7 +294,7 @@ static bool take_room(struct run *run, uintptr_t end) {
 
 /* Where address space has a limit no more than is asked for, so that the last span may be short. */
 RARE bool run_lengthen(struct run *run, uintptr_t end, size_t guard) {
-  size_t span = refpage_span(run->refpage, run->stage);
+  size_t span = refpage_span(run->stage);
   uintptr_t before = run->end, mapped = before + (end - before + span - 1) / span * span;
   if (run->lean) mapped = end;
   if (!take_room(run, mapped + guard)) return false;
@@ -324,7 +324,7 @@ bool run_change_refpage(struct run *run, struct refpage *refpage) {
 }
 
 bool run_overlay(struct run *run, uintptr_t start, uintptr_t end, struct refpage *refpage) {
-  size_t span = refpage_has_spans(refpage) ? refpage_span(refpage, run->stage) : end - start;
+  size_t span = refpage_has_spans(refpage) ? refpage_span(run->stage) : end - start;
   uint32_t pieces = (uint32_t)((end - start + span - 1) / span);
   if (vmas_used + pieces + 2 > vmas_allowed()) return false;
   for (uintptr_t at = start; at < end; at += span) {

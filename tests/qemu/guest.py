@@ -196,7 +196,7 @@ echo; echo "guest: $(uname -rm)" # on a line of its own, behind what the firmwar
 echo DONE; reboot -f
 """
 APPLETS = "sh mount ln env timeout head uname reboot grep dmesg insmod rmmod ip true seq cmp rm "
-APPLETS += "cat mkswap swapon"
+APPLETS += "cat mkswap swapon sed test"
 
 
 def boot(
@@ -217,7 +217,7 @@ def boot(
     command = [
         *("timeout", str(seconds), *emulator, "-nographic", "-no-reboot", "-nodefaults"),
         *("-serial", "stdio", "-kernel", str(kernel), "-initrd", str(image)),
-        *("-append", f"console={console} panic=-1 loglevel=5"),
+        *("-append", f"console={console} panic=-1 oops=panic loglevel=5"),
     ]
     try:
         with subprocess.Popen(

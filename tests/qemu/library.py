@@ -18,7 +18,13 @@ PROGRAMS = {
     "descriptors /tmp/foreign": "",
     "vmas 1": "",
 }
-COMPLAINTS = "BUG:|WARNING:|KASAN|possible (circular|recursive) locking|inconsistent lock"
+COMPLAINTS = "|".join(
+    [
+        "BUG|WARNING:|KASAN|UBSAN|Oops|Bad page|Internal error|Unable to handle|general protection",
+        "possible (circular|recursive) locking|inconsistent lock|rcu.*(stall|detected)",
+        "blocked for more than",
+    ]
+)
 LOADERS = {
     "cc": "lib64/ld-linux-x86-64.so.2",
     "aarch64-linux-gnu-gcc": "lib/ld-linux-aarch64.so.1",

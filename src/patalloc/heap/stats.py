@@ -42,9 +42,9 @@ class Stats:
             those are interposed (`patalloc lib --operators`).
         errors: misuses reported.
         pages_read_first: with backend=uffd, the pages that were read before anything was stored
-            there; pages_written_first: the others that were touched; pages_written_later: with
-            count=yes, too, of those read first the ones that were stored to afterwards. They are
-            shared by the process's heaps with this pattern.
+            there; pages_written_first: the others that were touched; pages_written_later: of those
+            read first the ones that were stored to afterwards. The process's heaps with one pattern
+            share them, and the last is counted if the first of these heaps had count=yes.
         vmas: mappings that all heaps of the process use; vmas_allowed: how many they may.
     """
 
