@@ -23,8 +23,9 @@ OPTIONS = "backend=uffd:fill=refpage:count=yes:slack_check=no"
 def commands(directory: Path, *, short: bool) -> Iterator[tuple[str, list[str], dict[str, str]]]:
     """Those of the other benchmarks: what they are called, and what their environment has."""
     for name, command in programs.programs(directory, short=short).items():
-        yield name, command, {}
+        yield name.replace("gcc -O2", "gcc -O2, the core"), command, {}
     for name, (command, environment) in traces.programs(directory, short=short).items():
+        name = {"gcc -O2": "gcc -O2, one long file", "sqlite3": "sqlite3 in memory"}.get(name, name)
         yield name, command, environment
 
 
