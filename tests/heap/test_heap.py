@@ -202,6 +202,7 @@ def test_info(options: str) -> None:
         ("without=memfd", "memset", "fallback_no_refpage"),
         ("backend=syscall:100000", "memset", "fallback_no_refpage"),
         ("backend=device", "memset", "fallback_no_refpage"),
+        ("backend=wrap:without=mmap_wrap", "memset", "fallback_no_refpage"),
         ("pattern=none", "none", "blocks_unpatterned"),
         ("pattern=zero:backend=zero", "refpage", "blocks_refpage"),
     ],
